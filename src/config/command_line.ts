@@ -1,0 +1,172 @@
+/** The one door to commander: arguments in, texts out, and the help. What the texts mean is decided elsewhere. */
+import { Command, CommanderError, Option } from 'commander'
+import { type Flag, flagGroups, flags, variableOf } from './flags.ts'
+
+export const COMMANDS = {
+  run: 'the daemon: sweep on a schedule until told to stop (the default)',
+  sweep: 'sweep once, now, and say what it did; takes no lease',
+} as const
+export type CommandName = keyof typeof COMMANDS
+
+/** A flag, the rule it breaks, and the value it came with; null where the value may be a secret or there is none. */
+export interface Problem {
+  readonly subject: string
+  readonly rule: string
+  readonly value: string | null
+}
+
+export type CommandLine =
+  | { readonly kind: 'text'; readonly text: string }
+  | {
+      readonly kind: 'parsed'
+      readonly command: CommandName
+      readonly given: ReadonlyMap<string, readonly string[]>
+      readonly problems: readonly Problem[]
+    }
+
+/** Takes the arguments apart. Problems with them are in the result, all at once. */
+export function parseCommandLine(args: readonly string[], version: string): CommandLine {
+  const problems: Problem[] = []
+  const program = makeProgram(version)
+  let text = ''
+  program.configureOutput({
+    writeOut: (out) => {
+      text += out
+    },
+    writeErr: () => {},
+  })
+  try {
+    program.parse(completed(args, problems), { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return { kind: 'text', text }
+    problems.push({ subject: 'command line', rule: error.message.replace(/^error: /, ''), value: null })
+  }
+  const command = readOperands(program, problems)
+  const given = new Map<string, readonly string[]>()
+  for (const option of program.options) {
+    const value: unknown = program.getOptionValue(option.attributeName())
+    if (program.getOptionValueSource(option.attributeName()) === 'cli') {
+      given.set(option.name(), Array.isArray(value) ? value : [String(value)])
+    }
+  }
+  return { kind: 'parsed', command, given, problems }
+}
+
+function makeProgram(version: string): Command {
+  const program = new Command('xtrimd')
+    .description(
+      'Keeps Redis Streams inside a retention policy: removes what is too old or too much, and nothing else.',
+    )
+    .usage('[command] [flags]')
+    .version(version, '--version', 'print the version')
+    .helpOption('--help', 'print this')
+    .argument('[command...]')
+    .allowUnknownOption()
+    .exitOverride()
+    .configureHelp({ helpWidth: 100, visibleArguments: () => [] })
+    .addHelpText('after', helpTail())
+  for (const [heading, group] of Object.entries(flagGroups)) {
+    for (const [name, flag] of Object.entries<Flag<unknown>>(group)) {
+      const option = new Option(`--${name} ${flag.value}`, described(name, flag)).helpGroup(`${heading}:`)
+      if (flag.isRepeatable)
+        option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value])
+      program.addOption(option)
+    }
+  }
+  return program
+}
+
+function described(name: string, flag: Flag<unknown>): string {
+  return `${flag.help} (${flag.default === null ? '' : `default: ${flag.default}; `}${variableOf(name)})`
+}
+
+function helpTail(): string {
+  const commands = Object.entries(COMMANDS).map(([name, what]) => `  ${name.padEnd(8)}${what}`)
+  return `
+Commands:
+${commands.join('\n')}
+
+Examples:
+  xtrimd sweep --redis-url redis://127.0.0.1:6379 --max-age 24h --max-length 1000
+  xtrimd run --cron '*/15 * * * *' --match 'stream:conversation:*'
+  XTRIMD_MAX_AGE=7d xtrimd run --policy 'stream:fanout:*,max-length=100000,max-age=1h'`
+}
+
+/**
+ * The arguments with what commander would guess at made plain: a switch without a value means true and takes no
+ * command's name for its value, and a flag at the end without its value is a problem of its own.
+ */
+function completed(args: readonly string[], problems: Problem[]): string[] {
+  const result: string[] = []
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] ?? ''
+    const flag = knownFlag(arg)
+    const next = args[i + 1]
+    if (flag === null) {
+      result.push(arg)
+    } else if (flag.isSwitch) {
+      const isValue = next !== undefined && !next.startsWith('-') && !(next in COMMANDS)
+      result.push(`${arg}=${isValue ? next : 'true'}`)
+      if (isValue) i++
+    } else if (next === undefined) {
+      problems.push({ subject: arg, rule: `must have a value: ${arg} ${flag.value}`, value: null })
+    } else {
+      result.push(`${arg}=${next}`)
+      i++
+    }
+  }
+  return result
+}
+
+function knownFlag(arg: string): Flag<unknown> | null {
+  const name = arg.startsWith('--') ? arg.slice(2) : ''
+  return Object.hasOwn(flags, name) ? flags[name as keyof typeof flags] : null
+}
+
+/** The command, and a problem for everything nobody knows. The value of an unknown flag may be a secret and is not quoted. */
+function readOperands(program: Command, problems: Problem[]): CommandName {
+  let command: CommandName | null = null
+  let afterUnknown = false
+  for (const operand of program.args) {
+    if (operand.startsWith('-')) {
+      const name = operand.startsWith('--') ? operand.replace(/=.*/s, '') : operand.slice(0, 2)
+      problems.push({
+        subject: name,
+        rule: `is no flag of xtrimd${suggestion(name.slice(2), Object.keys(flags), '--')}`,
+        value: null,
+      })
+      afterUnknown = true
+    } else if (command === null && operand in COMMANDS) {
+      command = operand as CommandName
+      afterUnknown = false
+    } else if (!afterUnknown) {
+      const rule = `must be ${Object.keys(COMMANDS).join(' or ')}${suggestion(operand, Object.keys(COMMANDS), '')}`
+      problems.push({ subject: 'command', rule, value: /^[\w-]{1,20}$/.test(operand) ? operand : null })
+    }
+  }
+  return command ?? 'run'
+}
+
+/** `; did you mean …?` where one of the known names is near. */
+export function suggestion(name: string, known: readonly string[], prefix: string): string {
+  const [nearest] = known
+    .map((candidate) => ({ candidate, far: distance(name, candidate) }))
+    .sort((a, b) => a.far - b.far)
+  const isNear = nearest !== undefined && nearest.far <= Math.max(1, Math.floor(nearest.candidate.length / 3))
+  return isNear ? `; did you mean ${prefix}${nearest.candidate}?` : ''
+}
+
+/** The number of letters to insert, remove or replace to get from one name to the other. */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= from.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= to.length; j++) {
+      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
+    }
+    row = next
+  }
+  return row[to.length] ?? 0
+}

@@ -1,0 +1,88 @@
+/** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
+import type { Policy } from '../retention/policy.ts'
+import { type CronPattern, parseCron } from '../schedule/cron.ts'
+import type { Bind } from './bind.ts'
+import { type CommandName, type Problem, parseCommandLine, suggestion } from './command_line.ts'
+import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
+import { readPolicies } from './policy_spec.ts'
+import { type Environment, Reader } from './reader.ts'
+import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
+
+export interface Config {
+  readonly command: CommandName
+  readonly output: FlagValue<'output'>
+  readonly redis: RedisSettings
+  /** In the order in which they are tried. */
+  readonly policies: readonly Policy[]
+  readonly cron: CronPattern
+  readonly runOnStart: boolean
+  /** Infinity for no limit. */
+  readonly sweepTimeoutMs: number
+  readonly pageSize: number
+  readonly pacePercent: number
+  readonly dryRun: boolean
+  readonly httpBind: Bind
+  readonly streamMetrics: number
+  readonly logLevel: FlagValue<'log-level'>
+  /** Null: pretty on a terminal, json elsewhere. */
+  readonly logFormat: FlagValue<'log-format'> | null
+  /** Variables that look like ours and are none, each a sentence. */
+  readonly warnings: readonly string[]
+}
+
+export type Configured =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'problems'; readonly lines: readonly string[] }
+  | { readonly kind: 'config'; readonly config: Config }
+
+/** Reads everything. What comes back needs no further check and no default. */
+export function configure(args: readonly string[], env: Environment, version: string): Configured {
+  const line = parseCommandLine(args, version)
+  if (line.kind === 'text') return line
+  const reader = new Reader(line.given, env, line.problems)
+  if (line.command === 'run' && line.given.has('output'))
+    reader.problem('--output', 'must go with sweep; the daemon logs')
+
+  const config = {
+    command: line.command,
+    output: reader.value('output'),
+    redis: readRedis(reader),
+    policies: readPolicies(reader),
+    cron: readCron(reader),
+    runOnStart: reader.value('run-on-start'),
+    sweepTimeoutMs: reader.value('sweep-timeout'),
+    pageSize: reader.value('page-size'),
+    pacePercent: reader.value('pace'),
+    dryRun: reader.value('dry-run'),
+    httpBind: reader.value('http-bind'),
+    streamMetrics: reader.value('stream-metrics'),
+    logLevel: reader.value('log-level'),
+    logFormat: reader.value('log-format') ?? null,
+    warnings: unknownVariables(env),
+  }
+  // Whatever is missing was noted as a problem, so without one the configuration is complete.
+  return reader.problems.length > 0
+    ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem))] }
+    : { kind: 'config', config: Object.freeze(config) as Config }
+}
+
+function readCron(reader: Reader): CronPattern | undefined {
+  const timezone = reader.value('timezone')
+  const pattern = reader.text('cron')
+  return pattern && reader.attempt(pattern, (text) => parseCron(text, timezone ?? 'UTC'))
+}
+
+/** One line: the flag (and its variable), the rule, and the value unless it may be a secret. */
+export function formatProblem({ subject, rule, value }: Problem): string {
+  return `${subject}: ${rule}${value === null ? '' : `; got ${JSON.stringify(value)}`}`
+}
+
+/** Kubernetes sets these for a Service that happens to be called xtrimd. */
+const SERVICE_LINK = /^XTRIMD_(SERVICE_(HOST|PORT)|PORT)(_|$)/
+
+function unknownVariables(env: Environment): string[] {
+  const known = [...Object.keys(flags).map((name) => variableOf(name as FlagName)), PASSWORD_VARIABLE]
+  return Object.keys(env)
+    .filter((name) => name.startsWith('XTRIMD_') && !known.includes(name) && !SERVICE_LINK.test(name))
+    .map((name) => `${name} is no variable of xtrimd and has no effect${suggestion(name, known, '')}`)
+}

@@ -1,0 +1,178 @@
+/** Every flag, once: its name, its default, the rule its value obeys, and what the help says. All else derives from here. */
+import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
+import { parseTimezone } from '../schedule/cron.ts'
+import {
+  BrokenRule,
+  oneOf,
+  orOff,
+  parseDuration,
+  parseSize,
+  parseSwitch,
+  parseTimer,
+  wholeNumber,
+} from '../text/quantities.ts'
+import { parseBind } from './bind.ts'
+
+export interface Flag<T> {
+  /** What stands behind the name in the help, such as `<duration|off>`. */
+  readonly value: string
+  /** As text, so that it goes through the same rule; null for a flag that is not set unless given. */
+  readonly default: string | null
+  /** Reads the text. Throws BrokenRule. */
+  readonly parse: (text: string) => T
+  readonly help: string
+  /** May be given without a value, meaning true. */
+  readonly isSwitch?: boolean
+  readonly isRepeatable?: boolean
+  /** Its value may hold a password: no message ever quotes it. */
+  readonly isSecret?: boolean
+}
+
+const asIs = (text: string): string => text
+
+function nonEmpty(text: string): string {
+  if (text === '') throw new BrokenRule('must not be empty')
+  return text
+}
+
+function flag<T>(
+  value: string,
+  fallback: string | null,
+  parse: (text: string) => T,
+  help: string,
+  traits: Partial<Flag<T>> = {},
+): Flag<T> {
+  return { value, default: fallback, parse, help, ...traits }
+}
+
+function toggle(fallback: 'true' | 'false', help: string): Flag<boolean> {
+  return flag('[bool]', fallback, parseSwitch, help, { isSwitch: true })
+}
+
+/** Flags that may also stand in a policy, by the same name. */
+export const limitFlags = {
+  'max-length': flag(
+    '<n|off>',
+    '1000',
+    orOff(wholeNumber(1)),
+    'keep at most this many of the newest entries of a stream',
+  ),
+  'max-age': flag('<duration|off>', '24h', orOff(parseDuration), 'keep no entry older than this'),
+  'max-bytes': flag('<size|off>', 'off', orOff(parseSize), 'keep a stream within this much memory'),
+  trim: flag(
+    '<approx|exact>',
+    'approx',
+    oneOf(...TRIM_MODES),
+    'approx keeps up to one node more and is cheaper; exact keeps not one entry more',
+  ),
+  protect: flag(
+    '<none|unread|unacked>',
+    'none',
+    oneOf(...PROTECT_MODES),
+    'what of a consumer group is kept in spite of the limits',
+  ),
+  'hard-max-length': flag('<n|off>', 'off', orOff(wholeNumber(1)), 'a length that groups do not hold back'),
+  'hard-max-age': flag('<duration|off>', 'off', orOff(parseDuration), 'an age that groups do not hold back'),
+  'stale-group-after': flag(
+    '<duration|off>',
+    '7d',
+    orOff(parseDuration),
+    'a group without a sign of life for this long protects nothing',
+  ),
+  'delete-empty': toggle(
+    'false',
+    'unlink streams that are empty, have no group, and were last written longer ago than --max-age',
+  ),
+}
+
+/** Flags of all commands and of some, in the groups the help shows. */
+export const flagGroups = {
+  Redis: {
+    'redis-url': flag(
+      '<url[,url]>',
+      'redis://127.0.0.1:6379',
+      asIs,
+      'redis:, rediss: or unix: (REDIS_URL is read if nothing else is given)',
+      { isSecret: true },
+    ),
+    'redis-username': flag('<name>', null, asIs, 'ACL user, if not in the URL'),
+    'redis-password-file': flag(
+      '<path>',
+      null,
+      asIs,
+      'read again at every connection; XTRIMD_REDIS_PASSWORD works too',
+    ),
+    'reply-timeout': flag(
+      '<duration>',
+      '5s',
+      parseTimer,
+      'the longest that connecting, or one batch of replies, may take',
+    ),
+  },
+  Retention: {
+    match: flag('<glob>', 'stream:conversation:*', nonEmpty, "keys of the streams, in Redis's own glob"),
+    ...limitFlags,
+    policy: flag(
+      '<spec>',
+      null,
+      asIs,
+      "limits for other keys, as 'stream:fanout:*,max-length=100000,max-age=1h'; first match wins",
+      { isRepeatable: true },
+    ),
+  },
+  Schedule: {
+    cron: flag('<pattern>', '0 * * * *', asIs, 'when to sweep: five fields, or six with seconds in front'),
+    timezone: flag('<zone>', 'UTC', parseTimezone, 'the time zone of the pattern'),
+    'run-on-start': toggle('true', 'sweep once at start'),
+    'sweep-timeout': flag(
+      '<duration|off>',
+      'off',
+      orOff(parseTimer),
+      'a sweep that runs longer stops after the page in hand',
+    ),
+    'page-size': flag('<n>', '2000', wholeNumber(1, 100_000), 'streams in hand at a time'),
+    pace: flag(
+      '<percent>',
+      '50',
+      wholeNumber(1, 100),
+      'share of time in which Redis may have our work; 100 never pauses',
+    ),
+    'dry-run': toggle('false', 'look and count, write nothing'),
+  },
+  Telemetry: {
+    'http-bind': flag(
+      '<host:port>',
+      '0.0.0.0:9464',
+      parseBind,
+      'where the status page, /metrics and the probes are; port 0 picks a free one',
+    ),
+    output: flag('<text|json>', 'text', oneOf('text', 'json'), 'how sweep says what it did, on stdout'),
+    'stream-metrics': flag(
+      '<n>',
+      '100',
+      wholeNumber(0, 10_000),
+      'how many of the longest streams get a series of their own',
+    ),
+    'log-level': flag(
+      '<level>',
+      'info',
+      oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'),
+      'trace, debug, info, warn, error, fatal or silent',
+    ),
+    'log-format': flag('<json|pretty>', null, oneOf('json', 'pretty'), 'json unless on a terminal'),
+  },
+} as const
+
+type Groups = typeof flagGroups
+type AllFlags = Groups['Redis'] & Groups['Retention'] & Groups['Schedule'] & Groups['Telemetry']
+export type FlagName = keyof AllFlags
+
+/** What a flag's rule makes of its text. */
+export type FlagValue<Name extends FlagName> = AllFlags[Name] extends Flag<infer T> ? T : never
+
+export const flags: Readonly<Record<FlagName, Flag<unknown>>> = Object.assign({}, ...Object.values(flagGroups))
+
+/** The flag's variable: `--max-age` is `XTRIMD_MAX_AGE`. */
+export function variableOf(name: string): string {
+  return `XTRIMD_${name.toUpperCase().replaceAll('-', '_')}`
+}

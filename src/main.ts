@@ -1,0 +1,105 @@
+#!/usr/bin/env node
+/** The process: arguments and environment in, exit codes and signals out. The only place that touches `process`. */
+import { readFileSync } from 'node:fs'
+import process from 'node:process'
+import { type Config, configure, formatProblem } from './config/config.ts'
+import { runDaemon } from './daemon/daemon.ts'
+import { sweepTask } from './daemon/task.ts'
+import { sweepJson } from './report/json.ts'
+import { makeProgressLine } from './report/progress.ts'
+import { sweepSummary } from './report/summary.ts'
+import { sweep } from './sweep/sweep.ts'
+import { type Log, makeLog } from './telemetry/log.ts'
+
+const EXIT = { success: 0, failure: 1, badInput: 2 } as const
+
+/** Listening failed for a reason that only another `--http-bind` can mend. */
+const UNUSABLE_BIND: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'must be an address that is free (EADDRINUSE)',
+  EADDRNOTAVAIL: 'must be an address of this machine (EADDRNOTAVAIL)',
+  EACCES: 'must be a port this user may listen on (EACCES)',
+  ENOTFOUND: 'must name a host that resolves (ENOTFOUND)',
+  EAI_AGAIN: 'must name a host that resolves (EAI_AGAIN)',
+}
+
+async function main(): Promise<number> {
+  // Arguments may carry a password in a URL, and everybody on the machine may run ps.
+  process.title = 'xtrimd'
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+  const configured = configure(process.argv.slice(2), process.env, version)
+  if (configured.kind === 'text') {
+    process.stdout.write(configured.text)
+    return EXIT.success
+  }
+  if (configured.kind === 'problems') return complain(configured.lines)
+
+  const { config } = configured
+  const stop = stopOnSignal()
+  const out = config.command === 'run' ? process.stdout : process.stderr
+  const format = config.logFormat ?? (out.isTTY || config.command !== 'run' ? 'pretty' : 'json')
+  const colour = out.isTTY === true && !process.env.NO_COLOR
+  const log = await makeLog(config.logLevel, format, config.command === 'run' ? 1 : 2, colour)
+  for (const warning of config.warnings) log.warn({ warning }, 'unknown variable')
+  try {
+    return config.command === 'run' ? await run(config, version, log, stop) : await sweepOnce(config, log, stop)
+  } catch (error) {
+    log.fatal({ err: error }, 'bug: please report it')
+    return EXIT.failure
+  }
+}
+
+async function run(config: Config, version: string, log: Log, stop: AbortSignal): Promise<number> {
+  log.info({ version, ...startFields(config) }, 'starting')
+  try {
+    await runDaemon(config, version, log, stop)
+    return EXIT.success
+  } catch (error) {
+    const rule = UNUSABLE_BIND[(error as NodeJS.ErrnoException).code ?? '']
+    if (rule === undefined || (error as NodeJS.ErrnoException).syscall === 'connect') throw error
+    const { host, port } = config.httpBind
+    return complain([formatProblem({ subject: '--http-bind', rule, value: `${host}:${port}` })])
+  }
+}
+
+async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
+  const line = process.stderr.isTTY ? makeProgressLine((text) => process.stderr.write(text)) : null
+  const report = await sweep({ ...sweepTask(config, log), ...(line && { onProgress: line.update }) }, stop)
+  line?.clear()
+  process.stdout.write(config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : sweepSummary(report))
+  return report.result === 'success' ? EXIT.success : EXIT.failure
+}
+
+/** What the daemon goes by, without what may be secret. */
+function startFields({ policies, cron, dryRun, redis }: Config) {
+  return {
+    redis: redis.addresses,
+    cron: cron.pattern,
+    timezone: cron.timezone,
+    dryRun,
+    policies: policies.map(({ matches, ...policy }) => policy),
+  }
+}
+
+function complain(lines: readonly string[]): number {
+  process.stderr.write(`${lines.map((line) => `xtrimd: ${line}`).join('\n')}\nxtrimd --help tells all flags\n`)
+  return EXIT.badInput
+}
+
+/** The first SIGTERM or SIGINT asks to stop; a second one ends the process at once. */
+function stopOnSignal(): AbortSignal {
+  const stop = new AbortController()
+  for (const [signal, number] of [
+    ['SIGTERM', 15],
+    ['SIGINT', 2],
+  ] as const) {
+    process.on(signal, () => {
+      if (stop.signal.aborted) process.exit(128 + number)
+      stop.abort()
+    })
+  }
+  return stop.signal
+}
+
+process.exitCode = await main()

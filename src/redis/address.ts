@@ -1,0 +1,67 @@
+/** Where Redis is, read from URLs. Nothing here ever puts a URL, which may carry a password, into a message. */
+import { BrokenRule } from '../text/quantities.ts'
+
+export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
+
+/** One URL taken apart: `redis://[user[:password]@]host[:port][/database]`, `rediss://…`, `unix:///path[?db=n]`. */
+export interface RedisUrl {
+  readonly address: Address
+  readonly tls: boolean
+  readonly username: string | null
+  readonly password: string | null
+  readonly database: number
+}
+
+export function formatAddress(address: Address): string {
+  if ('path' in address) return `unix:${address.path}`
+  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
+}
+
+/** Reads one URL. @throws BrokenRule that never quotes it */
+export function parseRedisUrl(text: string): RedisUrl {
+  const scheme = /^([a-z]+):/i.exec(text)?.[1]?.toLowerCase()
+  if (scheme === 'unix') return parseUnixUrl(text)
+  if (scheme !== 'redis' && scheme !== 'rediss') {
+    throw new BrokenRule('must begin with redis://, rediss:// or unix://')
+  }
+  const url = URL.parse(text)
+  if (url === null || url.hostname === '')
+    throw new BrokenRule(`must be ${scheme}://[user:password@]host[:port][/database]`)
+  if (url.search !== '' || url.hash !== '') throw new BrokenRule('must not carry a query or a fragment')
+  return {
+    address: { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(url.port || 6379) },
+    tls: scheme === 'rediss',
+    ...credentialsOf(url),
+    database: parseDatabase(url.pathname.replace(/^\//, '')),
+  }
+}
+
+function parseUnixUrl(text: string): RedisUrl {
+  // WHATWG URLs allow credentials only before a host, and a socket has none: one is lent to it for the parsing.
+  const url = URL.parse(text.replace(/^unix:(?:\/\/)?((?:[^/@]*@)?)(?=\/)/i, 'unix://$1socket'))
+  if (url === null || url.hostname !== 'socket' || url.pathname.length < 2 || url.hash !== '') {
+    throw new BrokenRule('must be unix:///absolute/path[?db=n]')
+  }
+  const { db, ...unknown } = Object.fromEntries(url.searchParams)
+  if (Object.keys(unknown).length > 0) throw new BrokenRule('must carry no parameter but db, as in unix:///path?db=1')
+  return {
+    address: { path: decodeURIComponent(url.pathname) },
+    tls: false,
+    ...credentialsOf(url),
+    database: parseDatabase(db ?? ''),
+  }
+}
+
+function parseDatabase(text: string): number {
+  if (!/^(?:|0|[1-9]\d{0,5})$/.test(text))
+    throw new BrokenRule('must name its database as a whole number, as in redis://host/1')
+  return Number(text)
+}
+
+function credentialsOf(url: URL): { username: string | null; password: string | null } {
+  try {
+    return { username: decodeURIComponent(url.username) || null, password: decodeURIComponent(url.password) || null }
+  } catch {
+    throw new BrokenRule('must percent-encode its user and password')
+  }
+}

@@ -1,0 +1,187 @@
+/** The one door to node-redis: a connection that answers within its deadline or is gone. */
+import { createClient, ErrorReply, RESP_TYPES } from '@redis/client'
+import { type Address, formatAddress } from './address.ts'
+import { Fault, Refusal } from './refusal.ts'
+
+export type Command = readonly (string | Buffer)[]
+/** Texts come as Buffers: keys are bytes. */
+export type Reply = number | Buffer | string | null | Refusal | readonly Reply[]
+
+export interface Credentials {
+  readonly username: string | null
+  readonly password: string | null
+}
+
+export interface Reach {
+  /** Read at every connection, so that a rotated password file counts. May throw a Fault. */
+  readonly credentials: () => Credentials
+  readonly database: number
+  readonly tls: {
+    readonly ca?: Buffer
+    readonly cert?: Buffer
+    readonly key?: Buffer
+    readonly servername?: string
+  } | null
+  /** The longest that connecting, or one batch of replies, may take, in milliseconds. */
+  readonly replyTimeoutMs: number
+}
+
+export interface Connection {
+  readonly address: Address
+  /**
+   * Sends the commands in one write and waits for all replies, in order. An error reply is a Refusal in its place.
+   * @throws Fault when the connection is lost (`connect`) or the deadline passes (`timeout`); it is unusable then
+   */
+  ask(commands: readonly Command[]): Promise<Reply[]>
+  /** Ends the connection now, whatever is under way. */
+  close(): void
+}
+
+/**
+ * How long replies are still waited for once a stop was asked: a page is answered in milliseconds, and a frozen Redis
+ * must not keep a pod from ending.
+ */
+const STOP_GRACE_MS = 2000
+
+/** What of node-redis is used. Its own type takes seconds to check and does not fit its own factory. */
+interface Client {
+  connect(): Promise<unknown>
+  sendCommand(args: Command): Promise<Reply>
+  destroy(): void
+  on(event: 'error', listener: (error: Error) => void): unknown
+}
+
+/** Opens a connection. After `stop` its replies are waited for a grace of two seconds only. @throws Fault */
+export async function connect(address: Address, reach: Reach, stop?: AbortSignal): Promise<Connection> {
+  const client = makeClient(address, reach)
+  let lost: Error | undefined
+  client.on('error', (error) => {
+    lost ??= error
+  })
+
+  const waiting = new Set<(fault: Fault) => void>()
+  const close = (fault = new Fault('connect', 'the connection was closed')): void => {
+    stop?.removeEventListener('abort', hurry)
+    clearTimeout(grace)
+    // Its commands are rejected first, so that they tell the reason and not what destroy() makes of it.
+    for (const reject of waiting) reject(fault)
+    try {
+      client.destroy()
+    } catch {
+      // Already closed: nothing is left to end.
+    }
+  }
+
+  let grace: NodeJS.Timeout | undefined
+  const hurry = (): void => {
+    grace = setTimeout(
+      () => close(new Fault('timeout', `no reply within ${STOP_GRACE_MS} ms of being asked to stop`)),
+      STOP_GRACE_MS,
+    )
+  }
+  if (stop?.aborted) hurry()
+  else stop?.addEventListener('abort', hurry, { once: true })
+
+  /** The deadline of one wait: destroys the connection when it passes, since what it still answers is nobody's. */
+  const within = <T>(work: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> =>
+    new Promise<T>((resolve, reject) => {
+      const settle = (then: () => void): void => {
+        clearTimeout(timer)
+        waiting.delete(fail)
+        then()
+      }
+      const fail = (error: Error): void => settle(() => reject(asFault(lost ?? error, address)))
+      const timer = setTimeout(
+        () => close(new Fault('timeout', `no reply within ${reach.replyTimeoutMs} ms from ${formatAddress(address)}`)),
+        reach.replyTimeoutMs,
+      )
+      waiting.add(fail)
+      work((value) => settle(() => resolve(value)), fail)
+    })
+
+  const ask = (commands: readonly Command[]): Promise<Reply[]> =>
+    within((resolve, reject) => {
+      const replies = new Array<Reply>(commands.length)
+      let missing = commands.length
+      if (missing === 0) resolve(replies)
+      commands.forEach((command, i) => {
+        const arrived = (reply: Reply): void => {
+          replies[i] = Array.isArray(reply) ? reply.map(asRefusal) : reply
+          missing--
+          if (missing === 0) resolve(replies)
+        }
+        client.sendCommand(command).then(arrived, (error: Error) => {
+          if (error instanceof ErrorReply) arrived(new Refusal(error.message))
+          else reject(error)
+        })
+      })
+    })
+
+  try {
+    await within<unknown>((resolve, reject) => {
+      client.connect().then(resolve, reject)
+    })
+    lost = undefined
+    await greet(ask)
+    return { address, ask, close: () => close() }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+function makeClient(address: Address, reach: Reach): Client {
+  const { username, password } = reach.credentials()
+  return createClient({
+    // RESP2 needs no HELLO, which an ACL may not allow and which drops a user name that comes without a password.
+    RESP: 2,
+    socket:
+      'path' in address
+        ? { path: address.path, tls: false, reconnectStrategy: false }
+        : {
+            ...address,
+            ...(reach.tls === null ? {} : { ...reach.tls, tls: true }),
+            connectTimeout: reach.replyTimeoutMs,
+            reconnectStrategy: false,
+          },
+    ...(username === null ? {} : { username }),
+    ...(password === null ? {} : { password }),
+    database: reach.database,
+    // Commands queued before the handshake is through run even where AUTH or SELECT fails: on the wrong database.
+    disableOfflineQueue: true,
+    // A timer per command would halve the speed; `ask` has one per batch.
+    commandOptions: { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
+    disableClientInfo: true,
+    maintNotifications: 'disabled',
+  } as Parameters<typeof createClient>[0]) as unknown as Client
+}
+
+/**
+ * The first words: a name for CLIENT LIST, and NO-TOUCH, so that looking at streams does not make them look hot. Both
+ * may be refused (an older server, an ACL) without harm; a server that refuses everything is found out here.
+ */
+async function greet(ask: Connection['ask']): Promise<void> {
+  const named = ask([['CLIENT', 'SETNAME', 'xtrimd']])
+  const untouching = ask([['CLIENT', 'NO-TOUCH', 'ON']])
+  // A server with too many clients says so to the first command and hangs up on the second.
+  untouching.catch(() => {})
+  const [reply] = await named
+  if (reply instanceof Refusal && (reply.word === 'NOAUTH' || /max number of clients/.test(reply.message))) {
+    throw Fault.of(reply)
+  }
+  await untouching
+}
+
+/** Errors of commands inside a transaction come inside its reply. */
+function asRefusal(reply: unknown): Reply {
+  return reply instanceof ErrorReply ? new Refusal(reply.message) : (reply as Reply)
+}
+
+function asFault(error: Error, address: Address): Fault {
+  if (error instanceof Fault) return error
+  if (error instanceof ErrorReply) return Fault.of(new Refusal(error.message))
+  // An AggregateError (several addresses of one name tried) has no message of its own.
+  const first = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error
+  const code = first.name === 'ConnectionTimeoutError' ? 'timeout' : 'connect'
+  return new Fault(code, `${formatAddress(address)}: ${first.message || first.name}`, { cause: first })
+}

@@ -1,0 +1,74 @@
+/** What Redis says no with: the first word of an error reply tells what is wrong. */
+
+/** An error reply to one command. It concerns that command alone; the connection goes on. */
+export class Refusal {
+  readonly word: string
+  readonly message: string
+
+  constructor(message: string) {
+    this.message = message
+    this.word = wordOf(message)
+  }
+}
+
+/** The words that errors are counted under. Closed, since labels of metrics must be; everything else is `other`. */
+export const ERROR_WORDS = [
+  'ERR',
+  'NOPERM',
+  'NOAUTH',
+  'WRONGPASS',
+  'WRONGTYPE',
+  'READONLY',
+  'LOADING',
+  'BUSY',
+  'OOM',
+  'MISCONF',
+  'MASTERDOWN',
+  'NOREPLICAS',
+  'CLUSTERDOWN',
+  'MOVED',
+  'ASK',
+  'TRYAGAIN',
+  'EXECABORT',
+  'other',
+] as const
+
+function wordOf(message: string): string {
+  const word = /^[A-Z]+/.exec(message)?.[0]
+  return ERROR_WORDS.find((known) => known === word) ?? 'other'
+}
+
+/** Why a whole server could not be swept: it could not be reached, did not answer in time, or refused with a word. */
+export const FAULT_CODES = ['connect', 'timeout', ...ERROR_WORDS] as const
+
+/** States of a whole server, not of one key: what it answers to one write it answers to all of them. */
+const SERVER_WIDE = new Set([
+  'NOAUTH',
+  'READONLY',
+  'LOADING',
+  'BUSY',
+  'MISCONF',
+  'MASTERDOWN',
+  'NOREPLICAS',
+  'CLUSTERDOWN',
+])
+
+/** The end of the work on one server. `code` is one of FAULT_CODES; the message holds no secret. */
+export class Fault extends Error {
+  override readonly name = 'Fault'
+  readonly code: string
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+
+  static of(refusal: Refusal): Fault {
+    return new Fault(refusal.word, refusal.message)
+  }
+}
+
+/** Whether a refusal says that this server will refuse everything else as well. */
+export function endsSweep(refusal: Refusal): boolean {
+  return SERVER_WIDE.has(refusal.word)
+}

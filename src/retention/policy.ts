@@ -1,0 +1,48 @@
+import { compileGlob, literalPrefix } from './glob.ts'
+
+export const TRIM_MODES = ['approx', 'exact'] as const
+export const PROTECT_MODES = ['none', 'unread', 'unacked'] as const
+
+/** What one stream may keep, and how it is brought there. A limit that is off is Infinity. */
+export interface Limits {
+  readonly maxAgeMs: number
+  readonly maxLength: number
+  readonly maxBytes: number
+  readonly trim: (typeof TRIM_MODES)[number]
+  readonly protect: (typeof PROTECT_MODES)[number]
+  /** Limits that hold whatever a group has not read. */
+  readonly hardMaxAgeMs: number
+  readonly hardMaxLength: number
+  readonly staleGroupAfterMs: number
+  readonly deleteEmpty: boolean
+}
+
+/** Limits for the streams whose keys match. `name` is the label of metrics and reports. */
+export interface Policy extends Limits {
+  readonly name: string
+  readonly match: string
+  readonly matches: (key: Uint8Array) => boolean
+}
+
+/** Why an entry was removed: the limit it was beyond. Applied in this order, so each removal has one reason. */
+export const REASONS = ['age', 'length', 'bytes'] as const
+export type Reason = (typeof REASONS)[number]
+
+export function makePolicy(name: string, match: string, limits: Limits): Policy {
+  return Object.freeze({ ...limits, name, match, matches: compileGlob(match) })
+}
+
+/** The first policy whose pattern covers the key: its place in `policies`, or -1. */
+export function policyFor(policies: readonly Policy[], key: Uint8Array): number {
+  return policies.findIndex((policy) => policy.matches(key))
+}
+
+/** One glob that covers every key any of the policies covers, so that Redis sends few others: one SCAN serves them all. */
+export function scanPattern(policies: readonly Policy[]): string {
+  const patterns = policies.map((policy) => policy.match)
+  if (new Set(patterns).size === 1) return patterns[0] ?? '*'
+  const prefixes = patterns.map(literalPrefix)
+  let common = prefixes[0] ?? ''
+  while (!prefixes.every((prefix) => prefix.startsWith(common))) common = common.slice(0, -1)
+  return `${common}*`
+}

@@ -1,0 +1,73 @@
+/** Reads what Redis knows of a stream's consumer groups. */
+
+import type { Command, Reply } from '../redis/connection.ts'
+import { Refusal } from '../redis/refusal.ts'
+import type { Group } from '../retention/groups.ts'
+import type { Limits } from '../retention/policy.ts'
+import { formatStreamId, parseStreamId } from '../retention/stream_id.ts'
+import { shown } from '../text/shown.ts'
+import { type Ask, accepted, readOldest } from './stream.ts'
+
+/**
+ * The groups of a stream. Without protection their progress is enough; else also how long they have been idle, what
+ * they still have pending (`unacked`), and what a group without consumers waits for.
+ * @throws Refused
+ */
+export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect']): Promise<readonly Group[]> {
+  const command: Command = ['XINFO', 'GROUPS', key]
+  const [reply] = await ask([command])
+  if (reply instanceof Refusal && isGone(reply)) return []
+  const replies = accepted(reply, command)
+  if (!Array.isArray(replies)) return []
+  if (protect === 'none') return replies.map(readGroup)
+  const groups = await Promise.all(replies.map((fields: Reply) => readLife(ask, key, fields, protect)))
+  return groups.filter((group) => group !== null)
+}
+
+/** One group as `XINFO GROUPS` tells it. */
+export function readGroup(fields: Reply): Group {
+  const told = pairs(fields)
+  const lag = told.get('lag')
+  return {
+    name: shown(told.get('name') as Buffer),
+    lastDelivered: parseStreamId(String(told.get('last-delivered-id'))),
+    lag: typeof lag === 'number' ? lag : null,
+    consumers: Number(told.get('consumers')),
+    oldestPending: null,
+    idleMs: null,
+    firstUndelivered: null,
+  }
+}
+
+/** The same with its signs of life, or null if the group is gone by now. */
+async function readLife(ask: Ask, key: Buffer, fields: Reply, protect: Limits['protect']): Promise<Group | null> {
+  const group = readGroup(fields)
+  const name = pairs(fields).get('name') as Buffer
+  const commands: Command[] = [
+    group.consumers > 0
+      ? ['XINFO', 'CONSUMERS', key, name]
+      : ['XRANGE', key, `(${formatStreamId(group.lastDelivered)}`, '+', 'COUNT', '1'],
+    ...(protect === 'unacked' ? [['XPENDING', key, name]] : []),
+  ]
+  const replies = await ask(commands)
+  if (replies.some((reply) => reply instanceof Refusal && isGone(reply))) return null
+  const [life, pending] = replies.map((reply, i) => accepted(reply, commands[i] ?? []))
+  const oldestPending = Array.isArray(pending) && pending[1] !== null ? parseStreamId(String(pending[1])) : null
+  if (group.consumers === 0) {
+    const first = readOldest(life ?? null)
+    return { ...group, oldestPending, firstUndelivered: first === null ? null : parseStreamId(first.id) }
+  }
+  const idle = Array.isArray(life) ? life.map((consumer: Reply) => Number(pairs(consumer).get('idle'))) : []
+  return { ...group, oldestPending, idleMs: idle.length > 0 ? Math.min(...idle) : null }
+}
+
+/** A stream or group that disappeared between two commands holds nothing back. */
+function isGone(refusal: Refusal): boolean {
+  return /^(NOGROUP|ERR no such key)/.test(refusal.message)
+}
+
+function pairs(fields: Reply): Map<string, Reply> {
+  const map = new Map<string, Reply>()
+  if (Array.isArray(fields)) for (let i = 0; i + 1 < fields.length; i += 2) map.set(String(fields[i]), fields[i + 1])
+  return map
+}

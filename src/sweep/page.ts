@@ -1,0 +1,127 @@
+/** One page of a sweep: look at its streams, trim those that are due, count them all. */
+
+import { endsSweep, Fault } from '../redis/refusal.ts'
+import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
+import type { Policy, Reason } from '../retention/policy.ts'
+import { isBefore, timeId } from '../retention/stream_id.ts'
+import { type Found, lookAtPage, type Unseen } from './look.ts'
+import { type Ask, ageLimitMs, lengthLimit, nameOf } from './stream.ts'
+import type { Outcome, Tally } from './tally.ts'
+import { isDue, type Trimmed, trimStream, untrimmed } from './trim.ts'
+
+export interface PageContext {
+  readonly ask: Ask
+  readonly policies: readonly Policy[]
+  readonly nowMs: number
+  readonly stop: AbortSignal
+  readonly dryRun: boolean
+  readonly tally: Tally
+  /** Told of every stream that was not simply inside its policy. */
+  readonly onOutcome: (policy: Policy, outcome: Outcome) => void
+}
+
+/**
+ * Holds the streams of one page to their policies. Whatever happens, what was done is in the tally.
+ * @throws Fault when the connection fails or the server refuses everything
+ */
+export async function sweepPage(keys: readonly Buffer[], context: PageContext): Promise<void> {
+  const { ask, policies, nowMs, tally } = context
+  const { found, unseen } = await lookAtPage(ask, keys, policies, nowMs)
+  for (const stream of unseen) countUnseen(stream, context)
+  const due: Found[] = []
+  for (const stream of found) {
+    const limits = policies[stream.policy] as Policy
+    if (isDue(stream, limits, nowMs)) due.push(stream)
+    else if (stream.byAge) tally.addUntouched(stream.policy, stream.key, stream.state.length)
+    else count(stream, untrimmed(stream), context)
+  }
+  const faults = await Promise.all(due.map((stream) => holdToPolicy(stream, context)))
+  const fault = faults.find((found) => found !== null)
+  if (fault) throw fault
+}
+
+/** Trims one stream and counts it. @returns the fault that ends the sweep, if one came of it */
+async function holdToPolicy(stream: Found, context: PageContext): Promise<Fault | null> {
+  const { ask, policies, nowMs, stop, tally } = context
+  const limits = policies[stream.policy] as Policy
+  if (context.dryRun) {
+    count(stream, untrimmed(stream), context)
+    return null
+  }
+  const trimmed = await trimStream(stream, {
+    ask,
+    limits,
+    nowMs,
+    stop,
+    missing: (command, neededFor) => tally.missing.set(command, neededFor),
+  })
+  count(stream, trimmed, context)
+  if (trimmed.refused !== null && endsSweep(trimmed.refused.refusal)) return Fault.of(trimmed.refused.refusal)
+  return trimmed.fault
+}
+
+function count(stream: Found, trimmed: Trimmed, context: PageContext): void {
+  const policy = context.policies[stream.policy] as Policy
+  const over = overLimits(stream, trimmed, policy, context.nowMs)
+  const heldBack = trimmed.hold !== null && (over.age || over.length || over.bytes)
+  const outcome: Outcome = {
+    key: stream.key,
+    before: stream.state.length,
+    after: trimmed.state.length,
+    removed: trimmed.removed,
+    unread: trimmed.unread,
+    deleted: trimmed.deleted,
+    skipped: stream.byAge ? null : 'custom_ids',
+    over,
+    held: heldBack ? trimmed.hold : null,
+    refused:
+      trimmed.refused === null
+        ? null
+        : {
+            word: trimmed.refused.refusal.word,
+            command: trimmed.refused.command,
+            message: trimmed.refused.refusal.message,
+          },
+  }
+  context.tally.addOutcome(stream.policy, outcome)
+  context.onOutcome(policy, outcome)
+}
+
+/**
+ * Which limits the stream is still over. `approx` may leave a node, which nobody can tell from outside to be one: by
+ * length that is a node of Redis's default size, by age it is over only where something else held the trim back.
+ */
+function overLimits(stream: Found, trimmed: Trimmed, policy: Policy, nowMs: number): Record<Reason, boolean> {
+  const { state, memoryBytes, hold } = trimmed
+  const approx = policy.trim === 'approx' && trimmed.refused === null && trimmed.attempted
+  const cutOffMs = nowMs - ageLimitMs(policy)
+  const stale = stream.byAge && state.oldest ? state.oldest.ms < cutOffMs : false
+  const heldBack = hold !== null && isBefore(hold.floor, timeId(cutOffMs))
+  return {
+    age: stale && (!approx || heldBack),
+    length: state.length > lengthLimit(policy) + (approx ? NODE_ENTRIES : 0),
+    bytes: memoryBytes > policy.maxBytes + (trimmed.attempted ? NODE_BYTES : 0),
+  }
+}
+
+/** A key that became something else is nobody's business; any other refusal is a stream that was not held to its policy. */
+function countUnseen({ key, policy, refusal, command }: Unseen, context: PageContext): void {
+  if (refusal.word === 'WRONGTYPE') {
+    context.tally.addSkipped(policy, 'not_a_stream')
+    return
+  }
+  const refused = { word: refusal.word, command: nameOf(command), message: refusal.message }
+  context.tally.addRefused(policy, refusal.word)
+  context.onOutcome(context.policies[policy] as Policy, {
+    key,
+    before: 0,
+    after: 0,
+    removed: { age: 0, length: 0, bytes: 0 },
+    unread: 0,
+    deleted: false,
+    skipped: null,
+    over: { age: false, length: false, bytes: false },
+    held: null,
+    refused,
+  })
+}

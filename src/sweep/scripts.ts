@@ -1,0 +1,50 @@
+/** The two decisions that Redis must take and carry out as one, in its own language. */
+
+import type { Command } from '../redis/connection.ts'
+import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../retention/stream_id.ts'
+
+/**
+ * Removes the oldest entries below a floor while the stream is longer than it may be. XTRIM cannot take both a length
+ * and a floor, and between measuring and `MINID ~ floor LIMIT surplus` another sweep could take the same surplus.
+ */
+const CUT_TO_LENGTH_LUA = `
+local surplus = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[1])
+if surplus <= 0 then return 0 end
+local most = math.min(surplus, tonumber(ARGV[3]))
+if ARGV[4] == 'nodes' then return redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[2], 'LIMIT', most) end
+local ids = {}
+for i, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '(' .. ARGV[2], 'COUNT', most)) do ids[i] = entry[1] end
+if #ids == 0 then return 0 end
+return redis.call('XDEL', KEYS[1], unpack(ids))`
+
+/** Cuts towards `length`, never at or behind `floor`, at most `most` entries: whole nodes, or single entries. Answers how many. */
+export function cutToLength(
+  key: Buffer,
+  length: number,
+  floor: StreamId,
+  most: number,
+  by: 'nodes' | 'entries',
+): Command {
+  return ['EVAL', CUT_TO_LENGTH_LUA, '1', key, String(length), formatStreamId(floor), String(most), by]
+}
+
+/**
+ * Unlinks a stream that nobody can miss. A producer's XADD comes before it, and the stream is not empty, or behind it,
+ * and makes a new one. An ID that is no time tells no age, so such a stream stays.
+ */
+const DELETE_IF_EMPTY_LUA = `
+if redis.call('TYPE', KEYS[1]).ok ~= 'stream' or redis.call('XLEN', KEYS[1]) > 0 then return 0 end
+local told = redis.call('XINFO', 'STREAM', KEYS[1])
+for i = 1, #told, 2 do
+  if told[i] == 'groups' and told[i + 1] > 0 then return 0 end
+  if told[i] == 'last-generated-id' then
+    local ms = tonumber(string.match(told[i + 1], '^%d+'))
+    if ms < tonumber(ARGV[1]) or ms >= tonumber(ARGV[2]) then return 0 end
+  end
+end
+return redis.call('UNLINK', KEYS[1])`
+
+/** Unlinks the stream if it is empty, has no group, and its last ID is a time before `beforeMs`. Answers 1 if it did. */
+export function deleteIfEmpty(key: Buffer, beforeMs: number): Command {
+  return ['EVAL', DELETE_IF_EMPTY_LUA, '1', key, String(EARLIEST_TIME_MS), String(beforeMs)]
+}

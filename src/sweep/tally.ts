@@ -1,0 +1,148 @@
+/** Sums of what Redis replied. Every stream adds to it once; it is complete however a sweep ends. */
+import type { Hold } from '../retention/groups.ts'
+import type { Policy, Reason } from '../retention/policy.ts'
+import { Longest } from './longest.ts'
+
+/** Why a stream was, in whole or in part, not held to its policy, though nothing refused it. */
+export const SKIP_REASONS = ['custom_ids', 'not_a_stream'] as const
+export type SkipReason = (typeof SKIP_REASONS)[number]
+
+/** What a sweep did to the streams of one policy. */
+export interface PolicyTally {
+  readonly policy: string
+  streams: number
+  emptyStreams: number
+  entries: { before: number; after: number }
+  longestStream: number
+  removed: Record<Reason, number>
+  /** Of the removed, those some group had not been delivered, where Redis knows. */
+  unread: number
+  deletedStreams: number
+  skipped: Record<SkipReason, number>
+  /** Streams that are still over a limit, beyond the slack of `--trim approx`. */
+  overLimit: Record<Reason, number>
+  /** Streams in which a consumer group held the trim back. */
+  protectedStreams: number
+}
+
+/** What became of one stream that was not simply found inside its policy. */
+export interface Outcome {
+  readonly key: Buffer
+  readonly before: number
+  readonly after: number
+  readonly removed: Readonly<Record<Reason, number>>
+  readonly unread: number
+  readonly deleted: boolean
+  readonly skipped: SkipReason | null
+  readonly over: Readonly<Record<Reason, boolean>>
+  /** What held it back. */
+  readonly held: Hold | null
+  /** What Redis refused, by its first word, with the command. */
+  readonly refused: { readonly word: string; readonly command: string; readonly message: string } | null
+}
+
+export class Tally {
+  readonly policies: readonly PolicyTally[]
+  /** Refused streams by Redis's error word. */
+  readonly errors = new Map<string, number>()
+  readonly longest: Longest
+  /** Commands an ACL does not allow, and what needs them. */
+  readonly missing = new Map<string, string>()
+
+  constructor(policies: readonly Policy[], longestStreams: number) {
+    this.policies = policies.map(({ name }) => emptyTally(name))
+    this.longest = new Longest(longestStreams)
+  }
+
+  /** A stream that is inside its policy as it is. */
+  addUntouched(policy: number, key: Buffer, length: number): void {
+    const tally = this.#of(policy)
+    tally.streams++
+    tally.entries.before += length
+    this.#addLength(tally, key, length)
+  }
+
+  addOutcome(policy: number, outcome: Outcome): void {
+    const tally = this.#of(policy)
+    tally.streams++
+    tally.entries.before += outcome.before
+    for (const [reason, n] of entriesOf(outcome.removed)) tally.removed[reason] += n
+    tally.unread += outcome.unread
+    for (const [reason, over] of entriesOf(outcome.over)) if (over) tally.overLimit[reason]++
+    if (outcome.held !== null) tally.protectedStreams++
+    if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
+    if (outcome.refused !== null) {
+      this.errors.set(outcome.refused.word, (this.errors.get(outcome.refused.word) ?? 0) + 1)
+    }
+    if (outcome.deleted) {
+      tally.deletedStreams++
+      tally.streams--
+    } else {
+      this.#addLength(tally, outcome.key, outcome.after)
+    }
+  }
+
+  /** A stream that could not even be looked at, by the error word it was refused with. */
+  addRefused(policy: number, word: string): void {
+    this.#of(policy).streams++
+    this.errors.set(word, (this.errors.get(word) ?? 0) + 1)
+  }
+
+  /** A key that was no stream any more when its turn came. */
+  addSkipped(policy: number, reason: SkipReason): void {
+    this.#of(policy).skipped[reason]++
+  }
+
+  #addLength(tally: PolicyTally, key: Buffer, length: number): void {
+    if (length === 0) tally.emptyStreams++
+    tally.entries.after += length
+    tally.longestStream = Math.max(tally.longestStream, length)
+    this.longest.offer(key, tally.policy, length)
+  }
+
+  #of(policy: number): PolicyTally {
+    const tally = this.policies[policy]
+    if (tally === undefined) throw new RangeError(`no policy ${policy}`)
+    return tally
+  }
+}
+
+function emptyTally(policy: string): PolicyTally {
+  return {
+    policy,
+    streams: 0,
+    emptyStreams: 0,
+    entries: { before: 0, after: 0 },
+    longestStream: 0,
+    removed: { age: 0, length: 0, bytes: 0 },
+    unread: 0,
+    deletedStreams: 0,
+    skipped: { custom_ids: 0, not_a_stream: 0 },
+    overLimit: { age: 0, length: 0, bytes: 0 },
+    protectedStreams: 0,
+  }
+}
+
+/** The sum over policies, under the name `all`. */
+export function sumOf(tallies: readonly PolicyTally[]): PolicyTally {
+  const sum = emptyTally('all')
+  for (const tally of tallies) {
+    sum.streams += tally.streams
+    sum.emptyStreams += tally.emptyStreams
+    sum.entries.before += tally.entries.before
+    sum.entries.after += tally.entries.after
+    sum.longestStream = Math.max(sum.longestStream, tally.longestStream)
+    for (const [reason, n] of entriesOf(tally.removed)) sum.removed[reason] += n
+    sum.unread += tally.unread
+    sum.deletedStreams += tally.deletedStreams
+    for (const [reason, n] of entriesOf(tally.skipped)) sum.skipped[reason] += n
+    for (const [limit, n] of entriesOf(tally.overLimit)) sum.overLimit[limit] += n
+    sum.protectedStreams += tally.protectedStreams
+  }
+  return sum
+}
+
+/** Object.entries that remembers the type of the keys. */
+export function entriesOf<Key extends string, Value>(record: Readonly<Record<Key, Value>>): [Key, Value][] {
+  return Object.entries(record) as [Key, Value][]
+}

@@ -1,0 +1,293 @@
+/** Brings one stream inside its policy: bites of whole nodes first, one exact cut last, and counts what Redis replied. */
+
+import type { Command, Reply } from '../redis/connection.ts'
+import { Fault, Refusal } from '../redis/refusal.ts'
+import { biteOf, bytesBite, largerBite } from '../retention/bites.ts'
+import { type Group, type Hold, holdOf, unreadAmong } from '../retention/groups.ts'
+import type { Limits, Reason } from '../retention/policy.ts'
+import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
+import { readGroup, readGroups } from './group_state.ts'
+import type { Found } from './look.ts'
+import { cutToLength, deleteIfEmpty } from './scripts.ts'
+import {
+  type Ask,
+  accepted,
+  ageLimitMs,
+  lengthLimit,
+  memoryCommand,
+  oldestCommand,
+  Refused,
+  readOldest,
+  type State,
+} from './stream.ts'
+
+/** What trimming needs to know beside the stream. */
+export interface TrimContext {
+  readonly ask: Ask
+  readonly limits: Limits
+  /** Redis's own clock when the sweep began. */
+  readonly nowMs: number
+  /** Ends the work between two bites. */
+  readonly stop: AbortSignal
+  /** Told of a command that an ACL refused where the work could go on without it. */
+  readonly missing: (command: string, neededFor: string) => void
+}
+
+/** What became of one stream. Complete also when a refusal, a fault or a stop cut the work short. */
+export interface Trimmed {
+  state: State
+  memoryBytes: number
+  readonly removed: Record<Reason, number>
+  /** Of those, how many some group had not been delivered. */
+  unread: number
+  deleted: boolean
+  hold: Hold | null
+  /** The command Redis refused, which ended the work on this stream. */
+  refused: Refused | null
+  /** The end of the connection. */
+  fault: Fault | null
+  /** Whether trimming was tried at all. */
+  attempted: boolean
+}
+
+/** The outcome of leaving a stream as it was found. */
+export function untrimmed({ state, memoryBytes }: Found): Trimmed {
+  return {
+    state,
+    memoryBytes,
+    removed: { age: 0, length: 0, bytes: 0 },
+    unread: 0,
+    deleted: false,
+    hold: null,
+    refused: null,
+    fault: null,
+    attempted: false,
+  }
+}
+
+/** XDEL walks its node for each ID: this many at once take Redis about 0.2 ms. */
+const XDEL_AT_ONCE = 100
+
+/** Trims a stream. Never throws what Redis or the connection did: that is in the outcome, beside what was done before. */
+export async function trimStream(stream: Found, context: TrimContext): Promise<Trimmed> {
+  const work = new StreamWork(stream, context)
+  try {
+    await work.run()
+  } catch (error) {
+    if (error instanceof Refused) work.outcome.refused = error
+    else if (error instanceof Fault) work.outcome.fault = error
+    else throw error
+  }
+  return work.outcome
+}
+
+class StreamWork {
+  readonly outcome: Trimmed
+  readonly #key: Buffer
+  readonly #byAge: boolean
+  readonly #context: TrimContext
+  readonly #limits: Limits
+  /** Whether to ask, with each bite, how far the groups have read. */
+  #countUnread = false
+
+  constructor(stream: Found, context: TrimContext) {
+    this.#key = stream.key
+    this.#byAge = stream.byAge
+    this.#context = context
+    this.#limits = context.limits
+    this.outcome = { ...untrimmed(stream), attempted: true }
+  }
+
+  async run(): Promise<void> {
+    const { nowMs } = this.#context
+    const { maxAgeMs, hardMaxAgeMs, maxLength, hardMaxLength } = this.#limits
+    if (this.#state.length > 0) {
+      this.outcome.hold = holdOf(await this.#readGroups(), this.#limits, nowMs)
+      if (this.#byAge) {
+        const cutOff = timeId(nowMs - maxAgeMs)
+        const hold = this.outcome.hold
+        await this.#removeOlder(hold === null ? cutOff : earlierOf(cutOff, hold.floor))
+        await this.#removeOlder(timeId(nowMs - hardMaxAgeMs))
+      }
+      await this.#shortenTo(maxLength, 'length', this.outcome.hold)
+      await this.#shortenTo(hardMaxLength, 'length', null)
+      await this.#shrinkTo(this.#limits.maxBytes)
+    }
+    if (this.#limits.deleteEmpty && this.#state.length === 0) await this.#deleteIfEmpty()
+  }
+
+  get #state(): State {
+    return this.outcome.state
+  }
+
+  /** The consumer groups. Without protection they only tell what was unread, and a missing permission costs that count alone. */
+  async #readGroups(): Promise<readonly Group[]> {
+    try {
+      const groups = await readGroups(this.#context.ask, this.#key, this.#limits.protect)
+      this.#countUnread = groups.some((group) => group.lag !== null)
+      return groups
+    } catch (error) {
+      if (!(error instanceof Refused) || this.#limits.protect !== 'none' || error.refusal.word !== 'NOPERM') throw error
+      this.#context.missing(error.command, 'xtrimd_entries_trimmed_unread_total')
+      return []
+    }
+  }
+
+  /** Removes what is before `id`: by whole nodes, and where the policy is exact, to the entry. */
+  async #removeOlder(id: StreamId): Promise<void> {
+    const before = formatStreamId(id)
+    const isOlder = (): boolean => {
+      const oldest = this.#state.oldest
+      return oldest !== null && oldest !== undefined && isBefore(parseStreamId(oldest.id), id)
+    }
+    await this.#bite(
+      'age',
+      () => (isOlder() ? this.#state.length : 0),
+      (limit) => ['XTRIM', this.#key, 'MINID', '~', before, 'LIMIT', String(limit)],
+    )
+    if (this.#limits.trim === 'exact' && isOlder() && !this.#context.stop.aborted) {
+      if (await this.#hasTombstones()) await this.#deleteOlder(before)
+      else await this.#cut('age', ['XTRIM', this.#key, 'MINID', '=', before])
+    }
+  }
+
+  /** Keeps the newest `length` entries, and with a hold everything from its floor on. */
+  async #shortenTo(length: number, reason: Reason, hold: Hold | null): Promise<void> {
+    const excess = (): number => {
+      const { oldest } = this.#state
+      if (hold !== null && oldest && !isBefore(parseStreamId(oldest.id), hold.floor)) return 0
+      return Math.max(0, this.#state.length - length)
+    }
+    await this.#bite(reason, excess, (limit) =>
+      hold === null
+        ? ['XTRIM', this.#key, 'MAXLEN', '~', String(length), 'LIMIT', String(limit)]
+        : cutToLength(this.#key, length, hold.floor, limit, 'nodes'),
+    )
+    if (this.#limits.trim !== 'exact' || reason === 'bytes') return
+    while (excess() > 0 && !this.#context.stop.aborted) {
+      const removed = await this.#cut(
+        reason,
+        hold === null
+          ? ['XTRIM', this.#key, 'MAXLEN', '=', String(length)]
+          : cutToLength(this.#key, length, hold.floor, XDEL_AT_ONCE, 'entries'),
+      )
+      if (removed === 0) break
+    }
+  }
+
+  /** Brings the memory Redis reports under `maxBytes`, node by node where it is close. The newest entry stays. */
+  async #shrinkTo(maxBytes: number): Promise<void> {
+    let surplus = 1
+    while (this.outcome.memoryBytes > maxBytes && this.#state.length > 1 && !this.#context.stop.aborted) {
+      const { length } = this.#state
+      surplus = Math.max(surplus, bytesBite(this.outcome.memoryBytes, maxBytes, length))
+      const before = this.outcome.removed.bytes
+      await this.#shortenTo(Math.max(1, length - surplus), 'bytes', this.outcome.hold)
+      if (this.outcome.removed.bytes > before) {
+        surplus = 1
+        this.outcome.memoryBytes = await this.#readMemory()
+      } else if (surplus >= length - 1) {
+        break
+      } else {
+        // The first node holds more entries than that: it goes as a whole or not at all.
+        surplus *= 2
+      }
+    }
+  }
+
+  async #readMemory(): Promise<number> {
+    const command = memoryCommand(this.#key)
+    const [reply] = await this.#context.ask([command])
+    return Number(accepted(reply, command))
+  }
+
+  /** Repeats a bite until nothing is left that whole nodes can give: `candidates` says how many entries may still go. */
+  async #bite(reason: Reason, candidates: () => number, command: (limit: number) => Command): Promise<void> {
+    let limit: number | null = null
+    while (candidates() > 0 && !this.#context.stop.aborted) {
+      limit ??= biteOf(this.#state.oldest?.bytes ?? 0)
+      const removed = await this.#cut(reason, command(limit))
+      limit = removed > 0 ? null : largerBite(limit, candidates())
+      if (removed === 0 && limit === null) break
+    }
+  }
+
+  /** One command that removes entries, and a fresh look behind it. @returns how many Redis says are gone */
+  async #cut(reason: Reason, command: Command): Promise<number> {
+    const look: Command[] = [['XLEN', this.#key], oldestCommand(this.#key)]
+    const replies = this.#countUnread
+      ? await this.#askAtomically(command, look)
+      : await this.#context.ask([command, ...look])
+    const removed = Number(accepted(replies[0], command))
+    this.outcome.removed[reason] += removed
+    this.outcome.state = { length: Number(accepted(replies[1], look[0] ?? [])), oldest: readOldest(replies[2] ?? null) }
+    return removed
+  }
+
+  /** The same in a transaction with the groups' progress, so that what they had not read is exact while they read on. */
+  async #askAtomically(command: Command, look: readonly Command[]): Promise<readonly Reply[]> {
+    const before: Command[] = [
+      ['XINFO', 'GROUPS', this.#key],
+      ['XLEN', this.#key],
+    ]
+    const inside = [...before, command, ...look]
+    const replies = await this.#context.ask([['MULTI'], ...inside, ['EXEC']])
+    const executed = replies.at(-1) ?? null
+    if (replies[0] instanceof Refusal && replies[0].word === 'NOPERM') {
+      // The commands ran all the same, one by one: what they removed counts, what was unread among it is not certain.
+      this.#context.missing('MULTI', 'xtrimd_entries_trimmed_unread_total')
+      this.#countUnread = false
+      return replies.slice(1 + before.length, -1)
+    }
+    if (!Array.isArray(executed)) {
+      // A command that may not even be queued discards the transaction; its own reply tells why.
+      for (const [i, queued] of inside.entries()) accepted(replies[i + 1], queued)
+      accepted(executed, ['EXEC'])
+    }
+    const [groups, length, ...rest] = executed as Reply[]
+    const removed = rest[0]
+    if (Array.isArray(groups) && typeof removed === 'number') {
+      this.outcome.unread += unreadAmong(removed, Number(length), groups.map(readGroup))
+    }
+    return rest
+  }
+
+  /**
+   * Whether entries were ever deleted one by one. An exact MINID may then leave a node without a live entry, which
+   * Redis from 8.8 on refuses to load (redis/redis #15808). Before 7.0 Redis does not tell, so it counts as yes.
+   */
+  async #hasTombstones(): Promise<boolean> {
+    const command: Command = ['XINFO', 'STREAM', this.#key]
+    const [reply] = await this.#context.ask([command])
+    const fields = accepted(reply, command)
+    const at = Array.isArray(fields) ? fields.findIndex((field) => String(field) === 'max-deleted-entry-id') : -1
+    return !(Array.isArray(fields) && at >= 0 && String(fields[at + 1]) === '0-0')
+  }
+
+  /** Removes what is before the ID one by one, which lets go of a node with its last live entry. */
+  async #deleteOlder(before: string): Promise<void> {
+    for (;;) {
+      const range: Command = ['XRANGE', this.#key, '-', `(${before}`, 'COUNT', String(XDEL_AT_ONCE)]
+      const [reply] = await this.#context.ask([range])
+      const ids = (accepted(reply, range) as readonly (readonly [Buffer])[]).map(([id]) => id)
+      if (ids.length === 0 || this.#context.stop.aborted) return
+      await this.#cut('age', ['XDEL', this.#key, ...ids])
+    }
+  }
+
+  async #deleteIfEmpty(): Promise<void> {
+    const command = deleteIfEmpty(this.#key, this.#context.nowMs - this.#limits.maxAgeMs)
+    const [reply] = await this.#context.ask([command])
+    this.outcome.deleted = accepted(reply, command) === 1
+  }
+}
+
+/** Whether trimming is called for at all: cheap, for the many streams where it is not. */
+export function isDue({ state, memoryBytes, byAge }: Found, limits: Limits, nowMs: number): boolean {
+  return (
+    state.length > lengthLimit(limits) ||
+    (byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits)) ||
+    (memoryBytes > limits.maxBytes && state.length > 1) ||
+    (limits.deleteEmpty && state.length === 0)
+  )
+}

@@ -1,0 +1,130 @@
+/** The one door to the metrics client. Every series with closed labels exists from the start, at 0. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
+import { type Policy, REASONS } from '../retention/policy.ts'
+import { RESULTS, type SweepReport } from '../sweep/sweep.ts'
+import { entriesOf, SKIP_REASONS } from '../sweep/tally.ts'
+import { shown } from '../text/shown.ts'
+
+export interface Metrics {
+  readonly contentType: string
+  /** All series in Prometheus's text format. Never asks Redis anything. */
+  text(): Promise<string>
+  recordSweep(report: SweepReport, endedAtMs: number): void
+  recordSkippedSweep(): void
+  setNextSweep(atMs: number): void
+}
+
+/** What a whole sweep may take: from an empty Redis to a backlog of hours. In seconds. */
+const DURATION_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600]
+
+export function makeMetrics(version: string, policies: readonly Policy[]): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry })
+  const own = makeOwnMetrics(registry)
+  own.buildInfo.set({ version }, 1)
+  for (const result of RESULTS) own.sweeps.inc({ result }, 0)
+  for (const cause of FAULT_CODES) own.failures.inc({ cause }, 0)
+  for (const code of ERROR_WORDS) own.streamErrors.inc({ code }, 0)
+  for (const { name: policy } of policies) {
+    for (const gauge of [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams])
+      gauge.set({ policy }, 0)
+    for (const limit of REASONS) own.overLimit.set({ policy, limit }, 0)
+    for (const reason of REASONS) own.trimmed.inc({ policy, reason }, 0)
+    for (const reason of SKIP_REASONS) own.skipped.inc({ policy, reason }, 0)
+    own.unread.inc({ policy }, 0)
+    own.deleted.inc({ policy }, 0)
+  }
+
+  /** What was done counts however the sweep ended. */
+  const addDone = (report: SweepReport): void => {
+    for (const tally of report.policies) {
+      const { policy } = tally
+      for (const [reason, n] of entriesOf(tally.removed)) own.trimmed.inc({ policy, reason }, n)
+      for (const [reason, n] of entriesOf(tally.skipped)) own.skipped.inc({ policy, reason }, n)
+      own.unread.inc({ policy }, tally.unread)
+      own.deleted.inc({ policy }, tally.deletedStreams)
+    }
+    for (const [code, n] of report.errors) own.streamErrors.inc({ code }, n)
+  }
+
+  /** What was seen is told only by a sweep that saw everything. */
+  const setSeen = (report: SweepReport): void => {
+    for (const tally of report.policies) {
+      const { policy } = tally
+      own.streams.set({ policy }, tally.streams)
+      own.streamsEmpty.set({ policy }, tally.emptyStreams)
+      own.entries.set({ policy }, tally.entries.after)
+      own.longest.set({ policy }, tally.longestStream)
+      own.protectedStreams.set({ policy }, tally.protectedStreams)
+      for (const [limit, n] of entriesOf(tally.overLimit)) own.overLimit.set({ policy, limit }, n)
+    }
+    own.streamLength.reset()
+    for (const { policy, key, length } of report.longest) own.streamLength.set({ policy, stream: shown(key) }, length)
+  }
+
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+    recordSweep(report, endedAtMs) {
+      own.sweeps.inc({ result: report.result })
+      if (report.failure !== null) own.failures.inc({ cause: report.failure })
+      own.duration.observe(report.durationMs / 1000)
+      own.lastSweep.set(endedAtMs / 1000)
+      if (report.result === 'success') own.lastSuccess.set(endedAtMs / 1000)
+      own.redisUp.set(report.reached ? 1 : 0)
+      if (report.memory !== null) {
+        own.memoryUsed.set(report.memory.usedBytes)
+        own.memoryMax.set(report.memory.maxBytes)
+      }
+      addDone(report)
+      if (report.whole) setSeen(report)
+    },
+    recordSkippedSweep: () => own.sweeps.inc({ result: 'skipped' }),
+    setNextSweep: (atMs) => own.nextSweep.set(atMs / 1000),
+  }
+}
+
+function makeOwnMetrics(registry: Registry) {
+  const registers = [registry]
+  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
+    new Gauge({ name: `xtrimd_${name}`, help, labelNames, registers })
+  const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
+    new Counter({ name: `xtrimd_${name}`, help, labelNames, registers })
+  return {
+    buildInfo: gauge('build_info', 'Always 1; the label tells the version.', ['version']),
+    redisUp: gauge('redis_up', 'Whether Redis answered when it was last asked.'),
+    sweeps: counter('sweeps_total', 'Sweeps by how they ended.', ['result']),
+    failures: counter('sweep_failures_total', 'Sweeps that were no success, by why.', ['cause']),
+    duration: new Histogram({
+      name: 'xtrimd_sweep_duration_seconds',
+      help: 'How long sweeps took.',
+      buckets: DURATION_BUCKETS,
+      registers,
+    }),
+    lastSweep: gauge('last_sweep_timestamp_seconds', 'When the last sweep ended, however it did.'),
+    lastSuccess: gauge('last_success_timestamp_seconds', 'When the last successful sweep ended.'),
+    nextSweep: gauge('next_sweep_timestamp_seconds', 'When the next sweep is due.'),
+    streams: gauge('streams', 'Streams that the last whole sweep saw.', ['policy']),
+    streamsEmpty: gauge('streams_empty', 'Those of them without an entry.', ['policy']),
+    entries: gauge('entries', 'Entries in them after trimming.', ['policy']),
+    longest: gauge('stream_length_max', 'Entries in the longest of them after trimming.', ['policy']),
+    streamLength: gauge('stream_length', 'Entries in the longest streams after trimming.', ['policy', 'stream']),
+    overLimit: gauge('streams_over_limit', 'Streams still over a limit after the last whole sweep.', [
+      'policy',
+      'limit',
+    ]),
+    protectedStreams: gauge('streams_protected', 'Streams in which a consumer group held the trim back.', ['policy']),
+    trimmed: counter('entries_trimmed_total', 'Entries removed, by the limit they were beyond.', ['policy', 'reason']),
+    unread: counter('entries_trimmed_unread_total', 'Entries removed before some consumer group was delivered them.', [
+      'policy',
+    ]),
+    deleted: counter('streams_deleted_total', 'Empty streams unlinked.', ['policy']),
+    skipped: counter('streams_skipped_total', 'Streams not held to every limit, by why.', ['policy', 'reason']),
+    streamErrors: counter('stream_errors_total', 'Streams that Redis refused to have trimmed, by its error word.', [
+      'code',
+    ]),
+    memoryUsed: gauge('redis_memory_used_bytes', 'Memory that Redis uses, over all primaries.'),
+    memoryMax: gauge('redis_memory_max_bytes', 'Its maxmemory; 0 is no limit.'),
+  }
+}

@@ -1,0 +1,103 @@
+/** Strict readers of what people type: nothing is guessed, nothing after the value is ignored. */
+
+/** A text that breaks a rule. The message is the rule ("must be …"); whoever knows the flag and the value adds them. */
+export class BrokenRule extends Error {
+  override readonly name = 'BrokenRule'
+}
+
+const MS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
+const DURATION = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/
+
+/** setTimeout holds 2^31 - 1 ms and fires at once beyond it, so what becomes a timer must stay below. */
+const LONGEST_TIMER_MS = 24 * MS.d
+
+/**
+ * Reads a duration such as `500ms`, `90s`, `15m`, `24h`, `7d` or `1h30m` (units once each, largest first).
+ * @returns milliseconds, more than 0
+ * @throws BrokenRule
+ */
+export function parseDuration(text: string): number {
+  const parts = DURATION.exec(text)
+  if (parts === null || text === '') {
+    throw new BrokenRule('must be a duration with units such as 500ms, 90s, 15m, 24h, 7d or 1h30m')
+  }
+  const ms = Object.values(MS).reduce((sum, unit, i) => sum + Number(parts[i + 1] ?? 0) * unit, 0)
+  if (ms === 0) throw new BrokenRule('must be longer than 0')
+  if (ms > 36_500 * MS.d) throw new BrokenRule('must be at most 36500d')
+  return ms
+}
+
+/** A duration that a timer will hold. @returns milliseconds @throws BrokenRule also above 24 days */
+export function parseTimer(text: string): number {
+  const ms = parseDuration(text)
+  if (ms > LONGEST_TIMER_MS) throw new BrokenRule('must be at most 24d')
+  return ms
+}
+
+const BYTES: Record<string, number> = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3, tb: 1024 ** 4 }
+
+/** Reads a size such as `512kb`, `64mb` or `1gb`, powers of 1024 as Redis writes them. @returns bytes, more than 0 @throws BrokenRule */
+export function parseSize(text: string): number {
+  const parts = /^(\d+)(b|kb|mb|gb|tb)$/i.exec(text)
+  if (parts === null) throw new BrokenRule('must be a size with a unit such as 512kb, 64mb or 1gb')
+  const bytes = Number(parts[1]) * (BYTES[parts[2]?.toLowerCase() ?? ''] ?? Number.NaN)
+  if (bytes === 0) throw new BrokenRule('must be more than 0')
+  if (!Number.isSafeInteger(bytes)) throw new BrokenRule('must be below 8192tb')
+  return bytes
+}
+
+/** A reader of whole numbers in plain digits from `least` to `most`. The reader throws BrokenRule. */
+export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
+  return (text) => {
+    const n = /^(?:0|[1-9]\d*)$/.test(text) ? Number(text) : Number.NaN
+    if (!(n >= least && n <= most)) throw new BrokenRule(`must be a whole number ${range}, in plain digits`)
+    return n
+  }
+}
+
+/** A reader that also takes `off`, as Infinity: a limit that nothing reaches, so comparisons need no special case. */
+export function orOff(parse: (text: string) => number): (text: string) => number {
+  return (text) => {
+    if (text === 'off') return Number.POSITIVE_INFINITY
+    try {
+      return parse(text)
+    } catch (error) {
+      throw error instanceof BrokenRule ? new BrokenRule(`${error.message}, or off`) : error
+    }
+  }
+}
+
+/** A reader of one word out of a closed set. The reader throws BrokenRule. */
+export function oneOf<const Word extends string>(...words: Word[]): (text: string) => Word {
+  return (text) => {
+    const word = words.find((candidate) => candidate === text)
+    if (word === undefined) throw new BrokenRule(`must be one of ${words.join(', ')}`)
+    return word
+  }
+}
+
+/** Reads `true` or `false`, nothing else. @throws BrokenRule */
+export function parseSwitch(text: string): boolean {
+  return oneOf('true', 'false')(text) === 'true'
+}
+
+/** The inverse of parseDuration, in its largest units: 5400000 is `1h30m`; Infinity is `off`. */
+export function formatDuration(ms: number): string {
+  if (ms === Number.POSITIVE_INFINITY) return 'off'
+  let rest = ms
+  let text = ''
+  for (const [unit, size] of Object.entries(MS)) {
+    const n = Math.floor(rest / size)
+    if (n > 0) text += `${n}${unit}`
+    rest -= n * size
+  }
+  return text || '0s'
+}
+
+/** A size in its largest unit that leaves at least 1, to three digits: 1536 is `1.5kb`; Infinity is `off`. */
+export function formatSize(bytes: number): string {
+  if (bytes === Number.POSITIVE_INFINITY) return 'off'
+  const [unit, size] = Object.entries(BYTES).findLast(([, size]) => bytes >= size) ?? ['b', 1]
+  return `${Number((bytes / size).toPrecision(3))}${unit}`
+}
