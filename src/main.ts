@@ -5,9 +5,11 @@ import process from 'node:process'
 import { type Config, configure, formatProblem } from './config/config.ts'
 import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
-import { sweepJson } from './report/json.ts'
+import { planJson, sweepJson } from './report/json.ts'
+import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
 import { sweepSummary } from './report/summary.ts'
+import { plan } from './sweep/plan.ts'
 import { sweep } from './sweep/sweep.ts'
 import { type Log, makeLog } from './telemetry/log.ts'
 
@@ -43,14 +45,14 @@ async function main(): Promise<number> {
   const log = await makeLog(config.logLevel, format, config.command === 'run' ? 1 : 2, colour)
   for (const warning of config.warnings) log.warn({ warning }, 'unknown variable')
   try {
-    return config.command === 'run' ? await run(config, version, log, stop) : await sweepOnce(config, log, stop)
+    return await COMMANDS[config.command](config, log, stop, version)
   } catch (error) {
     log.fatal({ err: error }, 'bug: please report it')
     return EXIT.failure
   }
 }
 
-async function run(config: Config, version: string, log: Log, stop: AbortSignal): Promise<number> {
+async function run(config: Config, log: Log, stop: AbortSignal, version: string): Promise<number> {
   log.info({ version, ...startFields(config) }, 'starting')
   try {
     await runDaemon(config, version, log, stop)
@@ -70,6 +72,17 @@ async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<n
   process.stdout.write(config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : sweepSummary(report))
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
+
+async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
+  const report = await plan(sweepTask(config, log), stop)
+  const { policies } = config
+  process.stdout.write(
+    config.output === 'json' ? `${JSON.stringify(planJson(report, policies))}\n` : planSummary(report, policies),
+  )
+  return report.result === 'success' ? EXIT.success : EXIT.failure
+}
+
+const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
 
 /** What the daemon goes by, without what may be secret. */
 function startFields({ policies, cron, dryRun, redis }: Config) {

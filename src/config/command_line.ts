@@ -4,7 +4,8 @@ import { type Flag, flagGroups, flags, variableOf } from './flags.ts'
 
 export const COMMANDS = {
   run: 'the daemon: sweep on a schedule until told to stop (the default)',
-  sweep: 'sweep once, now, and say what it did; takes no lease',
+  sweep: 'sweep once, now, and say what it did',
+  plan: 'look, and say what a sweep would remove; writes nothing',
 } as const
 export type CommandName = keyof typeof COMMANDS
 

@@ -41,7 +41,7 @@ export function configure(args: readonly string[], env: Environment, version: st
   if (line.kind === 'text') return line
   const reader = new Reader(line.given, env, line.problems)
   if (line.command === 'run' && line.given.has('output'))
-    reader.problem('--output', 'must go with sweep; the daemon logs')
+    reader.problem('--output', 'must go with sweep or plan; the daemon logs')
 
   const config = {
     command: line.command,

@@ -146,7 +146,7 @@ export const flagGroups = {
       parseBind,
       'where the status page, /metrics and the probes are; port 0 picks a free one',
     ),
-    output: flag('<text|json>', 'text', oneOf('text', 'json'), 'how sweep says what it did, on stdout'),
+    output: flag('<text|json>', 'text', oneOf('text', 'json'), 'how sweep and plan say what they found, on stdout'),
     'stream-metrics': flag(
       '<n>',
       '100',

@@ -1,5 +1,6 @@
 /** What a sweep is to do, out of the configuration; what it finds stream by stream goes to the debug log. */
 import type { Config } from '../config/config.ts'
+import { holdFields } from '../report/json.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
@@ -15,8 +16,7 @@ export function sweepTask(config: Config, log: Log): SweepTask {
     longestStreams: config.streamMetrics,
     dryRun: config.dryRun,
     onOutcome: ({ name: policy }, { key, held, ...outcome }) => {
-      const since = held === null || held.lastAliveMs === null ? null : new Date(held.lastAliveMs).toISOString()
-      log.debug({ stream: shown(key), policy, ...outcome, held: held && { group: held.group, since } }, 'stream')
+      log.debug({ stream: shown(key), policy, ...outcome, held: held && holdFields(held) }, 'stream')
     },
   }
 }

@@ -5,17 +5,17 @@ import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import type { Policy, Reason } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 import { type Found, lookAtPage, type Unseen } from './look.ts'
-import { type Ask, ageLimitMs, lengthLimit, nameOf } from './stream.ts'
+import { ageLimitMs, lengthLimit, nameOf } from './stream.ts'
 import type { Outcome, Tally } from './tally.ts'
 import { isDue, type Trimmed, trimStream, untrimmed } from './trim.ts'
+import type { Page } from './walk.ts'
 
-export interface PageContext {
-  readonly ask: Ask
+export interface PageContext extends Page {
   readonly policies: readonly Policy[]
-  readonly nowMs: number
-  readonly stop: AbortSignal
   readonly dryRun: boolean
   readonly tally: Tally
+  /** Told of a command that an ACL refused where the work could go on without it. */
+  readonly missing: (command: string, neededFor: string) => void
   /** Told of every stream that was not simply inside its policy. */
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
 }
@@ -24,8 +24,8 @@ export interface PageContext {
  * Holds the streams of one page to their policies. Whatever happens, what was done is in the tally.
  * @throws Fault when the connection fails or the server refuses everything
  */
-export async function sweepPage(keys: readonly Buffer[], context: PageContext): Promise<void> {
-  const { ask, policies, nowMs, tally } = context
+export async function sweepPage(context: PageContext): Promise<void> {
+  const { ask, keys, policies, nowMs, tally } = context
   const { found, unseen } = await lookAtPage(ask, keys, policies, nowMs)
   for (const stream of unseen) countUnseen(stream, context)
   const due: Found[] = []
@@ -42,7 +42,7 @@ export async function sweepPage(keys: readonly Buffer[], context: PageContext): 
 
 /** Trims one stream and counts it. @returns the fault that ends the sweep, if one came of it */
 async function holdToPolicy(stream: Found, context: PageContext): Promise<Fault | null> {
-  const { ask, policies, nowMs, stop, tally } = context
+  const { ask, policies, nowMs, stop, missing } = context
   const limits = policies[stream.policy] as Policy
   if (context.dryRun) {
     count(stream, untrimmed(stream), context)
@@ -53,7 +53,7 @@ async function holdToPolicy(stream: Found, context: PageContext): Promise<Fault 
     limits,
     nowMs,
     stop,
-    missing: (command, neededFor) => tally.missing.set(command, neededFor),
+    missing,
   })
   count(stream, trimmed, context)
   if (trimmed.refused !== null && endsSweep(trimmed.refused.refusal)) return Fault.of(trimmed.refused.refusal)

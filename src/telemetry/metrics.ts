@@ -72,7 +72,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       own.duration.observe(report.durationMs / 1000)
       own.lastSweep.set(endedAtMs / 1000)
       if (report.result === 'success') own.lastSuccess.set(endedAtMs / 1000)
-      own.redisUp.set(report.reached ? 1 : 0)
+      own.redisUp.set(report.memory === null ? 0 : 1)
       if (report.memory !== null) {
         own.memoryUsed.set(report.memory.usedBytes)
         own.memoryMax.set(report.memory.maxBytes)

@@ -1,0 +1,190 @@
+/**
+ * The demo: a chat service's month in a private Redis, and xtrimd at work on it. Runs until Ctrl-C; with `--once`, for
+ * one sweep. Every figure it prints was read from Redis or told by the program.
+ */
+
+import { CONVERSATIONS, DAYS, keepWriting, MESSAGES_PER_HOUR, makeChat, writeHistory } from './stage/chat.ts'
+import { type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
+import { runDaemon, runSweep, type SweepTally } from './stage/program.ts'
+
+const POLICY = ['--match', 'stream:*', '--max-age', '24h', '--max-length', '1000']
+const SCHEDULE = ['--cron', '*/5 * * * * *', '--http-bind', '127.0.0.1:0']
+
+async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: AbortSignal): Promise<void> {
+  say(`A private redis-server ${redis.version}, and a chat service's month in it: ${DAYS} days,`)
+  say(
+    `${count(MESSAGES_PER_HOUR)} messages an hour of about 500 bytes, in ${CONVERSATIONS} conversations and a fan-out.`,
+  )
+  say()
+
+  const chat = makeChat()
+  const service = await redis.connect()
+  const began = performance.now()
+  const written = await writeHistory(service, chat, await redis.now(), interrupted)
+  say(`  written  ${count(written)} entries in ${((performance.now() - began) / 1000).toFixed(1)} s`)
+  const before = await measure(redis)
+  say(`  before   ${describe(before)}`)
+  say()
+
+  const done = new AbortController()
+  const over = AbortSignal.any([interrupted, done.signal])
+  const publisher = keepWriting(service, chat, over).catch((error) => {
+    done.abort()
+    throw error
+  })
+  // Where it is awaited, below, is where its failure is told; until then it is nobody's.
+  publisher.catch(() => {})
+
+  const args = ['--redis-url', redis.url, ...POLICY]
+  if (once) {
+    say(`$ xtrimd sweep ${quoted(POLICY)}`)
+    say()
+    sayHead()
+    const tally = await runSweep(args, over)
+    sayRow(tally, before, await measure(redis))
+    if (tally.result !== 'success') throw new Error(`the sweep was no success: ${tally.cause}`)
+  } else {
+    say(`$ xtrimd run ${quoted(POLICY)} \\`)
+    say(`             ${quoted(SCHEDULE)}`)
+    say()
+    for await (const line of runDaemon([...args, ...SCHEDULE, '--log-format', 'json'], over)) {
+      if (line.msg === 'listening') {
+        say(`  /metrics is at http://${line.host}:${line.port}/metrics`)
+        say('  Ctrl-C ends it; until then messages keep coming in')
+        say()
+        sayHead()
+      } else if (line.msg === 'sweep') {
+        const tally = line as unknown as SweepTally
+        sayRow(tally, before, await measure(redis))
+        if (tally.cause) say(`  because: ${tally.cause}`)
+      } else if (line.level !== 'info') {
+        say(`  ${line.level}: ${line.msg}`)
+      }
+    }
+  }
+
+  done.abort()
+  await publisher
+  const after = await measure(redis)
+  say()
+  say(`  before   ${describe(before)}`)
+  say(`  after    ${describe(after)}`)
+  say(`  saved    ${saved(before, after)} of the entries' memory`)
+}
+
+interface Measure {
+  readonly streams: number
+  readonly entries: number
+  readonly longest: number
+  readonly bytes: number
+}
+
+async function measure(redis: PrivateRedis): Promise<Measure> {
+  const lengths = await redis.streamLengths()
+  return {
+    streams: lengths.length,
+    entries: lengths.reduce((sum, length) => sum + length, 0),
+    longest: Math.max(0, ...lengths),
+    bytes: await redis.memory(),
+  }
+}
+
+function describe(now: Measure): string {
+  const size = `${count(now.entries)} entries in ${now.streams} streams`
+  return `${size}, the longest ${count(now.longest)}; ${megabytes(now.bytes)}`
+}
+
+const COLUMNS: readonly (readonly [title: string, width: number])[] = [
+  ['sweep', -9],
+  ['took', 8],
+  ['removed: age', 14],
+  ['length', 9],
+  ['left', 9],
+  ['longest', 9],
+  ['memory', 10],
+  ['saved', 8],
+]
+
+function sayHead(): void {
+  sayCells(COLUMNS.map(([title]) => title))
+}
+
+function sayRow(tally: SweepTally, before: Measure, now: Measure): void {
+  sayCells([
+    tally.result,
+    `${tally.durationSeconds.toFixed(2)} s`,
+    count(tally.removed.age),
+    count(tally.removed.length),
+    count(now.entries),
+    count(now.longest),
+    megabytes(now.bytes),
+    saved(before, now),
+  ])
+}
+
+function sayCells(cells: readonly string[]): void {
+  const padded = cells.map((cell, column) => {
+    const width = COLUMNS[column]?.[1] ?? 0
+    return width < 0 ? cell.padEnd(-width) : cell.padStart(width)
+  })
+  say(`  ${padded.join('')}`)
+}
+
+/** As one would type it into a shell. */
+function quoted(words: readonly string[]): string {
+  return words.map((word) => (/[*? ]/.test(word) ? `'${word}'` : word)).join(' ')
+}
+
+function say(line = ''): void {
+  process.stdout.write(`${line}\n`)
+}
+
+function count(number: number): string {
+  return number.toLocaleString('en')
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(1)} MB`
+}
+
+function saved(before: Measure, now: Measure): string {
+  return `${((1 - now.bytes / before.bytes) * 100).toFixed(1)} %`
+}
+
+const [flag, ...more] = process.argv.slice(2)
+if (more.length > 0 || (flag !== undefined && flag !== '--once')) {
+  process.stderr.write('usage: scripts/demo [--once]\n')
+  process.exit(2)
+}
+
+// Whoever read along has gone, as in `scripts/demo | head`.
+process.stdout.on('error', () => process.exit(1))
+
+const stopping = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(name, () => {
+    // The second one means now; what was started is undone all the same.
+    if (stopping.signal.aborted) process.exit(130)
+    stopping.abort()
+  })
+}
+
+const once = flag === '--once'
+let exitCode = 0
+try {
+  const redis = await startPrivateRedis()
+  try {
+    await demonstrate(redis, once, stopping.signal)
+  } finally {
+    await redis.stop()
+  }
+} catch (error) {
+  if (stopping.signal.aborted) {
+    // Ctrl-C is how the demo is meant to end, unless it was to end by itself.
+    exitCode = once ? 130 : 0
+  } else {
+    process.stderr.write(`demo: ${error instanceof Error ? error.message : error}\n`)
+    exitCode = 1
+  }
+}
+process.exit(exitCode)

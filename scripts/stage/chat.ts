@@ -1,0 +1,93 @@
+/** A chat service as its Redis sees it: conversations of very different liveliness, and one stream of everything. */
+
+import { randomUUID } from 'node:crypto'
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Client } from './private_redis.ts'
+
+export const CONVERSATIONS = 100
+export const MESSAGES_PER_HOUR = 1_000
+export const DAYS = 30
+/** How much of the month is in the fan-out stream: it gets every message, and would be as large as all the rest. */
+export const FANOUT_DAYS = 2
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+const FANOUT = 'stream:fanout:messages'
+
+/** XADDs sent in one go; the next lot is on its way while Redis works on this one. */
+const LOT = 150
+
+export interface Chat {
+  /** One key for every message it gets in a while, so that a blind draw hits the lively ones more often. */
+  readonly draw: readonly string[]
+  readonly texts: readonly string[]
+}
+
+export function makeChat(): Chat {
+  const conversations = Array.from({ length: CONVERSATIONS }, () => `stream:conversation:${randomUUID()}`)
+  return {
+    // The liveliest gets about ten times what the quietest does.
+    draw: conversations.flatMap((key, rank) => Array<string>(Math.round(400 / (rank + 10))).fill(key)),
+    texts: Array.from({ length: 500 }, writeText),
+  }
+}
+
+/**
+ * Writes the month before `nowMs` (ms since 1970), each message at its time; returns how many entries that made.
+ *
+ * @throws the signal's reason when it is aborted, within a lot's time.
+ */
+export async function writeHistory(client: Client, chat: Chat, nowMs: number, signal: AbortSignal): Promise<number> {
+  const spacingMs = HOUR_MS / MESSAGES_PER_HOUR
+  const messages = DAYS * 24 * MESSAGES_PER_HOUR
+  const beganMs = nowMs - DAYS * DAY_MS
+  const fanoutMs = nowMs - FANOUT_DAYS * DAY_MS
+  let entries = 0
+  let underway: Promise<unknown> = Promise.resolve()
+  for (let first = 0; first < messages; first += LOT) {
+    if (signal.aborted) await underway
+    signal.throwIfAborted()
+    const lot: Promise<unknown>[] = []
+    for (let number = first; number < Math.min(first + LOT, messages); number++) {
+      // Somewhere within its own span: the times are uneven, and still only grow.
+      const ms = Math.floor(beganMs + (number + Math.random()) * spacingMs)
+      const conversation = pick(chat.draw)
+      lot.push(write(client, chat, conversation, `${ms}-0`))
+      if (ms >= fanoutMs) lot.push(write(client, chat, FANOUT, `${ms}-0`))
+    }
+    entries += lot.length
+    await underway
+    underway = Promise.all(lot)
+  }
+  await underway
+  return entries
+}
+
+/** Goes on writing, a few messages a second, each to its conversation and to the fan-out stream, until aborted. */
+export async function keepWriting(client: Client, chat: Chat, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await Promise.all([write(client, chat, pick(chat.draw), '*'), write(client, chat, FANOUT, '*')])
+    await pause(50)
+  }
+}
+
+function write(client: Client, chat: Chat, key: string, id: string): Promise<unknown> {
+  const sender = `user-${Math.floor(Math.random() * 1_000)}`
+  return client.sendCommand(['XADD', key, id, 'sender', sender, 'text', pick(chat.texts)])
+}
+
+const WORDS = 'so we said that the train at nine is late again and nobody told me about lunch on thursday yes'.split(
+  ' ',
+)
+
+/** 400 to 550 characters: with the sender, an entry of about 500 bytes. */
+function writeText(): string {
+  const length = 400 + Math.random() * 150
+  let text = pick(WORDS)
+  while (text.length < length) text += ` ${pick(WORDS)}`
+  return text
+}
+
+function pick<T>(among: readonly T[]): T {
+  return among[Math.floor(Math.random() * among.length)] as T
+}

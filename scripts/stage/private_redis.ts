@@ -1,0 +1,112 @@
+/** A redis-server nobody else can reach: no port, a unix socket in a temporary folder, nothing written to disk. */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  createClient,
+  type RedisClientType,
+  type RedisFunctions,
+  type RedisModules,
+  type RedisScripts,
+} from '@redis/client'
+import { atExit } from './undo.ts'
+
+export type Client = RedisClientType<RedisModules, RedisFunctions, RedisScripts, 2>
+
+export interface PrivateRedis {
+  /** Where the program finds it: `unix:///…` */
+  readonly url: string
+  readonly version: string
+  readonly client: Client
+  /** A further connection, for whoever should not stand in line with `client`. */
+  connect(): Promise<Client>
+  /** Redis's own clock, in ms since 1970. */
+  now(): Promise<number>
+  /** Memory that the entries take, in bytes: what is used now beyond what the empty server used. */
+  memory(): Promise<number>
+  /** The length of every stream. */
+  streamLengths(): Promise<number[]>
+  /** Ends the server, and all that was in it. */
+  stop(): Promise<void>
+}
+
+const CONNECT_ATTEMPTS = 100
+
+/** @throws when redis-server is not there or ends at once */
+export async function startPrivateRedis(): Promise<PrivateRedis> {
+  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-demo-'))
+  atExit(() => rmSync(folder, { recursive: true, force: true }))
+  const socket = join(folder, 'redis.sock')
+  const settings = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--save', '', '--appendonly', 'no']
+
+  // Detached, in a process group of its own: Ctrl-C is the demo's to answer, and Redis goes last.
+  const server = spawn('redis-server', settings, { stdio: 'ignore', detached: true })
+  atExit(() => server.kill('SIGKILL'))
+  const ended = once(server, 'exit')
+  const lost = ended.then(
+    () => Promise.reject(new Error('redis-server ended by itself')),
+    (cause) => Promise.reject(new Error('redis-server cannot be started', { cause })),
+  )
+
+  const connect = () => Promise.race([connectTo(socket), lost])
+  const client = await connect()
+  const [version = ''] = await info(client, 'server', 'redis_version')
+  const emptyBytes = await usedMemory(client)
+  return {
+    url: `unix://${socket}`,
+    version,
+    client,
+    connect,
+    async now() {
+      const [seconds, microseconds] = await client.time()
+      return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000)
+    },
+    memory: async () => (await usedMemory(client)) - emptyBytes,
+    async streamLengths() {
+      const keys: string[] = []
+      let cursor = '0'
+      do {
+        const page = await client.scan(cursor, { TYPE: 'stream', COUNT: 1000 })
+        keys.push(...page.keys)
+        cursor = page.cursor
+      } while (cursor !== '0')
+      // SCAN may name a key twice.
+      return Promise.all([...new Set(keys)].map((key) => client.xLen(key)))
+    },
+    async stop() {
+      server.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+async function connectTo(path: string): Promise<Client> {
+  const client: Client = createClient({
+    RESP: 2,
+    socket: {
+      path,
+      tls: false,
+      // The socket appears a few milliseconds after the process.
+      reconnectStrategy: (attempts) => (attempts < CONNECT_ATTEMPTS ? 20 : new Error('redis-server does not answer')),
+    },
+    commandOptions: { timeout: 0 },
+    disableClientInfo: true,
+    maintNotifications: 'disabled',
+  })
+  client.on('error', () => {})
+  await client.connect()
+  return client
+}
+
+async function usedMemory(client: Client): Promise<number> {
+  const [bytes] = await info(client, 'memory', 'used_memory')
+  return Number(bytes)
+}
+
+async function info(client: Client, section: string, field: string): Promise<string[]> {
+  const text = await client.info(section)
+  return new RegExp(`^${field}:(\\S+)`, 'm').exec(text)?.slice(1) ?? []
+}

@@ -1,0 +1,76 @@
+/** A plan for a person at a terminal, within 80 columns. */
+import type { Policy } from '../retention/policy.ts'
+import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
+import { formatDuration, formatSize } from '../text/quantities.ts'
+import { shown } from '../text/shown.ts'
+import { adviceOn } from './json.ts'
+import { seconds } from './summary.ts'
+import { clipped, longestLines, table } from './table.ts'
+
+const WIDTH = 80
+
+export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
+  const { total } = report
+  const trouble = report.message === null ? '' : ` (${report.cause}: ${report.message})`
+  const plans = [...report.policies, ...(report.policies.length > 1 ? [total] : [])]
+  const advice = adviceOn(report, policies)
+  return [
+    `${report.result}${trouble} in ${seconds(report.durationMs)}; nothing was changed`,
+    '',
+    ...table([
+      ['policy', 'streams', 'entries', 'memory', 'age', 'length', 'bytes', 'frees'],
+      ...plans.map((plan) => [
+        plan.policy,
+        plan.streams,
+        plan.entries,
+        plan.bytes === null ? '?' : formatSize(plan.bytes),
+        ...removals(plan),
+      ]),
+    ]),
+    '',
+    'A sweep would remove what stands under age, length and bytes; ≈ is an estimate.',
+    ...policies.map(describeLimits).flatMap((line) => wrapped(line)),
+    ...(report.held.length > 0 ? ['', 'held back by a consumer group'] : []),
+    ...report.held.map(
+      ({ key, hold }) => `  ${clipped(shown(key), 40)}  ${clipped(hold.group, 14)}  ${since(hold.lastAliveMs)}`,
+    ),
+    ...longestLines(report.longest),
+    ...(advice.length > 0 ? ['', 'advice', ...advice.flatMap((sentence) => wrapped(`- ${sentence}`))] : []),
+    ...[...report.missing].flatMap(([command, need]) => wrapped(`the ACL allows no ${command}, which ${need} needs`)),
+    '',
+  ].join('\n')
+}
+
+function removals({ remove, removeBytes, isExact }: PolicyPlan): string[] {
+  const figure = (n: number): string => (n === 0 || isExact ? String(n) : `≈${n}`)
+  return [
+    figure(remove.age),
+    figure(remove.length),
+    figure(remove.bytes),
+    removeBytes === 0 ? '0b' : `≈${formatSize(removeBytes)}`,
+  ]
+}
+
+function describeLimits(policy: Policy): string {
+  const length = (n: number): string => (Number.isFinite(n) ? String(n) : 'off')
+  const hard =
+    Number.isFinite(policy.hardMaxAgeMs) || Number.isFinite(policy.hardMaxLength)
+      ? `, hard-max-age ${formatDuration(policy.hardMaxAgeMs)}, hard-max-length ${length(policy.hardMaxLength)}`
+      : ''
+  return `${policy.name}: max-age ${formatDuration(policy.maxAgeMs)}, max-length ${length(policy.maxLength)}, max-bytes ${formatSize(policy.maxBytes)}, trim ${policy.trim}, protect ${policy.protect}${hard}`
+}
+
+function since(lastAliveMs: number | null): string {
+  return lastAliveMs === null ? 'no sign of life known' : `alive ${new Date(lastAliveMs).toISOString().slice(0, 16)}Z`
+}
+
+/** A sentence over several lines, those after the first indented. */
+function wrapped(sentence: string): string[] {
+  const lines = ['']
+  for (const word of sentence.split(' ')) {
+    const line = lines.at(-1) ?? ''
+    if (line.trim() !== '' && line.length + 1 + word.length > WIDTH) lines.push(`  ${word}`)
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
+  }
+  return lines
+}

@@ -1,0 +1,71 @@
+/** What a sweep would remove from a stream, from a few figures and without touching it. */
+import { NODE_ENTRIES } from './bites.ts'
+import type { Hold } from './groups.ts'
+import type { Limits, Reason } from './policy.ts'
+
+/** What is known of one stream. Times in ms of Redis's clock. */
+export interface Measured {
+  readonly length: number
+  /** Of its oldest and newest entry; null where the IDs are no times, or there is no entry. */
+  readonly oldestMs: number | null
+  readonly newestMs: number | null
+  /** Entries before the age limit, and before the hold, where they were counted one by one. */
+  readonly countedOlder: number | null
+  readonly memoryBytes: number
+}
+
+/** Entries a sweep would remove. `isExact` is false where any of it is an estimate. */
+export interface Estimate {
+  readonly removed: Readonly<Record<Reason, number>>
+  readonly bytes: number
+  readonly isExact: boolean
+}
+
+/** Age, then length, then bytes, each on what the one before leaves, and none beyond what a group holds. */
+export function estimateTrim(stream: Measured, limits: Limits, hold: Hold | null, nowMs: number): Estimate {
+  const { length, memoryBytes } = stream
+  const holdMs = hold === null ? Number.POSITIVE_INFINITY : Number(hold.floor.ms)
+  const older = (cutOffMs: number): number => stream.countedOlder ?? entriesBefore(stream, cutOffMs)
+  /** Entries that no group holds: only limits that groups do not hold back go beyond them. */
+  const free = hold === null ? length : Math.round(entriesBefore(stream, holdMs))
+
+  let left = length
+  const take = (upTo: number): number => {
+    const removed = Math.max(0, Math.min(left, Math.round(upTo)))
+    left -= removed
+    return removed
+  }
+  const byAge = Math.max(
+    Number.isFinite(limits.maxAgeMs) ? older(Math.min(nowMs - limits.maxAgeMs, holdMs)) : 0,
+    Number.isFinite(limits.hardMaxAgeMs) ? entriesBefore(stream, nowMs - limits.hardMaxAgeMs) : 0,
+  )
+  const age = stream.oldestMs === null ? 0 : take(byAge)
+  const byLength = Math.max(Math.min(left - limits.maxLength, free - age), left - limits.hardMaxLength)
+  const removedByLength = take(byLength)
+  const bytesLeft = length === 0 ? 0 : (memoryBytes * left) / length
+  const overBytes = bytesLeft > limits.maxBytes ? (left * (bytesLeft - limits.maxBytes)) / bytesLeft : 0
+  const bytes = take(Math.min(overBytes, left - 1, Math.max(0, free - age - removedByLength)))
+
+  const removed = { age, length: removedByLength, bytes }
+  const total = age + removedByLength + bytes
+  const countedAge = age === 0 || age === length || stream.countedOlder !== null
+  return {
+    removed: limits.trim === 'approx' && total < length ? wholeNodes(removed) : removed,
+    bytes: length === 0 ? 0 : Math.round((memoryBytes * total) / length),
+    isExact:
+      total === 0 || (countedAge && bytes === 0 && hold === null && (limits.trim === 'exact' || total === length)),
+  }
+}
+
+/** `approx` leaves the node that is only partly due: on average half of one, of Redis's default size. */
+function wholeNodes(removed: Record<Reason, number>): Record<Reason, number> {
+  const last = removed.bytes > 0 ? 'bytes' : removed.length > 0 ? 'length' : 'age'
+  return { ...removed, [last]: Math.max(0, removed[last] - NODE_ENTRIES / 2) }
+}
+
+/** How many entries are before a time, if they were written at an even rate. */
+function entriesBefore({ length, oldestMs, newestMs }: Measured, cutOffMs: number): number {
+  if (oldestMs === null || newestMs === null || cutOffMs <= oldestMs) return 0
+  if (cutOffMs > newestMs) return length
+  return (length * (cutOffMs - oldestMs)) / Math.max(1, newestMs - oldestMs)
+}

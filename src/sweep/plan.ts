@@ -1,0 +1,231 @@
+/** What a sweep would do: the same walk, the same look, and not one command that writes. */
+
+import type { Command, Reply } from '../redis/connection.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { NODE_ENTRIES } from '../retention/bites.ts'
+import { estimateTrim } from '../retention/estimate.ts'
+import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
+import { type Policy, REASONS, type Reason } from '../retention/policy.ts'
+import { readGroups } from './group_state.ts'
+import { Longest, type LongStream } from './longest.ts'
+import { type Found, lookAtPage } from './look.ts'
+import { accepted, ageLimitMs, lengthLimit, nameOf, Refused, readOldest } from './stream.ts'
+import { type Verdict, verdictOn } from './sweep.ts'
+import { isDue } from './trim.ts'
+import { type Memory, type Page, type WalkTask, walk } from './walk.ts'
+
+/** Of one policy, or of all of them. */
+export interface PolicyPlan {
+  readonly policy: string
+  streams: number
+  emptyStreams: number
+  oneEntryStreams: number
+  entries: number
+  /** As Redis reports it stream by stream; null where it may not be asked. */
+  bytes: number | null
+  readonly remove: Record<Reason, number>
+  removeBytes: number
+  /** Whether the figures of `remove` are counts, and not estimates. */
+  isExact: boolean
+  customIdStreams: number
+  protectedStreams: number
+  /** Streams with a group that shows no life and protects nothing any more. */
+  staleGroupStreams: number
+}
+
+/** A stream in which a group holds a trim back. */
+export interface HeldStream {
+  readonly key: Buffer
+  readonly policy: string
+  readonly hold: Hold
+}
+
+export interface PlanReport extends Verdict {
+  readonly durationMs: number
+  readonly memory: Memory | null
+  readonly policies: readonly PolicyPlan[]
+  readonly total: PolicyPlan
+  readonly errors: ReadonlyMap<string, number>
+  readonly missing: ReadonlyMap<string, string>
+  readonly held: readonly HeldStream[]
+  readonly longest: readonly LongStream[]
+}
+
+export interface PlanTask extends WalkTask {
+  readonly longestStreams: number
+}
+
+/** Counting entries one by one is worth it where a page of them is all there is. */
+const COUNTED_ENTRIES = NODE_ENTRIES
+/** Of the streams that are held back, so many are named. */
+const HELD_NAMED = 20
+
+/** Looks at every matching stream and says what a sweep would remove. Never throws what Redis did. */
+export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanReport> {
+  const policies = task.policies.map(({ name }) => emptyPlan(name))
+  const longest = new Longest(task.longestStreams)
+  const held: HeldStream[] = []
+  const errors = new Map<string, number>()
+  const missingCommands = new Map<string, string>()
+  const missing = (command: string, neededFor: string): void => {
+    missingCommands.set(command, neededFor)
+  }
+  const refuse = ({ refusal, command }: Refused): void => {
+    errors.set(refusal.word, (errors.get(refusal.word) ?? 0) + 1)
+    missing(command, 'plan')
+  }
+
+  const walked = await walk(
+    task,
+    stop,
+    async (page) => {
+      const { found, unseen } = await lookAtPage(page.ask, page.keys, task.policies, page.nowMs)
+      for (const { refusal, command } of unseen)
+        if (refusal.word !== 'WRONGTYPE') refuse(new Refused(refusal, nameOf(command)))
+      const memories = await readMemories(page, found, missing)
+      await Promise.all(
+        found.map(async (stream, i) => {
+          const policy = task.policies[stream.policy] as Policy
+          const sum = policies[stream.policy] as PolicyPlan
+          longest.offer(stream.key, policy.name, stream.state.length)
+          addStream(sum, stream, memories[i] ?? null)
+          if (!isDue(stream, policy, page.nowMs)) return
+          try {
+            const hold = await addRemoval(sum, stream, memories[i] ?? 0, policy, page)
+            if (hold !== null && held.length < HELD_NAMED) held.push({ key: stream.key, policy: policy.name, hold })
+          } catch (error) {
+            if (!(error instanceof Refused)) throw error
+            refuse(error)
+          }
+        }),
+      )
+    },
+    missing,
+  )
+  return {
+    ...(verdictOn(walked) ?? verdictOnErrors(errors)),
+    durationMs: walked.durationMs,
+    memory: walked.memory,
+    policies,
+    total: sumOfPlans(policies),
+    errors,
+    missing: missingCommands,
+    held,
+    longest: longest.list(),
+  }
+}
+
+function verdictOnErrors(errors: ReadonlyMap<string, number>): Verdict {
+  const [first] = errors
+  if (first === undefined) return { result: 'success', cause: null, message: null, failure: null }
+  return { result: 'partial', cause: first[0], message: `Redis refused ${first[1]} streams`, failure: first[0] }
+}
+
+/** The memory of each stream; null where the ACL does not allow to ask. */
+async function readMemories(
+  page: Page,
+  found: readonly Found[],
+  missing: (command: string, neededFor: string) => void,
+): Promise<(number | null)[]> {
+  if (found.length === 0) return []
+  const replies = await page.ask(found.map(({ key }) => ['MEMORY', 'USAGE', key]))
+  return replies.map((reply) => {
+    if (reply instanceof Refusal) missing('MEMORY USAGE', 'the bytes that plan shows')
+    return reply instanceof Refusal ? null : Number(reply)
+  })
+}
+
+function addStream(sum: PolicyPlan, { state, byAge }: Found, memory: number | null): void {
+  sum.streams++
+  if (state.length === 0) sum.emptyStreams++
+  if (state.length === 1) sum.oneEntryStreams++
+  sum.entries += state.length
+  sum.bytes = sum.bytes === null || memory === null ? null : sum.bytes + memory
+  if (!byAge) sum.customIdStreams++
+}
+
+/** Adds what would go from one stream. @returns the hold that keeps something its policy would remove @throws Refused */
+async function addRemoval(
+  sum: PolicyPlan,
+  stream: Found,
+  memoryBytes: number,
+  policy: Policy,
+  page: Page,
+): Promise<Hold | null> {
+  const { key, state, byAge } = stream
+  if (state.length === 0) return null
+  const { nowMs } = page
+  const groups: readonly Group[] = policy.protect === 'none' ? [] : await readGroups(page.ask, key, policy.protect)
+  const hold = holdOf(groups, policy, nowMs)
+  if (groups.some((group) => isStale(group, policy.staleGroupAfterMs, nowMs))) sum.staleGroupStreams++
+
+  const cutOffMs = nowMs - ageLimitMs(policy)
+  const isStaleByAge = byAge && !!state.oldest && state.oldest.ms < cutOffMs
+  const count = isStaleByAge && hold === null && state.length <= COUNTED_ENTRIES
+  const commands: Command[] = [
+    ['XREVRANGE', key, '+', '-', 'COUNT', '1'],
+    ...(count ? [['XRANGE', key, '-', `(${Math.max(0, cutOffMs)}-0`, 'COUNT', String(COUNTED_ENTRIES)]] : []),
+  ]
+  const replies: Reply[] = (await page.ask(commands)).map((reply, i) => accepted(reply, commands[i] ?? []))
+  const estimate = estimateTrim(
+    {
+      length: state.length,
+      oldestMs: byAge && state.oldest ? state.oldest.ms : null,
+      newestMs: readOldest(replies[0] ?? null)?.ms ?? null,
+      countedOlder: count && Array.isArray(replies[1]) ? replies[1].length : null,
+      memoryBytes,
+    },
+    policy,
+    hold,
+    nowMs,
+  )
+  for (const reason of REASONS) sum.remove[reason] += estimate.removed[reason]
+  sum.removeBytes += estimate.bytes
+  sum.isExact &&= estimate.isExact
+  const left = state.length - estimate.removed.age - estimate.removed.length
+  const slack = policy.trim === 'approx' ? NODE_ENTRIES : 0
+  const holdsAge = isStaleByAge && hold !== null && Number(hold.floor.ms) < cutOffMs
+  const holdsLength = hold !== null && left > lengthLimit(policy) + slack
+  if (!holdsAge && !holdsLength) return null
+  sum.protectedStreams++
+  return hold
+}
+
+function emptyPlan(policy: string): PolicyPlan {
+  return {
+    policy,
+    streams: 0,
+    emptyStreams: 0,
+    oneEntryStreams: 0,
+    entries: 0,
+    bytes: 0,
+    remove: { age: 0, length: 0, bytes: 0 },
+    removeBytes: 0,
+    isExact: true,
+    customIdStreams: 0,
+    protectedStreams: 0,
+    staleGroupStreams: 0,
+  }
+}
+
+function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
+  const sum = emptyPlan('all')
+  for (const plan of plans) {
+    for (const name of [
+      'streams',
+      'emptyStreams',
+      'oneEntryStreams',
+      'entries',
+      'removeBytes',
+      'customIdStreams',
+      'protectedStreams',
+      'staleGroupStreams',
+    ] as const) {
+      sum[name] += plan[name]
+    }
+    sum.bytes = sum.bytes === null || plan.bytes === null ? null : sum.bytes + plan.bytes
+    for (const reason of REASONS) sum.remove[reason] += plan.remove[reason]
+    sum.isExact &&= plan.isExact
+  }
+  return sum
+}

@@ -1,0 +1,171 @@
+/** Walks over every matching stream of every primary, page by page, at the pace that was asked for. */
+
+import type { Address } from '../redis/address.ts'
+import { type Connection, connect, type Reach, type Reply } from '../redis/connection.ts'
+import { Fault, Refusal } from '../redis/refusal.ts'
+import { type Policy, scanPattern } from '../retention/policy.ts'
+import { pagesOfKeys } from './keys.ts'
+import { makePace } from './pace.ts'
+import type { Ask } from './stream.ts'
+
+/** Memory of one or all primaries, in bytes. A maximum of 0 is none. */
+export interface Memory {
+  readonly usedBytes: number
+  readonly maxBytes: number
+}
+
+export interface WalkTask {
+  /** Finds the primaries as they are now. May throw a Fault. */
+  readonly findPrimaries: (stop: AbortSignal) => Promise<readonly Address[]>
+  readonly reach: Reach
+  readonly policies: readonly Policy[]
+  /** Streams in hand at a time. */
+  readonly pageSize: number
+  readonly pacePercent: number
+  /** Milliseconds after which it stops by itself; Infinity for never. */
+  readonly sweepTimeoutMs: number
+}
+
+/** What a page is worked on with. */
+export interface Page {
+  readonly keys: readonly Buffer[]
+  /** Waits for its turn: the pace is kept with every batch. */
+  readonly ask: Ask
+  /** The primary's own clock when the walk over it began. */
+  readonly nowMs: number
+  readonly stop: AbortSignal
+}
+
+/** How far a walk got. */
+export interface Walk {
+  readonly durationMs: number
+  readonly primaries: number
+  /** One for each primary that could not be walked to its end, or one for all if they could not be found. */
+  readonly faults: readonly Fault[]
+  /** What ended it early: a stop that was asked for, or its own timeout. */
+  readonly stopped: 'stop' | 'sweep-timeout' | null
+  /** Of the primaries that answered; null where none did. */
+  readonly memory: Memory | null
+  /** Whether every primary was seen to its end. */
+  readonly whole: boolean
+}
+
+/** Pages in flight: while Redis answers one, another is on its way and a third is being counted. */
+const PAGES_IN_FLIGHT = 4
+
+/**
+ * Gives every page to `work`, several at a time. When `stop` fires no new page is started. Never throws what Redis did;
+ * `missing` is told of a command that an ACL refused where the walk could go on without it.
+ */
+export async function walk(
+  task: WalkTask,
+  stop: AbortSignal,
+  work: (page: Page) => Promise<void>,
+  missing: (command: string, neededFor: string) => void,
+): Promise<Walk> {
+  const start = performance.now()
+  const timeout = new AbortController()
+  const timer = Number.isFinite(task.sweepTimeoutMs)
+    ? setTimeout(() => timeout.abort(), task.sweepTimeoutMs)
+    : undefined
+  const ending = AbortSignal.any([stop, timeout.signal])
+  const faults: Fault[] = []
+  const memories: Memory[] = []
+  let primaries: readonly Address[] = []
+  try {
+    primaries = await task.findPrimaries(ending)
+    await Promise.all(
+      primaries.map((address) => catchFault(faults, () => walkPrimary(address, task, ending, work, memories, missing))),
+    )
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error
+    faults.push(error)
+  } finally {
+    clearTimeout(timer)
+  }
+  const stopped = stop.aborted ? 'stop' : timeout.signal.aborted ? 'sweep-timeout' : null
+  return {
+    durationMs: performance.now() - start,
+    primaries: primaries.length,
+    faults,
+    stopped,
+    memory: memories.length === 0 ? null : memories.reduce(addMemory),
+    whole: faults.length === 0 && stopped === null,
+  }
+}
+
+/** One primary's fault costs its own streams, never the others. */
+async function catchFault(faults: Fault[], work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error
+    faults.push(error)
+  }
+}
+
+/** Walks over one primary, on a connection of its own: it takes new addresses, passwords and certificates with it. */
+async function walkPrimary(
+  address: Address,
+  task: WalkTask,
+  stop: AbortSignal,
+  work: (page: Page) => Promise<void>,
+  memories: Memory[],
+  missing: (command: string, neededFor: string) => void,
+): Promise<void> {
+  const connection: Connection = await connect(address, task.reach, stop)
+  try {
+    const { nowMs, memory } = await readServer(connection.ask, missing)
+    memories.push(memory)
+    const pace = makePace(task.pacePercent, stop)
+    const ask: Ask = (commands) => pace.run(() => connection.ask(commands))
+    await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop }))
+  } finally {
+    connection.close()
+  }
+}
+
+async function walkPages(
+  task: WalkTask,
+  stop: AbortSignal,
+  ask: Ask,
+  work: (keys: readonly Buffer[]) => Promise<void>,
+): Promise<void> {
+  const inFlight = new Set<Promise<void>>()
+  let failed: unknown
+  const keysPerPage = Math.max(1, Math.ceil(task.pageSize / PAGES_IN_FLIGHT))
+  for await (const keys of pagesOfKeys(ask, scanPattern(task.policies), keysPerPage)) {
+    if (stop.aborted || failed !== undefined) break
+    const page = work(keys)
+      .catch((error: unknown) => {
+        failed ??= error
+      })
+      .finally(() => inFlight.delete(page))
+    inFlight.add(page)
+    if (inFlight.size >= PAGES_IN_FLIGHT) await Promise.race(inFlight)
+  }
+  await Promise.all(inFlight)
+  if (failed !== undefined) throw failed
+}
+
+/** Redis's clock, the only judge of age, and its memory. */
+async function readServer(
+  ask: Ask,
+  missing: (command: string, neededFor: string) => void,
+): Promise<{ nowMs: number; memory: Memory }> {
+  const [time, info] = await ask([['TIME'], ['INFO', 'memory']])
+  if (time instanceof Refusal) throw Fault.of(time)
+  const [seconds, microseconds] = (time as [Buffer, Buffer]).map(Number) as [number, number]
+  if (info instanceof Refusal) missing('INFO', 'xtrimd_redis_memory_used_bytes')
+  return { nowMs: seconds * 1000 + Math.floor(microseconds / 1000), memory: readMemory(info ?? null) }
+}
+
+function readMemory(info: Reply): Memory {
+  const text = info instanceof Refusal ? '' : String(info)
+  const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(text)?.[1] ?? 0)
+  return { usedBytes: field('used_memory'), maxBytes: field('maxmemory') }
+}
+
+function addMemory(a: Memory, b: Memory): Memory {
+  return { usedBytes: a.usedBytes + b.usedBytes, maxBytes: a.maxBytes + b.maxBytes }
+}
