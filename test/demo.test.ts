@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parseExposition, sumOf } from './harness/exposition.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const DEMO = fileURLToPath(new URL('../scripts/demo.ts', import.meta.url))
+
+/** Starts the demo with a temporary folder of its own, where all that it could leave behind would be. */
+async function startDemo(t: TestContext, args: readonly string[]) {
+  const folder = await mkdtemp(join(tmpdir(), 'demo-test-'))
+  const demo = spawn(process.execPath, [DEMO, ...args], { env: { ...process.env, TMPDIR: folder } })
+  const closed = once(demo, 'close') as Promise<[number | null]>
+  t.after(async () => {
+    demo.kill('SIGTERM')
+    await closed
+    await rm(folder, { recursive: true, force: true })
+  })
+  let output = ''
+  for (const stream of [demo.stdout, demo.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+  }
+  return {
+    demo,
+    output: () => output,
+    async exitCode() {
+      const ended = closed.then(([code]) => ({ code }))
+      await waitUntil(() => demo.exitCode !== null || demo.signalCode !== null, { timeoutMs: 60_000, what: 'the demo' })
+      return (await ended).code
+    },
+    processesFound: async () => new Set((await processesNaming(folder)).map((path) => path.split('/')[2])).size,
+    async assertNothingLeft() {
+      await waitUntil(async () => (await processesNaming(folder)).length === 0, {
+        timeoutMs: 5_000,
+        what: 'the processes of the demo to be gone',
+      })
+      assert.deepEqual(await readdir(folder), [])
+    },
+  }
+}
+
+/** By what they were started with, or with which environment: a program that sets its title overwrites one of them. */
+async function processesNaming(folder: string): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+  const texts = pids.flatMap((pid) => [`/proc/${pid}/cmdline`, `/proc/${pid}/environ`])
+  const read = await Promise.all(texts.map((path) => readFile(path, 'utf8').catch(() => '')))
+  return texts.filter((_, index) => read[index]?.includes(folder))
+}
+
+test('the demo gives back at least 85 % of the memory with one sweep, in 80 columns, and leaves nothing behind', async (t) => {
+  const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--once'])
+  assert.equal(await exitCode(), 0, output())
+  assert.match(output(), /before {3}768,\d{3} entries in 101 streams/)
+  const saved = Number(/saved +([\d.]+) % of the entries' memory/.exec(output())?.[1])
+  assert.ok(saved >= 85 && saved < 100, output())
+  const longest = Number(/after .*the longest ([\d,]+);/.exec(output())?.[1]?.replaceAll(',', ''))
+  // The limit, one node, and what the publisher wrote since.
+  assert.ok(longest >= 1_000 && longest < 1_200, output())
+  for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
+  await assertNothingLeft()
+})
+
+test('the demo sweeps on and serves its metrics until Ctrl-C, exits 0, and leaves nothing behind', async (t) => {
+  const { demo, exitCode, output, processesFound, assertNothingLeft } = await startDemo(t, [])
+  const sweeps = () => output().match(/^ {2}success /gm)?.length ?? 0
+  await waitUntil(() => demo.exitCode !== null || sweeps() >= 2, { timeoutMs: 60_000, what: 'two sweeps' })
+  const url = /http:\S+\/metrics/.exec(output())?.[0]
+  assert.ok(url, output())
+  const series = parseExposition(await (await fetch(url)).text())
+  assert.ok((sumOf(series, 'xtrimd_entries_trimmed_total') ?? 0) > 700_000)
+  // The control of what is asserted at the end: the demo, Redis and the daemon can be found.
+  assert.ok((await processesFound()) >= 3)
+  demo.kill('SIGINT')
+  assert.equal(await exitCode(), 0, output())
+  assert.match(output(), /saved +[\d.]+ % of the entries' memory/)
+  await assertNothingLeft()
+})
+
+test('Ctrl-C while the demo fills Redis ends it too, and leaves nothing behind', async (t) => {
+  const { demo, exitCode, output, assertNothingLeft } = await startDemo(t, [])
+  await waitUntil(() => output().includes('A private redis-server'), { timeoutMs: 20_000, what: 'the demo to begin' })
+  demo.kill('SIGINT')
+  assert.equal(await exitCode(), 0, output())
+  assert.doesNotMatch(output(), /written/)
+  await assertNothingLeft()
+})

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { createClient } from '@redis/client'
+import { parseExposition, sumOf } from './exposition.ts'
+import { runXtrimd, startDaemon } from './program.ts'
+import { startRedis } from './redis_server.ts'
+import { fillStream, redisNow, streamIds } from './streams.ts'
+import { startProxy } from './tcp_proxy.ts'
+import { waitUntil } from './waiting.ts'
+
+test('a private server answers on its port and its socket, and is gone with its folder when the test ends', async (t) => {
+  let pid = 0
+  let socketPath = ''
+  await t.test('while it runs', async (inner) => {
+    const redis = await startRedis(inner, { config: { maxmemory: '64mb' } })
+    pid = redis.pid
+    socketPath = redis.socketPath
+    assert.equal(await redis.command('PING'), 'PONG')
+    assert.deepEqual(await redis.command('CONFIG', 'GET', 'maxmemory'), ['maxmemory', '67108864'])
+    const bySocket = createClient({ socket: { path: socketPath, tls: false } })
+    bySocket.on('error', () => {})
+    await bySocket.connect()
+    assert.equal(await bySocket.sendCommand(['PING']), 'PONG')
+    bySocket.destroy()
+    assert.ok((await redis.usedMemory()) > 100_000)
+  })
+  assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+  assert.equal(existsSync(dirname(socketPath)), false)
+})
+
+test('a frozen server is silent until it is thawed', async (t) => {
+  const redis = await startRedis(t)
+  await redis.freeze()
+  const reply = redis.command('PING')
+  assert.equal(await Promise.race([reply, pause(200, 'silence')]), 'silence')
+  await redis.thaw()
+  assert.equal(await reply, 'PONG')
+})
+
+test('a killed server comes back empty at the same address', async (t) => {
+  const redis = await startRedis(t, { config: { requirepass: 'secret' } })
+  await redis.command('SET', 'key', 'value')
+  const before = redis.pid
+  await redis.kill()
+  await assert.rejects(redis.command('PING'))
+  await redis.restart()
+  assert.notEqual(redis.pid, before)
+  assert.equal(await redis.command('GET', 'key'), null)
+})
+
+test('the slow log holds every command once asked to', async (t) => {
+  const redis = await startRedis(t)
+  await redis.recordCommands()
+  await redis.command('GET', 'key')
+  const log = await redis.slowlog()
+  assert.ok(log.some(({ command, microseconds }) => command.join(' ') === 'GET key' && microseconds >= 0))
+})
+
+test('a stream is filled with the IDs and sizes that were asked for', async (t) => {
+  const redis = await startRedis(t)
+  const now = await redisNow(redis)
+  assert.ok(Math.abs(now - Date.now()) < 60_000)
+  const key = Buffer.from([0xff, 0x00, 0x31])
+  await fillStream(redis, key, { count: 12_000, from: now - 12_000, stepMs: 1, bytes: 30 })
+  assert.equal(await redis.command('XLEN', key), 12_000)
+  assert.deepEqual(await streamIds(redis, key, 2), [`${now - 2}-11998`, `${now - 1}-11999`])
+  assert.equal((await streamIds(redis, key))[0], `${now - 12_000}-0`)
+  await fillStream(redis, 'same', { count: 3, from: 5, stepMs: 0, bytes: 1 })
+  assert.deepEqual(await streamIds(redis, 'same'), ['5-0', '5-1', '5-2'])
+})
+
+test('waiting for what never happens ends at its deadline and says for what', async () => {
+  await assert.rejects(
+    waitUntil(() => false, { timeoutMs: 50, what: 'godot' }),
+    /50 ms in vain for godot/,
+  )
+})
+
+test('series are read with their labels, and summed over those not asked for', () => {
+  const series = parseExposition(
+    '# HELP a b\n# TYPE a counter\na{x="1",y="q\\"\\\\\\n,}"} 2\na{x="2",y="z"} 3e1\na_bucket{le="+Inf"} 7\nb NaN\n',
+  )
+  assert.deepEqual(series[0], { name: 'a', labels: { x: '1', y: 'q"\\\n,}' }, value: 2 })
+  assert.equal(sumOf(series, 'a'), 32)
+  assert.equal(sumOf(series, 'a', { x: '2' }), 30)
+  assert.equal(sumOf(series, 'a', { x: '3' }), undefined)
+  assert.ok(Number.isNaN(sumOf(series, 'b')))
+})
+
+test('each fault of the proxy bites, and heals', async (t) => {
+  const redis = await startRedis(t)
+  const proxy = await startProxy(t, redis.port)
+  const connected = async () => {
+    const client = createClient({
+      socket: { host: '127.0.0.1', port: proxy.port, reconnectStrategy: false, connectTimeout: 1_000 },
+      disableClientInfo: true,
+      maintNotifications: 'disabled',
+    })
+    client.on('error', () => {})
+    t.after(() => client.destroy())
+    await client.connect()
+    return client
+  }
+  const silent = async (reply: Promise<unknown>) => {
+    reply.catch(() => {})
+    return (await Promise.race([reply, pause(150, 'silence')])) === 'silence'
+  }
+
+  await t.test('none: commands pass', async () => {
+    const client = await connected()
+    assert.equal(await client.sendCommand(['ECHO', 'hello']), 'hello')
+    assert.equal(proxy.connections, 1)
+    client.destroy()
+  })
+
+  await t.test('delay: replies come late and in order', async () => {
+    const client = await connected()
+    proxy.delay(100)
+    const began = performance.now()
+    assert.deepEqual(await Promise.all(['a', 'b'].map((word) => client.sendCommand(['ECHO', word]))), ['a', 'b'])
+    assert.ok(performance.now() - began >= 95)
+    await proxy.heal()
+    assert.equal(await client.sendCommand(['ECHO', 'c']), 'c')
+    client.destroy()
+  })
+
+  await t.test('swallowed replies: the command was carried out all the same', async () => {
+    const client = await connected()
+    proxy.swallowReplies()
+    assert.ok(await silent(client.sendCommand(['SET', 'swallowed', 'yes'])))
+    assert.equal(await redis.command('GET', 'swallowed'), 'yes')
+    await proxy.heal()
+    await waitUntil(() => proxy.connections === 0, { timeoutMs: 2_000, what: 'the damaged connection to be cut' })
+  })
+
+  await t.test('cut: the connection ends in the middle of a reply, exactly there', async () => {
+    const client = await connected()
+    const before = proxy.replyBytes
+    proxy.cutAfterReplyBytes(7)
+    await assert.rejects(client.sendCommand(['ECHO', 'a reply longer than seven bytes']))
+    assert.equal(proxy.replyBytes - before, 7)
+    await proxy.heal()
+  })
+
+  await t.test('blackhole: connections are accepted and nothing reaches the server', async () => {
+    const client = await connected()
+    proxy.blackhole()
+    assert.ok(await silent(client.sendCommand(['SET', 'blackhole', 'yes'])))
+    assert.equal(await redis.command('GET', 'blackhole'), null)
+    const accepted = proxy.accepted
+    assert.ok(await silent(connected()))
+    assert.equal(proxy.accepted, accepted + 1)
+    await proxy.heal()
+  })
+
+  await t.test('refuse: nobody can connect until it heals', async () => {
+    await proxy.refuse()
+    await assert.rejects(connected(), { code: 'ECONNREFUSED' })
+    await proxy.heal()
+    const client = await connected()
+    client.destroy()
+  })
+
+  await t.test('dropped: connections break, the next one works', async () => {
+    const client = await connected()
+    const reply = client.sendCommand(['BLPOP', 'nothing', '0'])
+    proxy.dropAll()
+    await assert.rejects(reply)
+    const next = await connected()
+    assert.equal(await next.sendCommand(['PING']), 'PONG')
+  })
+})
+
+test('the program runs to its end, without what is set outside', async () => {
+  process.env.XTRIMD_MAX_AGE = 'nonsense'
+  try {
+    const ended = await runXtrimd(['--version'])
+    assert.equal(ended.code, 0, ended.stderr)
+    assert.match(ended.stdout, /^\d+\.\d+\.\d+\n$/)
+    const refused = await runXtrimd(['sweep'], { env: { XTRIMD_MAX_AGE: 'nonsense' } })
+    assert.equal(refused.code, 2)
+    assert.match(refused.stderr, /nonsense/)
+  } finally {
+    delete process.env.XTRIMD_MAX_AGE
+  }
+})
+
+test('a program that does not end in time is killed, and what it said is told', async (t) => {
+  const redis = await startRedis(t)
+  const args = ['run', '--redis-url', redis.url, '--http-bind', '127.0.0.1:0']
+  await assert.rejects(runXtrimd(args, { timeoutMs: 1_500 }), /1500 ms in vain.*--- stdout/s)
+})
+
+test('a daemon is started, read and stopped', async (t) => {
+  const redis = await startRedis(t)
+  await fillStream(redis, 'stream:conversation:1', { count: 500, from: 1_000, stepMs: 1, bytes: 10 })
+  const daemon = await startDaemon(t, ['--redis-url', redis.url, '--cron', '0 0 1 1 *'])
+  const line = await daemon.waitForLog('sweep')
+  assert.equal(line.result, 'success')
+  assert.equal(await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (sweeps) => sweeps > 0), 1)
+  assert.equal(await daemon.metric('xtrimd_streams'), 1)
+  await assert.rejects(daemon.metric('xtrimd_nothing'), /no xtrimd_nothing/)
+  assert.equal((await daemon.get('/healthz')).status, 200)
+  assert.ok((await daemon.rssBytes()) > 30e6)
+  await assert.rejects(daemon.waitForLog('never', 100), /'never'.*--- stdout\n\{/s)
+  const ended = await daemon.stop()
+  assert.equal(ended.code, 0)
+  assert.ok(ended.ms < 10_000)
+  await assert.rejects(daemon.waitForLog('never'), /ended before/)
+})
+
+test('a daemon that cannot start is told with its reason', async (t) => {
+  await assert.rejects(startDaemon(t, ['--max-age', 'nonsense']), /ended before.*--max-age/s)
+})

@@ -1,0 +1,54 @@
+/** Streams as a test needs them: filled in no time, with IDs that say when. */
+
+import type { RedisServer } from './redis_server.ts'
+
+export interface Filling {
+  readonly count: number
+  /** Time of the first entry, in ms since 1970. */
+  readonly from: number
+  /** Time from one entry to the next, in ms; may be 0 or a fraction: entries of one millisecond are numbered. */
+  readonly stepMs: number
+  /** Size of each entry's value, in bytes. */
+  readonly bytes: number
+}
+
+/** Entries that one call of the script adds: some 10 ms of Redis. */
+const CHUNK = 5_000
+
+/**
+ * Inside Redis, because a million XADDs sent from here take many times as long. ARGV: first entry's number, how many,
+ * `from`, `stepMs`, `bytes`.
+ */
+const FILL = `
+local first, count, from, step = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local body = string.rep('x', tonumber(ARGV[5]))
+for number = first, first + count - 1 do
+  local ms = math.floor(from + number * step)
+  redis.call('XADD', KEYS[1], string.format('%.0f-%d', ms, number), 'body', body)
+end`
+
+/**
+ * Appends `count` entries with one field `body`. Entry number i (from 0) has the ID `<from + i * stepMs>-<i>`.
+ * About 2 s for a million.
+ */
+export async function fillStream(redis: RedisServer, key: string | Buffer, filling: Filling): Promise<void> {
+  const { count, from, stepMs, bytes } = filling
+  for (let first = 0; first < count; first += CHUNK) {
+    const chunk = Math.min(CHUNK, count - first)
+    const numbers = [first, chunk, from, stepMs, bytes].map(String)
+    await redis.command('EVAL', FILL, '1', key, ...numbers)
+  }
+}
+
+/** Redis's own clock, in ms since 1970. */
+export async function redisNow(redis: RedisServer): Promise<number> {
+  const [seconds, microseconds] = (await redis.command('TIME')) as [string, string]
+  return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000)
+}
+
+/** The IDs in a stream, oldest first; only those of the `newest` entries, if told. */
+export async function streamIds(redis: RedisServer, key: string | Buffer, newest?: number): Promise<string[]> {
+  const limit = newest === undefined ? [] : ['COUNT', String(newest)]
+  const entries = (await redis.command('XREVRANGE', key, '+', '-', ...limit)) as [string, unknown][]
+  return entries.map(([id]) => id).reverse()
+}
