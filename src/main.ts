@@ -5,6 +5,7 @@ import process from 'node:process'
 import { type Config, configure, formatProblem } from './config/config.ts'
 import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
+import { formatAddress } from './redis/address.ts'
 import { planJson, sweepJson } from './report/json.ts'
 import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
@@ -32,10 +33,10 @@ async function main(): Promise<number> {
   }
   const configured = configure(process.argv.slice(2), process.env, version)
   if (configured.kind === 'text') {
-    process.stdout.write(configured.text)
+    await write(process.stdout, configured.text)
     return EXIT.success
   }
-  if (configured.kind === 'problems') return complain(configured.lines)
+  if (configured.kind === 'problems') return await complain(configured.lines)
 
   const { config } = configured
   const stop = stopOnSignal()
@@ -61,7 +62,7 @@ async function run(config: Config, log: Log, stop: AbortSignal, version: string)
     const rule = UNUSABLE_BIND[(error as NodeJS.ErrnoException).code ?? '']
     if (rule === undefined || (error as NodeJS.ErrnoException).syscall === 'connect') throw error
     const { host, port } = config.httpBind
-    return complain([formatProblem({ subject: '--http-bind', rule, value: `${host}:${port}` })])
+    return await complain([formatProblem({ subject: '--http-bind', rule, value: `${host}:${port}` })])
   }
 }
 
@@ -69,34 +70,40 @@ async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<n
   const line = process.stderr.isTTY ? makeProgressLine((text) => process.stderr.write(text)) : null
   const report = await sweep({ ...sweepTask(config, log), ...(line && { onProgress: line.update }) }, stop)
   line?.clear()
-  process.stdout.write(config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : sweepSummary(report))
+  await write(
+    process.stdout,
+    config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : sweepSummary(report),
+  )
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
 async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
   const report = await plan(sweepTask(config, log), stop)
   const { policies } = config
-  process.stdout.write(
+  await write(
+    process.stdout,
     config.output === 'json' ? `${JSON.stringify(planJson(report, policies))}\n` : planSummary(report, policies),
   )
+
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
 
 /** What the daemon goes by, without what may be secret. */
-function startFields({ policies, cron, dryRun, redis }: Config) {
+function startFields({ policies, cron, dryRun, lease, redis }: Config) {
   return {
-    redis: redis.addresses,
+    redis: { mode: redis.topology.mode, addresses: redis.topology.addresses.map(formatAddress) },
     cron: cron.pattern,
     timezone: cron.timezone,
     dryRun,
+    lease: lease?.key ?? null,
     policies: policies.map(({ matches, ...policy }) => policy),
   }
 }
 
-function complain(lines: readonly string[]): number {
-  process.stderr.write(`${lines.map((line) => `xtrimd: ${line}`).join('\n')}\nxtrimd --help tells all flags\n`)
+async function complain(lines: readonly string[]): Promise<number> {
+  await write(process.stderr, `${lines.map((line) => `xtrimd: ${line}`).join('\n')}\nxtrimd --help tells all flags\n`)
   return EXIT.badInput
 }
 
@@ -115,4 +122,13 @@ function stopOnSignal(): AbortSignal {
   return stop.signal
 }
 
-process.exitCode = await main()
+/** Resolves when the text is with the system, or its reader is gone. */
+function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    stream.on('error', () => resolve())
+    stream.write(text, () => resolve())
+  })
+}
+
+// At once: a connection that a frozen Redis keeps open is not waited for.
+process.exit(await main())

@@ -1,4 +1,6 @@
 /** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
+
+import type { LeaseTerms } from '../redis/lease.ts'
 import type { Policy } from '../retention/policy.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import type { Bind } from './bind.ts'
@@ -21,6 +23,8 @@ export interface Config {
   readonly pageSize: number
   readonly pacePercent: number
   readonly dryRun: boolean
+  /** Null where every copy may sweep. */
+  readonly lease: LeaseTerms | null
   readonly httpBind: Bind
   readonly streamMetrics: number
   readonly logLevel: FlagValue<'log-level'>
@@ -54,6 +58,7 @@ export function configure(args: readonly string[], env: Environment, version: st
     pageSize: reader.value('page-size'),
     pacePercent: reader.value('pace'),
     dryRun: reader.value('dry-run'),
+    lease: readLease(reader),
     httpBind: reader.value('http-bind'),
     streamMetrics: reader.value('stream-metrics'),
     logLevel: reader.value('log-level'),
@@ -64,6 +69,12 @@ export function configure(args: readonly string[], env: Environment, version: st
   return reader.problems.length > 0
     ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem))] }
     : { kind: 'config', config: Object.freeze(config) as Config }
+}
+
+function readLease(reader: Reader): LeaseTerms | null | undefined {
+  const [isOn, key, ttlMs] = [reader.value('lease'), reader.value('lease-key'), reader.value('lease-ttl')]
+  if (isOn === undefined || key === undefined || ttlMs === undefined) return undefined
+  return isOn ? { key, ttlMs } : null
 }
 
 function readCron(reader: Reader): CronPattern | undefined {

@@ -1,4 +1,5 @@
 /** Every flag, once: its name, its default, the rule its value obeys, and what the help says. All else derives from here. */
+import { accessSync, constants } from 'node:fs'
 import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
 import { parseTimezone } from '../schedule/cron.ts'
 import {
@@ -33,6 +34,23 @@ const asIs = (text: string): string => text
 function nonEmpty(text: string): string {
   if (text === '') throw new BrokenRule('must not be empty')
   return text
+}
+
+/** A path whose file can be read now; it is read again when it is needed. */
+function readableFile(path: string): string {
+  try {
+    accessSync(path, constants.R_OK)
+    return path
+  } catch (error) {
+    throw new BrokenRule(`must be a file that can be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+}
+
+/** It is renewed three times in its term, and each time over a network. */
+function parseLeaseTtl(text: string): number {
+  const ms = parseTimer(text)
+  if (ms < 1000) throw new BrokenRule('must be at least 1s')
+  return ms
 }
 
 function flag<T>(
@@ -95,6 +113,13 @@ export const flagGroups = {
       'redis:, rediss: or unix: (REDIS_URL is read if nothing else is given)',
       { isSecret: true },
     ),
+    'redis-mode': flag(
+      '<standalone|cluster|sentinel>',
+      'standalone',
+      oneOf('standalone', 'cluster', 'sentinel'),
+      'what the URLs lead to',
+    ),
+    'sentinel-master': flag('<name>', null, nonEmpty, 'the name sentinels know the primary by'),
     'redis-username': flag('<name>', null, asIs, 'ACL user, if not in the URL'),
     'redis-password-file': flag(
       '<path>',
@@ -102,6 +127,15 @@ export const flagGroups = {
       asIs,
       'read again at every connection; XTRIMD_REDIS_PASSWORD works too',
     ),
+    'tls-ca': flag(
+      '<path>',
+      null,
+      readableFile,
+      'certificates to trust, for rediss:; this and the next two are read again at every connection',
+    ),
+    'tls-cert': flag('<path>', null, readableFile, 'client certificate'),
+    'tls-key': flag('<path>', null, readableFile, 'its key'),
+    'tls-servername': flag('<name>', null, nonEmpty, 'the name to expect in the certificate of the server'),
     'reply-timeout': flag(
       '<duration>',
       '5s',
@@ -139,6 +173,11 @@ export const flagGroups = {
     ),
     'dry-run': toggle('false', 'look and count, write nothing'),
   },
+  Lease: {
+    lease: toggle('true', 'of several copies, only the one that holds the lease sweeps'),
+    'lease-key': flag('<key>', 'xtrimd:lease', nonEmpty, 'the key that is the lease'),
+    'lease-ttl': flag('<duration>', '15s', parseLeaseTtl, 'how long it lasts without being renewed'),
+  },
   Telemetry: {
     'http-bind': flag(
       '<host:port>',
@@ -164,7 +203,7 @@ export const flagGroups = {
 } as const
 
 type Groups = typeof flagGroups
-type AllFlags = Groups['Redis'] & Groups['Retention'] & Groups['Schedule'] & Groups['Telemetry']
+type AllFlags = Groups['Redis'] & Groups['Retention'] & Groups['Schedule'] & Groups['Lease'] & Groups['Telemetry']
 export type FlagName = keyof AllFlags
 
 /** What a flag's rule makes of its text. */

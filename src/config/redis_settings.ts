@@ -1,13 +1,15 @@
-/** Where Redis is and how to be let in, from the URL, its variables and the password file. */
+/** Where Redis is and how to be let in, from the URLs, the flags, and the files that are read at every connection. */
 import { readFileSync } from 'node:fs'
-import { type Address, parseRedisUrl, type RedisUrl } from '../redis/address.ts'
-import type { Credentials, Reach } from '../redis/connection.ts'
+import { parseRedisUrl, type RedisUrl } from '../redis/address.ts'
+import type { Credentials, Reach, TlsOptions } from '../redis/connection.ts'
+import type { Topology } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { BrokenRule } from '../text/quantities.ts'
+import type { FlagName } from './flags.ts'
 import type { Given, Reader } from './reader.ts'
 
 export interface RedisSettings {
-  readonly addresses: readonly Address[]
+  readonly topology: Topology
   readonly reach: Reach
 }
 
@@ -16,14 +18,14 @@ export const PASSWORD_VARIABLE = 'XTRIMD_REDIS_PASSWORD'
 /** Reads all of it; undefined where a problem was noted. */
 export function readRedis(reader: Reader): RedisSettings | undefined {
   const given = urlGiven(reader)
-  const url = reader.attempt(given, parseRedisUrl, true)
+  const urls = reader.attempt(given, parseUrls, true)
   const replyTimeoutMs = reader.value('reply-timeout')
-  const credentials = readCredentials(reader, given.subject, url)
-  if (url === undefined || replyTimeoutMs === undefined || credentials === undefined) return undefined
-  return {
-    addresses: [url.address],
-    reach: { credentials, database: url.database, tls: url.tls ? {} : null, replyTimeoutMs },
-  }
+  const topology = readTopology(reader, given, urls)
+  const credentials = readCredentials(reader, given, urls?.[0])
+  const tls = readTls(reader, urls?.[0])
+  if (!urls?.[0] || replyTimeoutMs === undefined || credentials === undefined || topology === undefined)
+    return undefined
+  return { topology, reach: { credentials, database: urls[0].database, tls, replyTimeoutMs } }
 }
 
 /** `REDIS_URL` is what platforms set for the application: read where nothing was said to us. */
@@ -34,25 +36,45 @@ function urlGiven(reader: Reader): Given {
   return reader.text('redis-url') ?? { text: '', subject: '--redis-url' }
 }
 
-/** User and password, which flags and variables give before the URL does. The password is fetched anew at every call. */
-function readCredentials(
-  reader: Reader,
-  urlSubject: string,
-  url: RedisUrl | undefined,
-): (() => Credentials) | undefined {
+/** Several URLs lead to one system: they may differ in nothing but the address. */
+function parseUrls(text: string): RedisUrl[] {
+  const urls = text.split(',').map((url) => parseRedisUrl(url.trim()))
+  const rest = urls.map(({ address: _, ...url }) => JSON.stringify(url))
+  if (new Set(rest).size > 1)
+    throw new BrokenRule('must have the same scheme, user, password and database in each of its URLs')
+  return urls
+}
+
+function readTopology(reader: Reader, given: Given, urls: readonly RedisUrl[] | undefined): Topology | undefined {
+  const mode = reader.value('redis-mode')
+  const master = reader.text('sentinel-master')
+  if (mode === 'sentinel' && master === undefined)
+    reader.problem('--sentinel-master', 'must be given with --redis-mode sentinel')
+  if (mode !== undefined && mode !== 'sentinel' && master !== undefined) {
+    reader.problem(master.subject, `must be given only with --redis-mode sentinel, not ${mode}`, master.text)
+  }
+  if (mode === undefined || urls === undefined) return undefined
+  const addresses = urls.map(({ address }) => address)
+  if (mode === 'standalone' && urls.length > 1)
+    reader.problem(given.subject, 'must be one URL with --redis-mode standalone')
+  if (mode === 'cluster' && urls[0]?.database !== 0)
+    reader.problem(given.subject, 'must name no database with --redis-mode cluster, which has only 0')
+  return mode === 'sentinel' ? { mode, addresses, master: master?.text ?? '' } : { mode, addresses }
+}
+
+/** User and password, which flags and variables give before the URL does. The file is read anew at every call. */
+function readCredentials(reader: Reader, given: Given, url: RedisUrl | undefined): (() => Credentials) | undefined {
   const file = reader.text('redis-password-file')
   const { [PASSWORD_VARIABLE]: variable = '' } = reader.env
   const username = reader.value('redis-username') ?? url?.username ?? null
-  if (file !== undefined && variable !== '') {
-    reader.problem(file.subject, `must not be given together with ${PASSWORD_VARIABLE}`)
-  }
   if (file !== undefined) {
+    if (variable !== '') reader.problem(file.subject, `must not be given together with ${PASSWORD_VARIABLE}`, file.text)
     if (reader.attempt(file, readPassword) === undefined) return undefined
-    return () => ({ username, password: passwordAtConnect(file) })
+    return () => ({ username, password: atConnect(file, readPassword) })
   }
   const password = variable || url?.password || null
   if (username !== null && password === null && url !== undefined) {
-    const subject = url.username !== null ? urlSubject : '--redis-username'
+    const subject = url.username === null ? '--redis-username' : given.subject
     reader.problem(
       subject,
       `must come with a password for its user: in the URL, by --redis-password-file or by ${PASSWORD_VARIABLE}`,
@@ -61,25 +83,56 @@ function readCredentials(
   return () => ({ username, password })
 }
 
+const TLS_FILES = { 'tls-ca': 'ca', 'tls-cert': 'cert', 'tls-key': 'key' } as const satisfies Partial<
+  Record<FlagName, keyof TlsOptions>
+>
+
+/** What a TLS connection is made with, its files read anew at every call; null for a plain one. */
+function readTls(reader: Reader, url: RedisUrl | undefined): (() => TlsOptions) | null {
+  const names = [...Object.keys(TLS_FILES), 'tls-servername'] as (keyof typeof TLS_FILES | 'tls-servername')[]
+  const given = names.flatMap((name) =>
+    reader.value(name) === undefined ? [] : [{ name, ...(reader.text(name) as Given) }],
+  )
+  if (url !== undefined && !url.tls)
+    for (const { subject, text } of given) reader.problem(subject, 'must go with a rediss: URL', text)
+  const pair = given.filter(({ name }) => name === 'tls-cert' || name === 'tls-key')
+  if (pair.length === 1)
+    reader.problem(pair[0]?.subject ?? '', 'must be given together: --tls-cert and --tls-key', pair[0]?.text ?? null)
+  if (!url?.tls) return null
+  return () =>
+    Object.fromEntries(
+      given.map((entry) =>
+        entry.name === 'tls-servername'
+          ? ['servername', entry.text]
+          : [TLS_FILES[entry.name], atConnect(entry, readBytes)],
+      ),
+    )
+}
+
 /** The file's first line. Rotated secrets end in a newline as often as not. */
 function readPassword(path: string): string {
-  let text: string
+  const password = readBytes(path)
+    .toString()
+    .replace(/\r?\n[\s\S]*$/, '')
+  if (password === '') throw new BrokenRule('must be a file with the password in its first line')
+  return password
+}
+
+function readBytes(path: string): Buffer {
   try {
-    text = readFileSync(path, 'utf8')
+    return readFileSync(path)
   } catch (error) {
     throw new BrokenRule(
       `must be a file that can be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
     )
   }
-  const password = text.replace(/\r?\n[\s\S]*$/, '')
-  if (password === '') throw new BrokenRule('must be a file with the password in its first line')
-  return password
 }
 
-function passwordAtConnect(file: Given): string {
+/** Reads a file that was there at start. @throws Fault, which costs the sweep and not the process */
+function atConnect<T>({ text, subject }: Given, read: (path: string) => T): T {
   try {
-    return readPassword(file.text)
+    return read(text)
   } catch (error) {
-    throw error instanceof BrokenRule ? new Fault('connect', `${file.subject}: ${error.message}`) : error
+    throw error instanceof BrokenRule ? new Fault('connect', `${subject}: ${error.message}`) : error
   }
 }

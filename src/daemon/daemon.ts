@@ -1,19 +1,23 @@
 /** The daemon: a schedule, one sweep at a time, and what can be asked about it over HTTP. */
+import { randomUUID } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
 import type { Status } from '../http/status.ts'
 import { statusPage } from '../http/status_page.ts'
-import { formatAddress } from '../redis/address.ts'
+import { Lease } from '../redis/lease.ts'
+import { Fault } from '../redis/refusal.ts'
 import { sweepFields } from '../report/json.ts'
 import { startCron } from '../schedule/cron.ts'
-import { type SweepReport, sweep } from '../sweep/sweep.ts'
+import { type SweepReport, type SweepTask, sweep } from '../sweep/sweep.ts'
+import { LEASE_LOST } from '../sweep/walk.ts'
 import type { Log } from '../telemetry/log.ts'
 import { type Metrics, makeMetrics } from '../telemetry/metrics.ts'
+import { Leadership } from './leadership.ts'
 import { whyWedged } from './liveness.ts'
 import { sweepTask } from './task.ts'
 
 /** Why a sweep was started. */
-type Trigger = 'start' | 'schedule'
+type Trigger = 'start' | 'schedule' | 'takeover'
 
 /**
  * Runs until `stop` fires, then returns when the page in hand is counted.
@@ -39,9 +43,16 @@ class Daemon {
   readonly #status: Status
   /** The sweep under way. */
   #running: Promise<void> | null = null
+  /** Null where every copy may sweep. */
+  readonly #leadership: Leadership | null
+  /** Ends the sweep under way when the lease is lost. */
+  #lost = new AbortController()
+  /** A tick went by because another held the lease: whether it swept then, only it knows. */
+  #overdue = false
   /** performance.now() of its last progress. */
   #stepAt = 0
   #scheduled = false
+  #onBug: (error: unknown) => void = () => {}
 
   constructor(config: Config, version: string, log: Log, stop: AbortSignal) {
     this.#config = config
@@ -53,31 +64,38 @@ class Daemon {
       startedAtMs: Date.now(),
       dryRun: config.dryRun,
       policies: config.policies,
+      isLeader: config.lease === null,
       sweeping: false,
       last: null,
       nextSweepMs: null,
     }
+    this.#leadership =
+      config.lease && makeLeadership(config.lease, config.redis, log, stop, (isLeader) => this.#lead(isLeader))
+    this.#metrics.setLeader(this.#status.isLeader)
   }
 
   /** Resolves after a stop; rejects on a bug. */
   async run(): Promise<void> {
     await new Promise<void>((resolve, reject) => {
-      const trigger = (why: Trigger): void => this.#trigger(why, reject)
+      this.#onBug = reject
       const endCron = startCron(this.#config.cron, () => {
         this.#expectNext()
-        trigger('schedule')
+        this.#trigger('schedule')
       })
       this.#scheduled = true
       this.#expectNext()
+      this.#leadership?.start()
       const end = (): void => {
         this.#scheduled = false
         endCron()
         this.#log.info({ sweeping: this.#running !== null }, 'stopping')
-        Promise.resolve(this.#running).then(() => resolve(), reject)
+        Promise.resolve(this.#running)
+          .then(() => this.#leadership?.end())
+          .then(resolve, reject)
       }
       this.#stop.addEventListener('abort', end, { once: true })
       if (this.#stop.aborted) end()
-      else if (this.#config.runOnStart) trigger('start')
+      else if (this.#config.runOnStart) this.#trigger('start')
     })
   }
 
@@ -109,34 +127,75 @@ class Daemon {
   }
 
   /** Starts a sweep unless one is under way: a tick that comes too early is skipped and counted, never queued. */
-  #trigger(why: Trigger, onBug: (error: unknown) => void): void {
+  #trigger(why: Trigger): void {
     if (this.#stop.aborted) return
     if (this.#running !== null) {
       this.#metrics.recordSkippedSweep()
       this.#log.warn({ trigger: why }, 'sweep skipped: the one before is still running')
       return
     }
-    this.#status.sweeping = true
-    this.#running = this.#sweep(why)
-      .catch(onBug)
+    this.#step()
+    this.#running = this.#sweepIfLeader(why)
+      .catch((error: unknown) => this.#onBug(error))
       .finally(() => {
         this.#running = null
         this.#status.sweeping = false
       })
   }
 
-  async #sweep(why: Trigger): Promise<void> {
-    const step = (): void => {
-      this.#stepAt = performance.now()
+  async #sweepIfLeader(why: Trigger): Promise<void> {
+    const standing = await this.#leadership?.claim()
+    if (standing instanceof Fault) {
+      // The sweep would meet the same: it fails with what the lease was refused for.
+      await this.#sweep(why, () => Promise.reject(standing))
+    } else if (standing?.kind === 'other') {
+      this.#overdue = true
+      this.#metrics.recordSkippedSweep()
+      this.#log.debug({ trigger: why }, 'sweep skipped: another holds the lease')
+    } else {
+      await this.#sweep(why)
     }
-    step()
-    this.#log.debug({ trigger: why, redis: this.#config.redis.addresses.map(formatAddress) }, 'sweep begins')
-    const report = await sweep({ ...sweepTask(this.#config, this.#log), onProgress: step }, this.#stop)
+  }
+
+  /** Becoming the leader is no reason to wait for the next tick where one went by without us; ceasing to be ends the sweep. */
+  #lead(isLeader: boolean): void {
+    this.#status.isLeader = isLeader
+    this.#metrics.setLeader(isLeader)
+    if (!isLeader) this.#lost.abort(LEASE_LOST)
+    else if (this.#overdue && this.#running === null) this.#trigger('takeover')
+  }
+
+  #step(): void {
+    this.#stepAt = performance.now()
+  }
+
+  async #sweep(why: Trigger, findPrimaries?: SweepTask['findPrimaries']): Promise<void> {
+    this.#lost = new AbortController()
+    this.#overdue = false
+    this.#status.sweeping = true
+    this.#step()
+    this.#log.debug({ trigger: why }, 'sweep begins')
+    const task = {
+      ...sweepTask(this.#config, this.#log),
+      ...(findPrimaries && { findPrimaries }),
+      onProgress: () => this.#step(),
+    }
+    const report = await sweep(task, AbortSignal.any([this.#stop, this.#lost.signal]))
     const endedAtMs = Date.now()
     this.#status.last = { report, endedAtMs }
     this.#metrics.recordSweep(report, endedAtMs)
     logSweep(report, why, this.#log)
   }
+}
+
+function makeLeadership(
+  terms: NonNullable<Config['lease']>,
+  { topology, reach }: Config['redis'],
+  log: Log,
+  stop: AbortSignal,
+  onChange: (isLeader: boolean) => void,
+): Leadership {
+  return new Leadership(new Lease(terms, randomUUID(), topology, reach), terms.ttlMs, log, stop, onChange)
 }
 
 /** A sweep's line is its tally. A failure is the operator's business at once; a stop was asked for. */

@@ -1,5 +1,6 @@
 /** What a sweep is to do, out of the configuration; what it finds stream by stream goes to the debug log. */
 import type { Config } from '../config/config.ts'
+import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -7,7 +8,7 @@ import { shown } from '../text/shown.ts'
 
 export function sweepTask(config: Config, log: Log): SweepTask {
   return {
-    findPrimaries: async () => config.redis.addresses,
+    findPrimaries: (stop) => findPrimaries(config.redis.topology, config.redis.reach, stop),
     reach: config.redis.reach,
     policies: config.policies,
     pageSize: config.pageSize,

@@ -7,6 +7,7 @@ export interface Status {
   readonly startedAtMs: number
   readonly dryRun: boolean
   readonly policies: readonly Policy[]
+  isLeader: boolean
   sweeping: boolean
   last: { readonly report: SweepReport; readonly endedAtMs: number } | null
   nextSweepMs: number | null

@@ -24,7 +24,7 @@ export function statusPage(status: Status, nowMs: number): string {
 <main>
 <h1>xtrimd <small>${text(status.version)}${status.dryRun ? ', dry run: nothing is removed' : ''}</small></h1>
 <dl>
-${term('now', status.sweeping ? 'sweeping' : 'waiting')}
+${term('now', status.sweeping ? 'sweeping' : status.isLeader ? 'waiting' : 'waiting: another copy holds the lease')}
 ${term('next sweep', status.nextSweepMs === null ? 'none' : `${when(status.nextSweepMs)}, in ${ago(status.nextSweepMs - nowMs)}`)}
 ${term('last sweep', last === null ? 'none yet' : `${outcome(last.report)}, ${ago(nowMs - last.endedAtMs)} ago`)}
 ${last === null ? '' : lastSweep(last.report)}

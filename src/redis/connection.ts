@@ -12,16 +12,20 @@ export interface Credentials {
   readonly password: string | null
 }
 
+export interface TlsOptions {
+  readonly ca?: Buffer
+  readonly cert?: Buffer
+  readonly key?: Buffer
+  /** The name to expect in the server's certificate, and to ask for. */
+  readonly servername?: string
+}
+
 export interface Reach {
   /** Read at every connection, so that a rotated password file counts. May throw a Fault. */
   readonly credentials: () => Credentials
   readonly database: number
-  readonly tls: {
-    readonly ca?: Buffer
-    readonly cert?: Buffer
-    readonly key?: Buffer
-    readonly servername?: string
-  } | null
+  /** Null for a plain connection. Read at every one as well. */
+  readonly tls: (() => TlsOptions) | null
   /** The longest that connecting, or one batch of replies, may take, in milliseconds. */
   readonly replyTimeoutMs: number
 }
@@ -140,7 +144,7 @@ function makeClient(address: Address, reach: Reach): Client {
         ? { path: address.path, tls: false, reconnectStrategy: false }
         : {
             ...address,
-            ...(reach.tls === null ? {} : { ...reach.tls, tls: true }),
+            ...(reach.tls === null ? {} : { ...reach.tls(), tls: true }),
             connectTimeout: reach.replyTimeoutMs,
             reconnectStrategy: false,
           },

@@ -3,14 +3,14 @@ import type { Policy } from '../retention/policy.ts'
 import type { LongStream } from './longest.ts'
 import { sweepPage } from './page.ts'
 import { type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
-import { type Memory, type Walk, type WalkTask, walk } from './walk.ts'
+import { LEASE_LOST, type Memory, type Walk, type WalkTask, walk } from './walk.ts'
 
 export const RESULTS = ['success', 'partial', 'failed', 'stopped', 'skipped'] as const
 
 /** How it ended. */
 export interface Verdict {
   readonly result: Exclude<(typeof RESULTS)[number], 'skipped'>
-  /** Why it was no success: a code of FAULT_CODES, `stop` or `sweep-timeout`; null for a success. */
+  /** Why it was no success: a code of FAULT_CODES, `stop`, `lease-lost` or `sweep-timeout`; null for a success. */
   readonly cause: string | null
   /** The same for people. */
   readonly message: string | null
@@ -74,11 +74,13 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
 export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null {
   const [fault] = faults
   if (stopped === 'stop') return { result: 'stopped', cause: stopped, message: 'asked to stop', failure: null }
+  if (stopped === LEASE_LOST)
+    return { result: 'stopped', cause: stopped, message: 'another holds the lease now, or may', failure: null }
   if (stopped !== null) {
     return { result: 'stopped', cause: stopped, message: '--sweep-timeout passed', failure: 'timeout' }
   }
   if (fault === undefined) return null
-  const result = faults.length < primaries ? 'partial' : 'failed'
+  const result = faults.length < primaries || fault.code === 'MOVED' ? 'partial' : 'failed'
   return { result, cause: fault.code, message: fault.message, failure: fault.code }
 }
 

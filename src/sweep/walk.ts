@@ -1,7 +1,8 @@
 /** Walks over every matching stream of every primary, page by page, at the pace that was asked for. */
 
 import type { Address } from '../redis/address.ts'
-import { type Connection, connect, type Reach, type Reply } from '../redis/connection.ts'
+import type { Reach, Reply } from '../redis/connection.ts'
+import { type Primaries, withConnection } from '../redis/primaries.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
 import { pagesOfKeys } from './keys.ts'
@@ -16,7 +17,7 @@ export interface Memory {
 
 export interface WalkTask {
   /** Finds the primaries as they are now. May throw a Fault. */
-  readonly findPrimaries: (stop: AbortSignal) => Promise<readonly Address[]>
+  readonly findPrimaries: (stop: AbortSignal) => Promise<Primaries>
   readonly reach: Reach
   readonly policies: readonly Policy[]
   /** Streams in hand at a time. */
@@ -42,13 +43,16 @@ export interface Walk {
   readonly primaries: number
   /** One for each primary that could not be walked to its end, or one for all if they could not be found. */
   readonly faults: readonly Fault[]
-  /** What ended it early: a stop that was asked for, or its own timeout. */
-  readonly stopped: 'stop' | 'sweep-timeout' | null
+  /** What ended it early: a stop that was asked for, the lease lost, or its own timeout. */
+  readonly stopped: 'stop' | typeof LEASE_LOST | 'sweep-timeout' | null
   /** Of the primaries that answered; null where none did. */
   readonly memory: Memory | null
   /** Whether every primary was seen to its end. */
   readonly whole: boolean
 }
+
+/** The reason a stop carries when it is for want of the lease. */
+export const LEASE_LOST = 'lease-lost'
 
 /** Pages in flight: while Redis answers one, another is on its way and a third is being counted. */
 const PAGES_IN_FLIGHT = 4
@@ -71,22 +75,31 @@ export async function walk(
   const ending = AbortSignal.any([stop, timeout.signal])
   const faults: Fault[] = []
   const memories: Memory[] = []
-  let primaries: readonly Address[] = []
-  try {
-    primaries = await task.findPrimaries(ending)
+  let primaries = 0
+  await catchFault(faults, async () => {
+    const { addresses, layout } = await task.findPrimaries(ending)
+    primaries = addresses.length
     await Promise.all(
-      primaries.map((address) => catchFault(faults, () => walkPrimary(address, task, ending, work, memories, missing))),
+      addresses.map((address) => catchFault(faults, () => walkPrimary(address, task, ending, work, memories, missing))),
     )
-  } catch (error) {
-    if (!(error instanceof Fault)) throw error
-    faults.push(error)
-  } finally {
-    clearTimeout(timer)
-  }
-  const stopped = stop.aborted ? 'stop' : timeout.signal.aborted ? 'sweep-timeout' : null
+    if (!ending.aborted && (await task.findPrimaries(ending)).layout !== layout) {
+      throw new Fault(
+        'MOVED',
+        'slots or primaries changed during the sweep: what moved meanwhile may not have been seen',
+      )
+    }
+  })
+  clearTimeout(timer)
+  const stopped = stop.aborted
+    ? stop.reason === LEASE_LOST
+      ? LEASE_LOST
+      : 'stop'
+    : timeout.signal.aborted
+      ? 'sweep-timeout'
+      : null
   return {
     durationMs: performance.now() - start,
-    primaries: primaries.length,
+    primaries,
     faults,
     stopped,
     memory: memories.length === 0 ? null : memories.reduce(addMemory),
@@ -113,16 +126,13 @@ async function walkPrimary(
   memories: Memory[],
   missing: (command: string, neededFor: string) => void,
 ): Promise<void> {
-  const connection: Connection = await connect(address, task.reach, stop)
-  try {
+  await withConnection(address, task.reach, stop, async (connection) => {
     const { nowMs, memory } = await readServer(connection.ask, missing)
     memories.push(memory)
     const pace = makePace(task.pacePercent, stop)
     const ask: Ask = (commands) => pace.run(() => connection.ask(commands))
     await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop }))
-  } finally {
-    connection.close()
-  }
+  })
 }
 
 async function walkPages(

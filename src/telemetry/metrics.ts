@@ -13,6 +13,7 @@ export interface Metrics {
   recordSweep(report: SweepReport, endedAtMs: number): void
   recordSkippedSweep(): void
   setNextSweep(atMs: number): void
+  setLeader(isLeader: boolean): void
 }
 
 /** What a whole sweep may take: from an empty Redis to a backlog of hours. In seconds. */
@@ -81,6 +82,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       if (report.whole) setSeen(report)
     },
     recordSkippedSweep: () => own.sweeps.inc({ result: 'skipped' }),
+    setLeader: (isLeader) => own.leader.set(isLeader ? 1 : 0),
     setNextSweep: (atMs) => own.nextSweep.set(atMs / 1000),
   }
 }
@@ -94,6 +96,7 @@ function makeOwnMetrics(registry: Registry) {
   return {
     buildInfo: gauge('build_info', 'Always 1; the label tells the version.', ['version']),
     redisUp: gauge('redis_up', 'Whether Redis answered when it was last asked.'),
+    leader: gauge('leader', 'Whether this copy is the one that sweeps.'),
     sweeps: counter('sweeps_total', 'Sweeps by how they ended.', ['result']),
     failures: counter('sweep_failures_total', 'Sweeps that were no success, by why.', ['cause']),
     duration: new Histogram({

@@ -1,0 +1,113 @@
+/** Whether this copy of the daemon is the one that sweeps: it asks for the lease again and again, and says when that changes. */
+import type { Claim, Lease } from '../redis/lease.ts'
+import { Fault } from '../redis/refusal.ts'
+import type { Log } from '../telemetry/log.ts'
+
+/** The lease is renewed three times in its term: two answers may be lost before it is. */
+const RENEWALS_PER_TERM = 3
+/** How long giving the lease up may take while the process ends. */
+const RELEASE_MS = 1000
+
+/** What came of asking for the lease. */
+export type Standing = Claim | Fault
+
+export class Leadership {
+  readonly #lease: Lease
+  readonly #ttlMs: number
+  readonly #log: Log
+  readonly #stop: AbortSignal
+  readonly #onChange: (isLeader: boolean) => void
+  #claiming: Promise<Standing> | null = null
+  #isLeader = false
+  /** Ours by the monotonic clock until then: a process that was frozen may find it passed. */
+  #untilMs = 0
+  #renewal: NodeJS.Timeout | undefined
+  #expiry: NodeJS.Timeout | undefined
+  #told = ''
+
+  /** `onChange` is told whenever this copy becomes the leader or ceases to be. */
+  constructor(lease: Lease, ttlMs: number, log: Log, stop: AbortSignal, onChange: (isLeader: boolean) => void) {
+    this.#lease = lease
+    this.#ttlMs = ttlMs
+    this.#log = log
+    this.#stop = stop
+    this.#onChange = onChange
+  }
+
+  /** Begins to ask; the first answer is on its way when this returns. */
+  start(): void {
+    this.#renewal = setInterval(() => void this.claim(), this.#ttlMs / RENEWALS_PER_TERM)
+    void this.claim()
+  }
+
+  /** Asks for the lease now. Never throws: a fault is a standing too. */
+  claim(): Promise<Standing> {
+    this.#claiming ??= this.#claim().finally(() => {
+      this.#claiming = null
+    })
+    return this.#claiming
+  }
+
+  /** Stops asking, and gives the lease up so that another may have it at once. */
+  async end(): Promise<void> {
+    clearInterval(this.#renewal)
+    await this.#claiming
+    clearTimeout(this.#expiry)
+    if (!this.#isLeader || this.#untilMs === Number.POSITIVE_INFINITY) return
+    this.#setLeader(false)
+    const released = this.#lease.release().then(
+      () => this.#log.info({}, 'lease released'),
+      (error: unknown) => this.#log.warn({ err: error }, 'lease not released: it runs out by itself'),
+    )
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, RELEASE_MS)
+    })
+    await Promise.race([released, timeout])
+    clearTimeout(timer)
+  }
+
+  async #claim(): Promise<Standing> {
+    let standing: Standing
+    try {
+      standing = await this.#lease.claim(this.#stop)
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error
+      standing = error
+    }
+    this.#tell(standing)
+    if (standing instanceof Fault) {
+      // A lease that could not be renewed is still ours until it runs out.
+      if (this.#isLeader && performance.now() < this.#untilMs) return { kind: 'held', untilMs: this.#untilMs }
+      this.#setLeader(false)
+    } else if (standing.kind === 'held') {
+      this.#untilMs = standing.untilMs
+      clearTimeout(this.#expiry)
+      this.#expiry = setTimeout(() => this.#setLeader(false), standing.untilMs - performance.now())
+      this.#setLeader(true)
+    } else {
+      clearTimeout(this.#expiry)
+      this.#untilMs = Number.POSITIVE_INFINITY
+      this.#setLeader(standing.kind === 'open')
+    }
+    return standing
+  }
+
+  #setLeader(isLeader: boolean): void {
+    if (isLeader === this.#isLeader) return
+    this.#isLeader = isLeader
+    this.#onChange(isLeader)
+  }
+
+  /** One line when the answer is another than before. */
+  #tell(standing: Standing): void {
+    const told = standing instanceof Fault ? standing.code : standing.kind
+    if (told === this.#told) return
+    this.#told = told
+    if (standing instanceof Fault)
+      this.#log.warn({ cause: standing.code, reason: standing.message }, 'lease not to be had')
+    else if (standing.kind === 'held') this.#log.info({}, 'lease held')
+    else if (standing.kind === 'other') this.#log.info({}, 'lease held by another')
+    else this.#log.warn({ reason: standing.why }, 'sweeping without the lease')
+  }
+}
