@@ -6,7 +6,7 @@ import { type Config, configure, formatProblem } from './config/config.ts'
 import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
 import { formatAddress } from './redis/address.ts'
-import { planJson, sweepJson } from './report/json.ts'
+import { planJson, policyFields, sweepJson } from './report/json.ts'
 import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
 import { sweepSummary } from './report/summary.ts'
@@ -15,6 +15,8 @@ import { sweep } from './sweep/sweep.ts'
 import { type Log, makeLog } from './telemetry/log.ts'
 
 const EXIT = { success: 0, failure: 1, badInput: 2 } as const
+
+const BUG = 'bug: please report it'
 
 /** Listening failed for a reason that only another `--http-bind` can mend. */
 const UNUSABLE_BIND: Readonly<Record<string, string>> = {
@@ -45,10 +47,14 @@ async function main(): Promise<number> {
   const colour = out.isTTY === true && !process.env.NO_COLOR
   const log = await makeLog(config.logLevel, format, config.command === 'run' ? 1 : 2, colour)
   for (const warning of config.warnings) log.warn({ warning }, 'unknown variable')
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, BUG)
+    process.exit(EXIT.failure)
+  })
   try {
     return await COMMANDS[config.command](config, log, stop, version)
   } catch (error) {
-    log.fatal({ err: error }, 'bug: please report it')
+    log.fatal({ err: error }, BUG)
     return EXIT.failure
   }
 }
@@ -98,7 +104,7 @@ function startFields({ policies, cron, dryRun, lease, redis }: Config) {
     timezone: cron.timezone,
     dryRun,
     lease: lease?.key ?? null,
-    policies: policies.map(({ matches, ...policy }) => policy),
+    policies: policies.map(policyFields),
   }
 }
 

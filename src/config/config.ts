@@ -74,7 +74,8 @@ export function configure(args: readonly string[], env: Environment, version: st
 function readLease(reader: Reader): LeaseTerms | null | undefined {
   const [isOn, key, ttlMs] = [reader.value('lease'), reader.value('lease-key'), reader.value('lease-ttl')]
   if (isOn === undefined || key === undefined || ttlMs === undefined) return undefined
-  return isOn ? { key, ttlMs } : null
+  // A lease is a write, and a dry run makes none; nor does it matter how many copies look.
+  return isOn && reader.value('dry-run') !== true ? { key, ttlMs } : null
 }
 
 function readCron(reader: Reader): CronPattern | undefined {

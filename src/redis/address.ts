@@ -38,14 +38,15 @@ export function parseRedisUrl(text: string): RedisUrl {
 
 function parseUnixUrl(text: string): RedisUrl {
   // WHATWG URLs allow credentials only before a host, and a socket has none: one is lent to it for the parsing.
-  const url = URL.parse(text.replace(/^unix:(?:\/\/)?((?:[^/@]*@)?)(?=\/)/i, 'unix://$1socket'))
-  if (url === null || url.hostname !== 'socket' || url.pathname.length < 2 || url.hash !== '') {
+  const lent = text.replace(/^unix:(?:\/\/)?((?:[^/@]*@)?)(?=\/(?!\/))/i, 'unix://$1socket')
+  const url = lent === text ? null : URL.parse(lent)
+  if (url === null || url.pathname.length < 2 || url.hash !== '') {
     throw new BrokenRule('must be unix:///absolute/path[?db=n]')
   }
   const { db, ...unknown } = Object.fromEntries(url.searchParams)
   if (Object.keys(unknown).length > 0) throw new BrokenRule('must carry no parameter but db, as in unix:///path?db=1')
   return {
-    address: { path: decodeURIComponent(url.pathname) },
+    address: { path: decoded(url.pathname) },
     tls: false,
     ...credentialsOf(url),
     database: parseDatabase(db ?? ''),
@@ -59,9 +60,13 @@ function parseDatabase(text: string): number {
 }
 
 function credentialsOf(url: URL): { username: string | null; password: string | null } {
+  return { username: decoded(url.username) || null, password: decoded(url.password) || null }
+}
+
+function decoded(part: string): string {
   try {
-    return { username: decodeURIComponent(url.username) || null, password: decodeURIComponent(url.password) || null }
+    return decodeURIComponent(part)
   } catch {
-    throw new BrokenRule('must percent-encode its user and password')
+    throw new BrokenRule('must percent-encode its user, password and path')
   }
 }

@@ -6,43 +6,15 @@ import type { LongStream } from '../sweep/longest.ts'
 import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
 import type { SweepReport, Verdict } from '../sweep/sweep.ts'
 import type { PolicyTally } from '../sweep/tally.ts'
+import { formatDuration, formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
-
-/** The tally of one policy or of all of them, in the contract's names. */
-function tallyFields(tally: PolicyTally) {
-  const {
-    streams,
-    emptyStreams,
-    entries,
-    longestStream,
-    removed,
-    unread,
-    deletedStreams,
-    skipped,
-    overLimit,
-    protectedStreams,
-  } = tally
-  return {
-    streams,
-    emptyStreams,
-    entries,
-    longestStream,
-    removed,
-    unread,
-    deletedStreams,
-    skipped,
-    overLimit,
-    protectedStreams,
-  }
-}
 
 /** What the log line of a sweep carries: no stream's key, and nothing that grows with the number of streams. */
 export function sweepFields(report: SweepReport) {
   return {
     ...verdictFields(report),
-    ...tallyFields(report.total),
-    errors: Object.fromEntries(report.errors),
-    ...(report.policies.length > 1 ? { policies: policiesOf(report) } : {}),
+    ...withoutName(report.total),
+    ...(report.policies.length > 1 ? { policies: report.policies } : {}),
   }
 }
 
@@ -50,7 +22,7 @@ export function sweepFields(report: SweepReport) {
 export function sweepJson(report: SweepReport) {
   return {
     ...sweepFields(report),
-    policies: policiesOf(report),
+    policies: report.policies,
     missing: Object.fromEntries(report.missing),
     longest: longestOf(report.longest),
   }
@@ -75,6 +47,24 @@ export function holdFields({ group, lastAliveMs }: Hold) {
   return { group, lastAlive: lastAliveMs === null ? null : new Date(lastAliveMs).toISOString() }
 }
 
+/** A policy by the names of its flags, as texts that the flags would take. */
+export function policyFields(policy: Policy) {
+  const count = (n: number): string => (Number.isFinite(n) ? String(n) : 'off')
+  return {
+    name: policy.name,
+    match: policy.match,
+    'max-age': formatDuration(policy.maxAgeMs),
+    'max-length': count(policy.maxLength),
+    'max-bytes': formatSize(policy.maxBytes),
+    trim: policy.trim,
+    protect: policy.protect,
+    'hard-max-age': formatDuration(policy.hardMaxAgeMs),
+    'hard-max-length': count(policy.hardMaxLength),
+    'stale-group-after': formatDuration(policy.staleGroupAfterMs),
+    'delete-empty': policy.deleteEmpty,
+  }
+}
+
 /** Sentences on every policy that calls for one. */
 export function adviceOn(report: PlanReport, policies: readonly Policy[]): string[] {
   return policies.flatMap((policy, i) => adviceFor(policy, report.policies[i] ?? report.total))
@@ -96,6 +86,6 @@ function longestOf(longest: readonly LongStream[]) {
   return longest.map(({ key, policy, length }) => ({ stream: shown(key), policy, length }))
 }
 
-function policiesOf(report: SweepReport) {
-  return report.policies.map((tally) => ({ policy: tally.policy, ...tallyFields(tally) }))
+function withoutName({ policy: _, ...tally }: PolicyTally) {
+  return tally
 }

@@ -1,9 +1,9 @@
 /** A plan for a person at a terminal, within 80 columns. */
 import type { Policy } from '../retention/policy.ts'
 import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
-import { formatDuration, formatSize } from '../text/quantities.ts'
+import { formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
-import { adviceOn } from './json.ts'
+import { adviceOn, policyFields } from './json.ts'
 import { seconds } from './summary.ts'
 import { clipped, longestLines, table } from './table.ts'
 
@@ -51,13 +51,11 @@ function removals({ remove, removeBytes, isExact }: PolicyPlan): string[] {
   ]
 }
 
+/** The policy as its flags, those that are off left out. */
 function describeLimits(policy: Policy): string {
-  const length = (n: number): string => (Number.isFinite(n) ? String(n) : 'off')
-  const hard =
-    Number.isFinite(policy.hardMaxAgeMs) || Number.isFinite(policy.hardMaxLength)
-      ? `, hard-max-age ${formatDuration(policy.hardMaxAgeMs)}, hard-max-length ${length(policy.hardMaxLength)}`
-      : ''
-  return `${policy.name}: max-age ${formatDuration(policy.maxAgeMs)}, max-length ${length(policy.maxLength)}, max-bytes ${formatSize(policy.maxBytes)}, trim ${policy.trim}, protect ${policy.protect}${hard}`
+  const { name, match, ...limits } = policyFields(policy)
+  const told = Object.entries(limits).filter(([, value]) => value !== 'off' && value !== false)
+  return `${name === match ? name : `${name} (${match})`}: ${told.map(([flag, value]) => `${flag} ${value}`).join(', ')}`
 }
 
 function since(lastAliveMs: number | null): string {

@@ -26,7 +26,7 @@ export function sweepSummary(report: SweepReport): string {
     [total.deletedStreams, 'empty streams were deleted'],
     [total.protectedStreams, 'streams were held back by a consumer group'],
     [total.skipped.custom_ids, 'streams have IDs that are no times: not trimmed by age'],
-    ...[...report.errors].map(([code, n]) => [n, `streams were refused with ${code}`] as const),
+    ...Object.entries(total.errors).map(([code, n]) => [n, `streams were refused with ${code}`] as const),
   ] as const
   const told = notes.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`)
   const missing = [...report.missing].map(([command, need]) => `the ACL allows no ${command}, which ${need} needs`)

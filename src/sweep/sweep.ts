@@ -2,7 +2,7 @@
 import type { Policy } from '../retention/policy.ts'
 import type { LongStream } from './longest.ts'
 import { sweepPage } from './page.ts'
-import { type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
+import { entriesOf, type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
 import { LEASE_LOST, type Memory, type Walk, type WalkTask, walk } from './walk.ts'
 
 export const RESULTS = ['success', 'partial', 'failed', 'stopped', 'skipped'] as const
@@ -27,8 +27,6 @@ export interface SweepReport extends Verdict {
   readonly memory: Memory | null
   readonly policies: readonly PolicyTally[]
   readonly total: PolicyTally
-  /** Refused streams by Redis's error word. */
-  readonly errors: ReadonlyMap<string, number>
   /** Commands an ACL does not allow, and what needs them. */
   readonly missing: ReadonlyMap<string, string>
   readonly longest: readonly LongStream[]
@@ -57,14 +55,14 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     },
     missing,
   )
+  const total = sumOf(tally.policies)
   return {
-    ...(verdictOn(walked) ?? verdictOnStreams(tally)),
+    ...(verdictOn(walked) ?? verdictOnStreams(total)),
     durationMs: walked.durationMs,
     whole: walked.whole,
     memory: walked.memory,
     policies: tally.policies,
-    total: sumOf(tally.policies),
-    errors: tally.errors,
+    total,
     missing: tally.missing,
     longest: tally.longest.list(),
   }
@@ -85,11 +83,10 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
 }
 
 /** A success held every stream to its policy. Where some were refused and some were not, it is partial. */
-function verdictOnStreams(tally: Tally): Verdict {
-  const [worst] = [...tally.errors].sort((a, b) => b[1] - a[1])
+function verdictOnStreams({ errors, streams }: PolicyTally): Verdict {
+  const [worst] = entriesOf(errors).sort((a, b) => b[1] - a[1])
   if (worst === undefined) return { result: 'success', cause: null, message: null, failure: null }
-  const refused = [...tally.errors.values()].reduce((sum, n) => sum + n, 0)
-  const { streams } = sumOf(tally.policies)
+  const refused = Object.values(errors).reduce((sum, n) => sum + n, 0)
   return {
     result: refused < streams ? 'partial' : 'failed',
     cause: worst[0],

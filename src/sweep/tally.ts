@@ -23,6 +23,8 @@ export interface PolicyTally {
   overLimit: Record<Reason, number>
   /** Streams in which a consumer group held the trim back. */
   protectedStreams: number
+  /** Streams that Redis refused to have looked at or trimmed, by its error word. */
+  readonly errors: Record<string, number>
 }
 
 /** What became of one stream that was not simply found inside its policy. */
@@ -43,8 +45,6 @@ export interface Outcome {
 
 export class Tally {
   readonly policies: readonly PolicyTally[]
-  /** Refused streams by Redis's error word. */
-  readonly errors = new Map<string, number>()
   readonly longest: Longest
   /** Commands an ACL does not allow, and what needs them. */
   readonly missing = new Map<string, string>()
@@ -71,9 +71,7 @@ export class Tally {
     for (const [reason, over] of entriesOf(outcome.over)) if (over) tally.overLimit[reason]++
     if (outcome.held !== null) tally.protectedStreams++
     if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
-    if (outcome.refused !== null) {
-      this.errors.set(outcome.refused.word, (this.errors.get(outcome.refused.word) ?? 0) + 1)
-    }
+    if (outcome.refused !== null) addTo(tally.errors, outcome.refused.word, 1)
     if (outcome.deleted) {
       tally.deletedStreams++
       tally.streams--
@@ -84,8 +82,9 @@ export class Tally {
 
   /** A stream that could not even be looked at, by the error word it was refused with. */
   addRefused(policy: number, word: string): void {
-    this.#of(policy).streams++
-    this.errors.set(word, (this.errors.get(word) ?? 0) + 1)
+    const tally = this.#of(policy)
+    tally.streams++
+    addTo(tally.errors, word, 1)
   }
 
   /** A key that was no stream any more when its turn came. */
@@ -120,6 +119,7 @@ function emptyTally(policy: string): PolicyTally {
     skipped: { custom_ids: 0, not_a_stream: 0 },
     overLimit: { age: 0, length: 0, bytes: 0 },
     protectedStreams: 0,
+    errors: {},
   }
 }
 
@@ -138,8 +138,13 @@ export function sumOf(tallies: readonly PolicyTally[]): PolicyTally {
     for (const [reason, n] of entriesOf(tally.skipped)) sum.skipped[reason] += n
     for (const [limit, n] of entriesOf(tally.overLimit)) sum.overLimit[limit] += n
     sum.protectedStreams += tally.protectedStreams
+    for (const [word, n] of entriesOf(tally.errors)) addTo(sum.errors, word, n)
   }
   return sum
+}
+
+function addTo(counts: Record<string, number>, name: string, n: number): void {
+  counts[name] = (counts[name] ?? 0) + n
 }
 
 /** Object.entries that remembers the type of the keys. */

@@ -1,5 +1,6 @@
 /** Walks over every matching stream of every primary, page by page, at the pace that was asked for. */
 
+import { setMaxListeners } from 'node:events'
 import type { Address } from '../redis/address.ts'
 import type { Reach, Reply } from '../redis/connection.ts'
 import { type Primaries, withConnection } from '../redis/primaries.ts'
@@ -73,10 +74,14 @@ export async function walk(
     ? setTimeout(() => timeout.abort(), task.sweepTimeoutMs)
     : undefined
   const ending = AbortSignal.any([stop, timeout.signal])
+  // Each primary listens to it several times, and a cluster may have many.
+  setMaxListeners(0, ending)
   const faults: Fault[] = []
   const memories: Memory[] = []
   let primaries = 0
   await catchFault(faults, async () => {
+    // A stop may have come while the lease was asked for: a frozen Redis is not waited for twice.
+    if (ending.aborted) return
     const { addresses, layout } = await task.findPrimaries(ending)
     primaries = addresses.length
     await Promise.all(

@@ -46,7 +46,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       own.unread.inc({ policy }, tally.unread)
       own.deleted.inc({ policy }, tally.deletedStreams)
     }
-    for (const [code, n] of report.errors) own.streamErrors.inc({ code }, n)
+    for (const [code, n] of entriesOf(report.total.errors)) own.streamErrors.inc({ code }, n)
   }
 
   /** What was seen is told only by a sweep that saw everything. */
