@@ -107,7 +107,7 @@ function completed(args: readonly string[], problems: Problem[]): string[] {
     if (flag === null) {
       result.push(arg)
     } else if (flag.isSwitch) {
-      const isValue = next !== undefined && !next.startsWith('-') && !(next in COMMANDS)
+      const isValue = next !== undefined && !next.startsWith('-') && !isCommand(next)
       result.push(`${arg}=${isValue ? next : 'true'}`)
       if (isValue) i++
     } else if (next === undefined) {
@@ -138,15 +138,22 @@ function readOperands(program: Command, problems: Problem[]): CommandName {
         value: null,
       })
       afterUnknown = true
-    } else if (command === null && operand in COMMANDS) {
-      command = operand as CommandName
+    } else if (command === null && isCommand(operand)) {
+      command = operand
       afterUnknown = false
     } else if (!afterUnknown) {
-      const rule = `must be ${Object.keys(COMMANDS).join(' or ')}${suggestion(operand, Object.keys(COMMANDS), '')}`
+      const names = Object.keys(COMMANDS)
+      const rule = isCommand(operand)
+        ? `must be one alone, and ${command} stands before it`
+        : `must be ${names.join(' or ')}${suggestion(operand, names, '')}`
       problems.push({ subject: 'command', rule, value: /^[\w-]{1,20}$/.test(operand) ? operand : null })
     }
   }
   return command ?? 'run'
+}
+
+function isCommand(text: string): text is CommandName {
+  return Object.hasOwn(COMMANDS, text)
 }
 
 /** `; did you mean …?` where one of the known names is near. */

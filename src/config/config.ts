@@ -89,12 +89,17 @@ export function formatProblem({ subject, rule, value }: Problem): string {
   return `${subject}: ${rule}${value === null ? '' : `; got ${JSON.stringify(value)}`}`
 }
 
+const PREFIX = 'XTRIMD_'
+
 /** Kubernetes sets these for a Service that happens to be called xtrimd. */
 const SERVICE_LINK = /^XTRIMD_(SERVICE_(HOST|PORT)|PORT)(_|$)/
 
 function unknownVariables(env: Environment): string[] {
   const known = [...Object.keys(flags).map((name) => variableOf(name as FlagName)), PASSWORD_VARIABLE]
+  const bare = (name: string): string => name.slice(PREFIX.length)
   return Object.keys(env)
-    .filter((name) => name.startsWith('XTRIMD_') && !known.includes(name) && !SERVICE_LINK.test(name))
-    .map((name) => `${name} is no variable of xtrimd and has no effect${suggestion(name, known, '')}`)
+    .filter((name) => name.startsWith(PREFIX) && !known.includes(name) && !SERVICE_LINK.test(name))
+    .map(
+      (name) => `${name} is no variable of xtrimd and has no effect${suggestion(bare(name), known.map(bare), PREFIX)}`,
+    )
 }

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
-import type { Status } from '../http/status.ts'
-import { statusPage } from '../http/status_page.ts'
+import { recordInStatus, type Status } from '../http/status.ts'
+import { STATUS_PAGE_POLICY, statusPage } from '../http/status_page.ts'
 import { Lease } from '../redis/lease.ts'
 import { Fault } from '../redis/refusal.ts'
 import { sweepFields } from '../report/json.ts'
@@ -64,9 +64,11 @@ class Daemon {
       startedAtMs: Date.now(),
       dryRun: config.dryRun,
       policies: config.policies,
+      namesStreams: config.streamMetrics > 0,
       isLeader: config.lease === null,
       sweeping: false,
       last: null,
+      past: [],
       nextSweepMs: null,
     }
     this.#leadership =
@@ -101,7 +103,12 @@ class Daemon {
 
   routes(): Routes {
     return {
-      '/': () => ({ status: 200, type: 'text/html; charset=utf-8', body: statusPage(this.#status, Date.now()) }),
+      '/': () => ({
+        status: 200,
+        type: 'text/html; charset=utf-8',
+        body: statusPage(this.#status, Date.now()),
+        policy: STATUS_PAGE_POLICY,
+      }),
       '/metrics': async () => ({ status: 200, type: this.#metrics.contentType, body: await this.#metrics.text() }),
       '/healthz': () => {
         const why = this.#whyWedged()
@@ -182,7 +189,7 @@ class Daemon {
     }
     const report = await sweep(task, AbortSignal.any([this.#stop, this.#lost.signal]))
     const endedAtMs = Date.now()
-    this.#status.last = { report, endedAtMs }
+    recordInStatus(this.#status, report, endedAtMs)
     this.#metrics.recordSweep(report, endedAtMs)
     logSweep(report, why, this.#log)
   }

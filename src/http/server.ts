@@ -7,6 +7,8 @@ export interface Answer {
   readonly status: number
   readonly type: string
   readonly body: string
+  /** The Content-Security-Policy; without one the answer may do nothing at all. */
+  readonly policy?: string
 }
 
 export type Routes = Readonly<Record<string, () => Answer | Promise<Answer>>>
@@ -55,8 +57,7 @@ async function respond(request: IncomingMessage, response: ServerResponse, route
     'content-length': Buffer.byteLength(answer.body),
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
-    'content-security-policy':
-      "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    'content-security-policy': answer.policy ?? "default-src 'none'; frame-ancestors 'none'",
   })
   response.end(request.method === 'HEAD' ? undefined : answer.body)
 }

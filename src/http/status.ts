@@ -2,13 +2,36 @@
 import type { Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 
+/** One sweep in the chart. */
+export interface PastSweep {
+  readonly endedAtMs: number
+  readonly result: SweepReport['result']
+  readonly removed: number
+  readonly durationMs: number
+}
+
+/** How many sweeps the chart shows. */
+const REMEMBERED = 100
+
 export interface Status {
   readonly version: string
   readonly startedAtMs: number
   readonly dryRun: boolean
   readonly policies: readonly Policy[]
+  /** Whether streams may be named, as `--stream-metrics` says. */
+  readonly namesStreams: boolean
   isLeader: boolean
   sweeping: boolean
   last: { readonly report: SweepReport; readonly endedAtMs: number } | null
+  /** The oldest first. */
+  past: readonly PastSweep[]
   nextSweepMs: number | null
+}
+
+/** Takes a sweep that just ended into the status. */
+export function recordInStatus(status: Status, report: SweepReport, endedAtMs: number): void {
+  const { age, length, bytes } = report.total.removed
+  const past = { endedAtMs, result: report.result, removed: age + length + bytes, durationMs: report.durationMs }
+  status.last = { report, endedAtMs }
+  status.past = [...status.past, past].slice(-REMEMBERED)
 }

@@ -1,58 +1,98 @@
-/** The page for people: what the daemon last did and will do next, readable without a script. */
+/** The page for people: is everything inside its policy, what was done last, what comes next. */
+import { createHash } from 'node:crypto'
 import type { Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
+import { entriesOf } from '../sweep/tally.ts'
 import { formatDuration, formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import type { Status } from './status.ts'
+import { sweepChart } from './sweep_chart.ts'
 
 /** How many of the longest streams the page lists, out of those that get a series. */
 const LONGEST_LISTED = 20
 
+/** Fetches the page again and swaps its content: what is scrolled to, and what has the focus, stays. */
+const SCRIPT = `
+setInterval(async () => {
+  const answer = await fetch(location.href, { cache: 'no-store' }).catch(() => null)
+  document.body.classList.toggle('stale', answer?.ok !== true)
+  if (answer?.ok !== true) return
+  const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html')
+  const focused = document.activeElement?.getAttribute('href')
+  document.querySelector('main').replaceWith(fresh.querySelector('main'))
+  if (focused) document.querySelector('a[href="' + focused + '"]')?.focus({ preventScroll: true })
+}, 5000)`
+
+/** The page runs its own script, uses its own style, asks its own server, and nothing else. */
+export const STATUS_PAGE_POLICY = `default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-${createHash('sha256').update(SCRIPT).digest('base64')}'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+
 /** One self-contained page. Keys, names and messages are data: they are shown, never run. */
 export function statusPage(status: Status, nowMs: number): string {
-  const { last } = status
+  const { last, namesStreams } = status
+  const { isGood, told } = verdict(status)
+  const mode = status.dryRun ? ', dry run: nothing is removed' : ''
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="refresh" content="10">
 <title>xtrimd</title>
 <style>${STYLE}</style>
+<script>${SCRIPT}</script>
 </head>
 <body>
 <main>
-<h1>xtrimd <small>${text(status.version)}${status.dryRun ? ', dry run: nothing is removed' : ''}</small></h1>
+<h1>xtrimd <small>${text(status.version + mode)}</small></h1>
+<p class="verdict${isGood ? ' good' : ''}">${text(told)}</p>
 <dl>
-${term('now', status.sweeping ? 'sweeping' : status.isLeader ? 'waiting' : 'waiting: another copy holds the lease')}
-${term('next sweep', status.nextSweepMs === null ? 'none' : `${when(status.nextSweepMs)}, in ${ago(status.nextSweepMs - nowMs)}`)}
-${term('last sweep', last === null ? 'none yet' : `${outcome(last.report)}, ${ago(nowMs - last.endedAtMs)} ago`)}
-${last === null ? '' : lastSweep(last.report)}
-${term('running for', ago(nowMs - status.startedAtMs))}
+${term('now', status.sweeping ? 'sweeping' : 'waiting')}
+${term('lease', status.isLeader ? 'this copy sweeps' : 'another copy sweeps, or none')}
+${term('next sweep', status.nextSweepMs === null ? 'none' : `${when(status.nextSweepMs)}, in ${span(status.nextSweepMs - nowMs)}`)}
+${last === null ? '' : lastSweep(last.report, nowMs - last.endedAtMs)}
+${term('running for', span(nowMs - status.startedAtMs))}
 </dl>
+${status.past.length === 0 ? '' : `<h2>Sweeps</h2>\n${sweepChart(status.past)}`}
 <h2>Policies</h2>
 ${policyTable(status.policies, last?.report ?? null)}
-${last === null ? '' : longestTable(last.report)}
-<nav><a href="/metrics">metrics</a> <a href="/healthz">healthz</a> <a href="/readyz">readyz</a></nav>
+${last !== null && namesStreams ? heldTable(last.report) + longestTable(last.report, status.policies) : ''}
+<nav aria-label="Endpoints"><a href="/metrics">metrics</a> <a href="/healthz">healthz</a> <a href="/readyz">readyz</a></nav>
 </main>
 </body>
 </html>
 `
 }
 
-function lastSweep(report: SweepReport): string {
+/** The answer to the first question: is everything inside its policy? */
+function verdict({ last }: Status): { readonly isGood: boolean; readonly told: string } {
+  if (last === null) return { isGood: false, told: 'No sweep has ended yet.' }
+  const { result, message, total } = last.report
+  if (result !== 'success') return { isGood: false, told: `The last sweep was no success: ${message ?? result}.` }
+  const over = entriesOf(total.overLimit).filter(([, n]) => n > 0)
+  if (over.length === 0) return { isGood: true, told: `All ${count(total.streams)} streams are inside their policies.` }
+  const limits = over.map(([limit, n]) => `${count(n)} by ${limit}`).join(', ')
+  const held = total.protectedStreams > 0 ? ` A consumer group holds ${count(total.protectedStreams)} back.` : ''
+  return { isGood: false, told: `Of ${count(total.streams)} streams some are over a limit: ${limits}.${held}` }
+}
+
+function lastSweep(report: SweepReport, sinceMs: number): string {
   const { entries, removed, streams } = report.total
-  const memory =
-    report.memory &&
-    `${formatSize(report.memory.usedBytes)} of ${report.memory.maxBytes > 0 ? formatSize(report.memory.maxBytes) : 'no limit'}`
+  const { memory } = report
   return [
-    term('it took', `${(report.durationMs / 1000).toFixed(2)} s for ${count(streams)} streams`),
+    term(
+      'last sweep',
+      `${report.result}, ${span(sinceMs)} ago, ${(report.durationMs / 1000).toFixed(2)} s for ${count(streams)} streams`,
+    ),
     term('entries', `${count(entries.before)} before, ${count(entries.after)} after`),
     term(
       'removed',
       `${count(removed.age)} by age, ${count(removed.length)} by length, ${count(removed.bytes)} by bytes`,
     ),
-    memory === null ? '' : term('Redis memory', memory),
+    memory === null
+      ? ''
+      : term(
+          'Redis memory',
+          `${formatSize(memory.usedBytes)} of ${memory.maxBytes > 0 ? formatSize(memory.maxBytes) : 'no limit'}`,
+        ),
   ].join('\n')
 }
 
@@ -60,33 +100,55 @@ function policyTable(policies: readonly Policy[], report: SweepReport | null): s
   const rows = policies.map((policy, i) => {
     const tally = report?.policies[i]
     const limits = [
-      ['max-age', formatDuration(policy.maxAgeMs)],
-      ['max-length', Number.isFinite(policy.maxLength) ? count(policy.maxLength) : 'off'],
-      ['max-bytes', formatSize(policy.maxBytes)],
+      `max-age ${formatDuration(policy.maxAgeMs)}`,
+      `max-length ${Number.isFinite(policy.maxLength) ? count(policy.maxLength) : 'off'}`,
+      ...(Number.isFinite(policy.maxBytes) ? [`max-bytes ${formatSize(policy.maxBytes)}`] : []),
+      ...(policy.protect === 'none' ? [] : [`protect ${policy.protect}`]),
     ]
-    const figures = tally ? [tally.streams, tally.entries.after, tally.longestStream, tally.protectedStreams] : []
-    return `<tr><th scope="row">${text(policy.name)}</th><td>${limits.map((limit) => text(limit.join(' '))).join('<br>')}</td>${figures
-      .map((n) => `<td class="n">${count(n)}</td>`)
-      .join('')}</tr>`
+    const figures = tally
+      ? [tally.streams, tally.entries.after, tally.longestStream, tally.protectedStreams]
+      : ['', '', '', '']
+    return [cell(policy.name, 'name'), `<td>${limits.map(text).join('<br>')}</td>`, ...figures.map((n) => cell(n, 'n'))]
   })
-  return `<table><thead><tr>${['policy', 'limits', 'streams', 'entries', 'longest', 'held back'].map((name) => `<th scope="col">${name}</th>`).join('')}</tr></thead>
-<tbody>${rows.join('\n')}</tbody></table>`
+  return table(['policy', 'limits', 'streams', 'entries', 'longest', 'held back'], rows, 2)
 }
 
-function longestTable(report: SweepReport): string {
-  if (report.longest.length === 0) return ''
-  const rows = report.longest
-    .slice(0, LONGEST_LISTED)
-    .map(
-      ({ key, policy, length }) =>
-        `<tr><th scope="row">${text(shown(key))}</th><td>${text(policy)}</td><td class="n">${count(length)}</td></tr>`,
-    )
-  return `<h2>Longest streams</h2>
-<table><thead><tr><th scope="col">stream</th><th scope="col">policy</th><th scope="col">entries</th></tr></thead><tbody>${rows.join('\n')}</tbody></table>`
+function heldTable({ held }: SweepReport): string {
+  if (held.length === 0) return ''
+  const rows = held.map(({ key, policy, hold }) => [
+    cell(shown(key), 'name'),
+    cell(policy),
+    cell(hold.group),
+    cell(hold.lastAliveMs === null ? 'not known' : when(hold.lastAliveMs)),
+  ])
+  return `<h2>Held back by a consumer group</h2>\n${table(['stream', 'policy', 'group', 'last alive'], rows)}`
 }
 
-function outcome(report: SweepReport): string {
-  return report.message === null ? report.result : `${report.result} (${report.message})`
+function longestTable({ longest }: SweepReport, policies: readonly Policy[]): string {
+  if (longest.length === 0) return ''
+  const rows = longest.slice(0, LONGEST_LISTED).map(({ key, policy, length }) => {
+    const limit = policies.find(({ name }) => name === policy)?.maxLength ?? Number.POSITIVE_INFINITY
+    const of = Number.isFinite(limit) ? limit : (longest[0]?.length ?? length)
+    return [
+      cell(shown(key), 'name'),
+      cell(policy),
+      `<td><meter min="0" max="${Math.max(of, length)}" high="${of}" value="${length}">${length} of ${of}</meter></td>`,
+      cell(length, 'n'),
+    ]
+  })
+  return `<h2>Longest streams</h2>\n${table(['stream', 'policy', 'against its limit', 'entries'], rows, 3)}`
+}
+
+/** Columns from `figuresFrom` on hold figures. */
+function table(heads: readonly string[], rows: readonly (readonly string[])[], figuresFrom = heads.length): string {
+  const head = heads.map((name, i) => `<th scope="col"${i < figuresFrom ? '' : ' class="n"'}>${name}</th>`)
+  return `<table><thead><tr>${head.join('')}</tr></thead>
+<tbody>${rows.map((row) => `<tr>${row.join('')}</tr>`).join('\n')}</tbody></table>`
+}
+
+function cell(value: string | number, kind: 'name' | 'n' | '' = ''): string {
+  if (kind === 'name') return `<th scope="row">${text(String(value))}</th>`
+  return `<td${kind === '' ? '' : ' class="n"'}>${text(typeof value === 'number' ? count(value) : value)}</td>`
 }
 
 function term(name: string, value: string): string {
@@ -108,18 +170,29 @@ function when(ms: number): string {
     .replace(/\.\d+Z$/, ' UTC')
 }
 
-function ago(ms: number): string {
+function span(ms: number): string {
   return formatDuration(Math.max(0, Math.round(ms / 1000) * 1000))
 }
 
 const STYLE = `
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; --good: #2a7d4f; --bad: #c2410c; --line: #7c3aed; }
+@media (prefers-color-scheme: dark) { :root { --good: #4ade80; --bad: #fb923c; --line: #c4b5fd; } }
 main { max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+.stale main { opacity: .5; }
 h1 small { font-size: 1rem; font-weight: normal; opacity: .7; }
+h2 { margin-top: 2rem; font-size: 1.1rem; }
+.verdict { padding: .6rem 1rem; border-left: .3rem solid var(--bad); background: color-mix(in srgb, var(--bad) 10%, transparent); }
+.verdict.good { border-color: var(--good); background: color-mix(in srgb, var(--good) 10%, transparent); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.5rem; }
 dt { opacity: .7; } dd { margin: 0; }
+figure { margin: 0; } svg { width: 100%; height: auto; display: block; }
+rect { fill: var(--bad); } rect.success { fill: var(--good); }
+polyline { fill: none; stroke: var(--line); stroke-width: 1.5; }
+figcaption { opacity: .7; font-size: .9rem; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); overflow-wrap: anywhere; }
 th[scope=row] { font-weight: normal; }
+meter { width: 8rem; }
 .n { text-align: right; font-variant-numeric: tabular-nums; }
-nav { margin-top: 2rem; display: flex; gap: 1rem; }`
+nav { margin-top: 2rem; display: flex; gap: 1rem; }
+a:focus-visible { outline: 2px solid var(--line); outline-offset: 2px; }`

@@ -5,7 +5,7 @@ import type { Policy } from '../retention/policy.ts'
 import type { LongStream } from '../sweep/longest.ts'
 import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
 import type { SweepReport, Verdict } from '../sweep/sweep.ts'
-import type { PolicyTally } from '../sweep/tally.ts'
+import type { HeldStream, PolicyTally } from '../sweep/tally.ts'
 import { formatDuration, formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 
@@ -24,6 +24,7 @@ export function sweepJson(report: SweepReport) {
     ...sweepFields(report),
     policies: report.policies,
     missing: Object.fromEntries(report.missing),
+    held: heldOf(report.held),
     longest: longestOf(report.longest),
   }
 }
@@ -36,7 +37,7 @@ export function planJson(report: PlanReport, policies: readonly Policy[]) {
     errors: Object.fromEntries(report.errors),
     policies: report.policies.map((plan) => ({ policy: plan.policy, ...planFields(plan) })),
     missing: Object.fromEntries(report.missing),
-    held: report.held.map(({ key, policy, hold }) => ({ stream: shown(key), policy, ...holdFields(hold) })),
+    held: heldOf(report.held),
     longest: longestOf(report.longest),
     advice: adviceOn(report, policies),
   }
@@ -80,6 +81,10 @@ function verdictFields({ result, cause, message, durationMs }: Verdict & { reado
     ...(cause === null ? {} : { cause, reason: message }),
     durationSeconds: Math.round(durationMs) / 1000,
   }
+}
+
+function heldOf(held: readonly HeldStream[]) {
+  return held.map(({ key, policy, hold }) => ({ stream: shown(key), policy, ...holdFields(hold) }))
 }
 
 function longestOf(longest: readonly LongStream[]) {

@@ -5,9 +5,7 @@ import { formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import { adviceOn, policyFields } from './json.ts'
 import { seconds } from './summary.ts'
-import { clipped, longestLines, table } from './table.ts'
-
-const WIDTH = 80
+import { clipped, longestLines, table, wrapped } from './table.ts'
 
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
   const { total } = report
@@ -15,7 +13,7 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
   const plans = [...report.policies, ...(report.policies.length > 1 ? [total] : [])]
   const advice = adviceOn(report, policies)
   return [
-    `${report.result}${trouble} in ${seconds(report.durationMs)}; nothing was changed`,
+    ...wrapped(`${report.result}${trouble} in ${seconds(report.durationMs)}; nothing was changed`),
     '',
     ...table([
       ['policy', 'streams', 'entries', 'memory', 'age', 'length', 'bytes', 'frees'],
@@ -60,15 +58,4 @@ function describeLimits(policy: Policy): string {
 
 function since(lastAliveMs: number | null): string {
   return lastAliveMs === null ? 'no sign of life known' : `alive ${new Date(lastAliveMs).toISOString().slice(0, 16)}Z`
-}
-
-/** A sentence over several lines, those after the first indented. */
-function wrapped(sentence: string): string[] {
-  const lines = ['']
-  for (const word of sentence.split(' ')) {
-    const line = lines.at(-1) ?? ''
-    if (line.trim() !== '' && line.length + 1 + word.length > WIDTH) lines.push(`  ${word}`)
-    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
-  }
-  return lines
 }

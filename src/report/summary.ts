@@ -1,11 +1,12 @@
 /** A sweep's outcome for a person at a terminal, within 80 columns. */
 import type { SweepReport } from '../sweep/sweep.ts'
-import { longestLines, table } from './table.ts'
+import { longestLines, table, wrapped } from './table.ts'
 
 export function sweepSummary(report: SweepReport): string {
   const { total } = report
+  const trouble = report.message === null ? '' : ` (${report.cause}: ${report.message})`
   const lines = [
-    `${report.result}${report.message === null ? '' : ` (${report.cause}: ${report.message})`} in ${seconds(report.durationMs)}`,
+    ...wrapped(`${report.result}${trouble} in ${seconds(report.durationMs)}`),
     '',
     ...table([
       ['policy', 'streams', 'before', 'after', 'age', 'length', 'bytes', 'longest'],
@@ -29,7 +30,9 @@ export function sweepSummary(report: SweepReport): string {
     ...Object.entries(total.errors).map(([code, n]) => [n, `streams were refused with ${code}`] as const),
   ] as const
   const told = notes.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`)
-  const missing = [...report.missing].map(([command, need]) => `the ACL allows no ${command}, which ${need} needs`)
+  const missing = [...report.missing].flatMap(([command, need]) =>
+    wrapped(`the ACL allows no ${command}, which ${need} needs`),
+  )
   return [
     ...lines,
     ...(told.length + missing.length > 0 ? ['', ...told, ...missing] : []),

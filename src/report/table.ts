@@ -1,21 +1,23 @@
-/** Tables that fit a terminal of 80 columns. */
+/** Tables and sentences that fit a terminal of 80 columns. */
 import type { LongStream } from '../sweep/longest.ts'
 import { shown } from '../text/shown.ts'
 
-/** With seven columns of figures beside it, a table stays within 80 columns up to a million entries a column. */
-const FIRST_COLUMN = 24
+const WIDTH = 80
+const GAP = '  '
+/** The first column takes what the figures leave, within these bounds: seven figures of eight digits leave the least. */
+const FIRST_COLUMN = { least: 10, most: 24 }
 
 /** How many of the longest streams a person is shown. */
 const LONGEST_SHOWN = 5
 
-/** Rows in columns: the first to the left, figures to the right. */
+/** Rows in columns: the first to the left and clipped, figures to the right. */
 export function table(rows: readonly (readonly (string | number)[])[]): string[] {
-  const cells = rows.map((row) =>
-    row.map((value, i) => (i === 0 ? clipped(String(value), FIRST_COLUMN) : String(value))),
-  )
+  const cells = rows.map((row) => row.map(String))
   const widths = (cells[0] ?? []).map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)))
-  return cells.map((row) =>
-    row.map((text, i) => (i === 0 ? text.padEnd(widths[i] ?? 0) : text.padStart(widths[i] ?? 0))).join('  '),
+  const figures = widths.slice(1).reduce((sum, width) => sum + GAP.length + width, 0)
+  const first = Math.min(widths[0] ?? 0, Math.max(FIRST_COLUMN.least, Math.min(FIRST_COLUMN.most, WIDTH - figures)))
+  return cells.map(([name = '', ...row]) =>
+    [clipped(name, first).padEnd(first), ...row.map((text, i) => text.padStart(widths[i + 1] ?? 0))].join(GAP),
   )
 }
 
@@ -30,4 +32,15 @@ export function longestLines(longest: readonly LongStream[]): string[] {
 /** At most `width` characters; what is cut off is marked. */
 export function clipped(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`
+}
+
+/** A sentence over several lines, those after the first indented. */
+export function wrapped(sentence: string): string[] {
+  const lines = ['']
+  for (const word of sentence.split(' ')) {
+    const line = lines.at(-1) ?? ''
+    if (line.trim() !== '' && line.length + 1 + word.length > WIDTH) lines.push(`  ${word}`)
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
+  }
+  return lines
 }

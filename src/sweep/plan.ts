@@ -11,6 +11,7 @@ import { Longest, type LongStream } from './longest.ts'
 import { type Found, lookAtPage } from './look.ts'
 import { accepted, ageLimitMs, lengthLimit, nameOf, Refused, readOldest } from './stream.ts'
 import { type Verdict, verdictOn } from './sweep.ts'
+import { HELD_NAMED, type HeldStream } from './tally.ts'
 import { isDue } from './trim.ts'
 import { type Memory, type Page, type WalkTask, walk } from './walk.ts'
 
@@ -33,13 +34,6 @@ export interface PolicyPlan {
   staleGroupStreams: number
 }
 
-/** A stream in which a group holds a trim back. */
-export interface HeldStream {
-  readonly key: Buffer
-  readonly policy: string
-  readonly hold: Hold
-}
-
 export interface PlanReport extends Verdict {
   readonly durationMs: number
   readonly memory: Memory | null
@@ -57,8 +51,6 @@ export interface PlanTask extends WalkTask {
 
 /** Counting entries one by one is worth it where a page of them is all there is. */
 const COUNTED_ENTRIES = NODE_ENTRIES
-/** Of the streams that are held back, so many are named. */
-const HELD_NAMED = 20
 
 /** Looks at every matching stream and says what a sweep would remove. Never throws what Redis did. */
 export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanReport> {

@@ -2,7 +2,7 @@
 import type { Policy } from '../retention/policy.ts'
 import type { LongStream } from './longest.ts'
 import { sweepPage } from './page.ts'
-import { entriesOf, type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
+import { entriesOf, type HeldStream, type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
 import { LEASE_LOST, type Memory, type Walk, type WalkTask, walk } from './walk.ts'
 
 export const RESULTS = ['success', 'partial', 'failed', 'stopped', 'skipped'] as const
@@ -30,6 +30,8 @@ export interface SweepReport extends Verdict {
   /** Commands an ACL does not allow, and what needs them. */
   readonly missing: ReadonlyMap<string, string>
   readonly longest: readonly LongStream[]
+  /** Streams that a consumer group held back, the first few of them. */
+  readonly held: readonly HeldStream[]
 }
 
 export interface SweepTask extends WalkTask {
@@ -65,6 +67,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     total,
     missing: tally.missing,
     longest: tally.longest.list(),
+    held: tally.held,
   }
 }
 

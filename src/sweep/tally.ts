@@ -43,9 +43,20 @@ export interface Outcome {
   readonly refused: { readonly word: string; readonly command: string; readonly message: string } | null
 }
 
+/** A stream in which a group holds a trim back. */
+export interface HeldStream {
+  readonly key: Buffer
+  readonly policy: string
+  readonly hold: Hold
+}
+
+/** Of the streams that are held back, so many are named. */
+export const HELD_NAMED = 20
+
 export class Tally {
   readonly policies: readonly PolicyTally[]
   readonly longest: Longest
+  readonly held: HeldStream[] = []
   /** Commands an ACL does not allow, and what needs them. */
   readonly missing = new Map<string, string>()
 
@@ -69,7 +80,10 @@ export class Tally {
     for (const [reason, n] of entriesOf(outcome.removed)) tally.removed[reason] += n
     tally.unread += outcome.unread
     for (const [reason, over] of entriesOf(outcome.over)) if (over) tally.overLimit[reason]++
-    if (outcome.held !== null) tally.protectedStreams++
+    if (outcome.held !== null) {
+      tally.protectedStreams++
+      if (this.held.length < HELD_NAMED) this.held.push({ key: outcome.key, policy: tally.policy, hold: outcome.held })
+    }
     if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
     if (outcome.refused !== null) addTo(tally.errors, outcome.refused.word, 1)
     if (outcome.deleted) {
