@@ -63,12 +63,12 @@ test('the page brings itself up to date and stays where it was scrolled to', asy
   await page.evaluate('scrollTo(0, 300)')
   await page.getByRole('link', { name: 'healthz' }).focus({ timeout: 5_000 })
   await page.evaluate('scrollTo(0, 300)')
-  const before = await page.locator('figcaption').innerText()
-  await page.waitForFunction(
-    `document.querySelector('figcaption').textContent !== ${JSON.stringify(before)}`,
-    undefined,
-    { timeout: 20_000 },
-  )
+  const caption = page.locator('figcaption')
+  const before = await caption.textContent()
+  await waitUntil(async () => (await caption.textContent()) !== before, {
+    timeoutMs: 20_000,
+    what: 'the page to be new',
+  })
 
   assert.equal(await page.evaluate('scrollY'), 300)
   assert.equal(await page.evaluate('document.activeElement.textContent'), 'healthz', 'the keyboard stays where it was')
