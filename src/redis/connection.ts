@@ -105,20 +105,8 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
 
   const ask = (commands: readonly Command[]): Promise<Reply[]> =>
     within((resolve, reject) => {
-      const replies = new Array<Reply>(commands.length)
-      let missing = commands.length
-      if (missing === 0) resolve(replies)
-      commands.forEach((command, i) => {
-        const arrived = (reply: Reply): void => {
-          replies[i] = Array.isArray(reply) ? reply.map(asRefusal) : reply
-          missing--
-          if (missing === 0) resolve(replies)
-        }
-        client.sendCommand(command).then(arrived, (error: Error) => {
-          if (error instanceof ErrorReply) arrived(new Refusal(error.message))
-          else reject(error)
-        })
-      })
+      // The same two functions for all: closures of their own for each of a thousand replies cost a tenth of a sweep.
+      Promise.all(commands.map((command) => client.sendCommand(command).then(asReply, asRefusal))).then(resolve, reject)
     })
 
   try {
@@ -176,9 +164,21 @@ async function greet(ask: Connection['ask']): Promise<void> {
   await untouching
 }
 
-/** Errors of commands inside a transaction come inside its reply. */
-function asRefusal(reply: unknown): Reply {
-  return reply instanceof ErrorReply ? new Refusal(reply.message) : (reply as Reply)
+function asReply(reply: Reply): Reply {
+  // Errors of commands inside a transaction come inside its reply.
+  return Array.isArray(reply) && reply.some(isErrorReply)
+    ? reply.map((part) => (isErrorReply(part) ? asRefusal(part) : part))
+    : reply
+}
+
+function isErrorReply(reply: unknown): reply is Error {
+  return reply instanceof ErrorReply
+}
+
+/** An error that Redis replied is an answer; any other is the end of the connection. */
+function asRefusal(error: Error): Refusal {
+  if (isErrorReply(error)) return new Refusal(error.message)
+  throw error
 }
 
 function asFault(error: Error, address: Address): Fault {

@@ -1,5 +1,6 @@
 /** Looks at a page of streams in one batch: what each holds, and whether its policy calls for work. */
 
+import { isAscii } from 'node:buffer'
 import type { Command, Reply } from '../redis/connection.ts'
 import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
 import { type Policy, policyFor } from '../retention/policy.ts'
@@ -26,11 +27,12 @@ export interface Unseen {
 }
 
 /** The parts of a policy's look. Each stream costs one XLEN, one entry where age matters, one MEMORY USAGE where bytes do. */
-function lookAt(key: Buffer, policy: Policy, withMemory: boolean): Command[] {
-  const commands: Command[] = [['XLEN', key]]
-  if (needsOldest(policy)) commands.push(oldestCommand(key))
-  if (withMemory || policy.maxBytes !== Number.POSITIVE_INFINITY) commands.push(memoryCommand(key))
-  return commands
+function pushLook(commands: Command[], key: Buffer, policy: Policy, withMemory: boolean): void {
+  // node-redis writes a command of texts in one piece, and one with a Buffer in three.
+  const argument = isAscii(key) ? key.toString('latin1') : key
+  commands.push(['XLEN', argument])
+  if (needsOldest(policy)) commands.push(oldestCommand(argument))
+  if (withMemory || policy.maxBytes !== Number.POSITIVE_INFINITY) commands.push(memoryCommand(argument))
 }
 
 /**
@@ -50,7 +52,7 @@ export async function lookAtPage(
     const policy = policyFor(policies, key)
     if (policy < 0) continue
     covered.push({ key, policy, from: commands.length })
-    commands.push(...lookAt(key, policies[policy] as Policy, withMemory))
+    pushLook(commands, key, policies[policy] as Policy, withMemory)
   }
   const replies = commands.length === 0 ? [] : await ask(commands)
 

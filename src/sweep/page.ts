@@ -5,7 +5,7 @@ import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import type { Policy, Reason } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 import { type Found, lookAtPage, type Unseen } from './look.ts'
-import { ageLimitMs, lengthLimit, nameOf } from './stream.ts'
+import { ageLimitMs, flagWithout, lengthLimit, nameOf, Refused } from './stream.ts'
 import type { Outcome, Tally } from './tally.ts'
 import { isDue, type Trimmed, trimStream, untrimmed } from './trim.ts'
 import type { Page } from './walk.ts'
@@ -42,19 +42,12 @@ export async function sweepPage(context: PageContext): Promise<void> {
 
 /** Trims one stream and counts it. @returns the fault that ends the sweep, if one came of it */
 async function holdToPolicy(stream: Found, context: PageContext): Promise<Fault | null> {
-  const { ask, policies, nowMs, stop, missing } = context
-  const limits = policies[stream.policy] as Policy
+  const limits = context.policies[stream.policy] as Policy
   if (context.dryRun) {
     count(stream, untrimmed(stream), context)
     return null
   }
-  const trimmed = await trimStream(stream, {
-    ask,
-    limits,
-    nowMs,
-    stop,
-    missing,
-  })
+  const trimmed = await trimStream(stream, { ...context, limits })
   count(stream, trimmed, context)
   if (trimmed.refused !== null && endsSweep(trimmed.refused.refusal)) return Fault.of(trimmed.refused.refusal)
   return trimmed.fault
@@ -64,6 +57,7 @@ function count(stream: Found, trimmed: Trimmed, context: PageContext): void {
   const policy = context.policies[stream.policy] as Policy
   const over = overLimits(stream, trimmed, policy, context.nowMs)
   const heldBack = trimmed.hold !== null && (over.age || over.length || over.bytes)
+  const isGone = trimmed.refused?.refusal.word === 'WRONGTYPE'
   const outcome: Outcome = {
     key: stream.key,
     before: stream.state.length,
@@ -71,20 +65,20 @@ function count(stream: Found, trimmed: Trimmed, context: PageContext): void {
     removed: trimmed.removed,
     unread: trimmed.unread,
     deleted: trimmed.deleted,
-    skipped: stream.byAge ? null : 'custom_ids',
+    skipped: isGone ? 'not_a_stream' : stream.byAge ? null : 'custom_ids',
     over,
     held: heldBack ? trimmed.hold : null,
-    refused:
-      trimmed.refused === null
-        ? null
-        : {
-            word: trimmed.refused.refusal.word,
-            command: trimmed.refused.command,
-            message: trimmed.refused.refusal.message,
-          },
+    refused: isGone || trimmed.refused === null ? null : refusedFields(trimmed.refused, context),
   }
   context.tally.addOutcome(stream.policy, outcome)
   context.onOutcome(policy, outcome)
+}
+
+/** What Redis refused; and where it is the ACL that lacks a command, which flag cannot do without it. */
+function refusedFields({ refusal, command }: Refused, { missing }: PageContext): NonNullable<Outcome['refused']> {
+  const flag = flagWithout(command, refusal)
+  if (flag !== null) missing(command, flag)
+  return { word: refusal.word, command, message: refusal.message }
 }
 
 /**
@@ -110,7 +104,7 @@ function countUnseen({ key, policy, refusal, command }: Unseen, context: PageCon
     context.tally.addSkipped(policy, 'not_a_stream')
     return
   }
-  const refused = { word: refusal.word, command: nameOf(command), message: refusal.message }
+  const refused = refusedFields(new Refused(refusal, nameOf(command)), context)
   context.tally.addRefused(policy, refusal.word)
   context.onOutcome(context.policies[policy] as Policy, {
     key,

@@ -3,7 +3,7 @@
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import type { Limits } from '../retention/policy.ts'
-import { EARLIEST_TIME_MS, isTime, millisecondsOf } from '../retention/stream_id.ts'
+import { EARLIEST_TIME_MS, isTime, millisecondsOf, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
 export type Ask = (commands: readonly Command[]) => Promise<Reply[]>
 
@@ -36,12 +36,12 @@ export function lengthLimit(limits: Limits): number {
   return Math.min(limits.maxLength, limits.hardMaxLength)
 }
 
-export function oldestCommand(key: Buffer): Command {
+export function oldestCommand(key: Buffer | string): Command {
   return ['XRANGE', key, '-', '+', 'COUNT', '1']
 }
 
 /** What Redis says the stream takes, from a sample of its nodes, as `MEMORY USAGE key` typed by hand answers. */
-export function memoryCommand(key: Buffer): Command {
+export function memoryCommand(key: Buffer | string): Command {
   return ['MEMORY', 'USAGE', key]
 }
 
@@ -53,6 +53,12 @@ export function readOldest(reply: Reply): Oldest | null {
   let bytes = 0
   if (Array.isArray(fields)) for (const field of fields) bytes += Buffer.isBuffer(field) ? field.length : 0
   return Buffer.isBuffer(id) ? { id: id.toString('latin1'), ms: millisecondsOf(id), bytes } : null
+}
+
+/** The IDs in a reply of XRANGE. */
+export function readIds(reply: Reply): StreamId[] {
+  const entries = Array.isArray(reply) ? (reply as readonly (readonly [Buffer])[]) : []
+  return entries.map(([id]) => parseStreamId(id.toString('latin1')))
 }
 
 /**
@@ -76,6 +82,23 @@ export class Refused extends Error {
     this.refusal = refusal
     this.command = command
   }
+}
+
+/** What stands or falls with a command; a sweep cannot do without the others. */
+const NEEDS: Readonly<Record<string, string>> = {
+  XRANGE: '--max-age',
+  'MEMORY USAGE': '--max-bytes',
+  'XINFO STREAM': '--trim exact',
+  XDEL: '--trim exact',
+  'XINFO GROUPS': '--protect',
+  'XINFO CONSUMERS': '--protect',
+  XPENDING: '--protect',
+  EVAL: '--protect, --max-bytes and --delete-empty',
+}
+
+/** The flag that needs the command, if it is the command that the ACL does not allow, and not the key; else null. */
+export function flagWithout(command: string, refusal: Refusal): string | null {
+  return refusal.word === 'NOPERM' && /\brun the '/.test(refusal.message) ? (NEEDS[command] ?? 'every sweep') : null
 }
 
 /** The command's name as ACLs know it. */

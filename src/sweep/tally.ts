@@ -86,8 +86,9 @@ export class Tally {
     }
     if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
     if (outcome.refused !== null) addTo(tally.errors, outcome.refused.word, 1)
-    if (outcome.deleted) {
-      tally.deletedStreams++
+    if (outcome.deleted) tally.deletedStreams++
+    // What is no stream any more has no length that counts.
+    if (outcome.deleted || outcome.skipped === 'not_a_stream') {
       tally.streams--
     } else {
       this.#addLength(tally, outcome.key, outcome.after)
