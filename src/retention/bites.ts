@@ -21,12 +21,6 @@ export function largerBite(limit: number, candidates: number): number | null {
   return limit < candidates ? Math.min(limit * 10, candidates) : null
 }
 
-/** How many entries to remove next to come from `bytes` under `maxBytes`: half the estimate, since Redis's own figure is one. */
-export function bytesBite(bytes: number, maxBytes: number, length: number): number {
-  const surplus = ((bytes - maxBytes) / bytes) * length
-  return Math.max(1, Math.min(length - 1, Math.ceil(surplus / 2)))
-}
-
 /** The slack of `--trim approx`: a node of Redis's default size. */
 export const NODE_ENTRIES = 100
 export const NODE_BYTES = 4096

@@ -1,7 +1,7 @@
 /** Consumer groups, and how far they let a trim go. */
 
 import type { Limits } from './policy.ts'
-import { EARLIEST_TIME_MS, earlierOf, nextStreamId, type StreamId } from './stream_id.ts'
+import { EARLIEST_TIME_MS, earlierOf, isBefore, nextStreamId, type StreamId } from './stream_id.ts'
 
 /** What Redis says of one consumer group. */
 export interface Group {
@@ -65,12 +65,33 @@ export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number):
 /**
  * How many of `removed` oldest entries, out of a stream that held `length`, some group had not been delivered. Groups
  * read in order, so the one that is furthest behind lost what any other lost. Where Redis does not know a group's lag,
- * that group counts nothing.
+ * that group counts nothing. `head` are the oldest entries there were, as many as were looked at: a lag may be too large
+ * (Redis before 8.0 goes on counting what was gone before the group could read it), they cannot.
  */
-export function unreadAmong(removed: number, length: number, groups: readonly Group[]): number {
+export function unreadAmong(
+  removed: number,
+  length: number,
+  groups: readonly Group[],
+  head: readonly StreamId[],
+): number {
   let unread = 0
-  for (const { lag } of groups) {
-    if (lag !== null) unread = Math.max(unread, removed - Math.max(0, length - lag))
+  for (const { lag, lastDelivered } of groups) {
+    if (lag === null) continue
+    const firstUnread = head.findIndex((id) => isBefore(lastDelivered, id))
+    const isSeen = firstUnread >= 0 || removed <= head.length
+    const read = isSeen ? (firstUnread < 0 ? removed : firstUnread) : Math.max(0, length - lag)
+    unread = Math.max(unread, removed - read)
   }
-  return Math.max(0, unread)
+  return unread
+}
+
+/** How far one bite reaches into what groups may not have been delivered, by their lag, which is never too small. */
+export type Reach = 'delivered' | 'partly' | 'undelivered'
+
+export function reachOf(most: number, length: number, oldest: StreamId | null, groups: readonly Group[]): Reach {
+  const behind = groups.filter(({ lag }) => lag !== null && most > length - lag)
+  if (behind.length === 0) return 'delivered'
+  return oldest !== null && behind.every(({ lastDelivered }) => isBefore(lastDelivered, oldest))
+    ? 'undelivered'
+    : 'partly'
 }

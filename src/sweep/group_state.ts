@@ -6,7 +6,7 @@ import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import { formatStreamId, parseStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
-import { type Ask, accepted, readOldest } from './stream.ts'
+import { type Ask, accepted, type Oldest, oldestCommand, readIds, readOldest } from './stream.ts'
 
 /**
  * The groups of a stream. Without protection their progress is enough; else also how long they have been idle, what
@@ -14,13 +14,14 @@ import { type Ask, accepted, readOldest } from './stream.ts'
  * @throws Refused
  */
 export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect']): Promise<readonly Group[]> {
-  const command: Command = ['XINFO', 'GROUPS', key]
-  const [reply] = await ask([command])
+  const commands: Command[] = [['XINFO', 'GROUPS', key], ...(protect === 'unacked' ? [oldestCommand(key)] : [])]
+  const [reply, first] = await ask(commands)
   if (reply instanceof Refusal && isGone(reply)) return []
-  const replies = accepted(reply, command)
+  const replies = accepted(reply, commands[0] ?? [])
   if (!Array.isArray(replies)) return []
   if (protect === 'none') return replies.map(readGroup)
-  const groups = await Promise.all(replies.map((fields: Reply) => readLife(ask, key, fields, protect)))
+  const oldest = protect === 'unacked' ? readOldest(accepted(first, commands[1] ?? [])) : null
+  const groups = await Promise.all(replies.map((fields: Reply) => readLife(ask, key, fields, oldest)))
   return groups.filter((group) => group !== null)
 }
 
@@ -39,20 +40,23 @@ export function readGroup(fields: Reply): Group {
   }
 }
 
-/** The same with its signs of life, or null if the group is gone by now. */
-async function readLife(ask: Ask, key: Buffer, fields: Reply, protect: Limits['protect']): Promise<Group | null> {
+/**
+ * The same with its signs of life, or null if the group is gone by now. With the stream's oldest entry also what is
+ * pending from there on: a trim leaves references to what is gone in the pending lists, and they must hold nothing.
+ */
+async function readLife(ask: Ask, key: Buffer, fields: Reply, oldest: Oldest | null): Promise<Group | null> {
   const group = readGroup(fields)
   const name = pairs(fields).get('name') as Buffer
   const commands: Command[] = [
     group.consumers > 0
       ? ['XINFO', 'CONSUMERS', key, name]
       : ['XRANGE', key, `(${formatStreamId(group.lastDelivered)}`, '+', 'COUNT', '1'],
-    ...(protect === 'unacked' ? [['XPENDING', key, name]] : []),
+    ...(oldest === null ? [] : [['XPENDING', key, name, oldest.id, '+', '1']]),
   ]
   const replies = await ask(commands)
   if (replies.some((reply) => reply instanceof Refusal && isGone(reply))) return null
   const [life, pending] = replies.map((reply, i) => accepted(reply, commands[i] ?? []))
-  const oldestPending = Array.isArray(pending) && pending[1] !== null ? parseStreamId(String(pending[1])) : null
+  const oldestPending = readIds(pending ?? null)[0] ?? null
   if (group.consumers === 0) {
     const first = readOldest(life ?? null)
     return { ...group, oldestPending, firstUndelivered: first === null ? null : parseStreamId(first.id) }

@@ -1,4 +1,4 @@
-/** The two decisions that Redis must take and carry out as one, in its own language. */
+/** The decisions that Redis must take and carry out as one, in its own language. */
 
 import type { Command } from '../redis/connection.ts'
 import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../retention/stream_id.ts'
@@ -26,6 +26,34 @@ export function cutToLength(
   by: 'nodes' | 'entries',
 ): Command {
   return ['EVAL', CUT_TO_LENGTH_LUA, '1', key, String(length), formatStreamId(floor), String(most), by]
+}
+
+/**
+ * Removes nodes one by one while Redis reports more memory than is allowed. It reports an estimate, from a sample of
+ * the oldest nodes: one large entry among them makes the whole stream look large, and nothing tells how much goes with
+ * the next node. So each is judged anew. Nor does anything tell how many entries a node holds: the LIMIT grows until
+ * it goes, and by little, or many small nodes behind a large one would go with it.
+ */
+const SHRINK_LUA = `
+local removed = 0
+for _ = 1, tonumber(ARGV[4]) do
+  if redis.call('MEMORY', 'USAGE', KEYS[1]) <= tonumber(ARGV[1]) then break end
+  local most = redis.call('XLEN', KEYS[1]) - 1
+  local gone, limit, tried = 0, 1, 0
+  while gone == 0 and tried < most do
+    tried = math.min(limit, most)
+    gone = redis.call('XTRIM', KEYS[1], ARGV[2], '~', ARGV[3], 'LIMIT', tried)
+    limit = limit + math.max(1, math.floor(limit / 8))
+  end
+  if gone == 0 then break end
+  removed = removed + gone
+end
+return removed`
+
+/** Frees a stream's oldest nodes, at most `nodes`, until it takes `maxBytes`; none at or behind `floor`, and never the newest. Answers how many entries. */
+export function shrink(key: Buffer, maxBytes: number, floor: StreamId | null, nodes: number): Command {
+  const limit = floor === null ? ['MAXLEN', '1'] : ['MINID', formatStreamId(floor)]
+  return ['EVAL', SHRINK_LUA, '1', key, String(maxBytes), ...limit, String(nodes)]
 }
 
 /**

@@ -2,13 +2,13 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { biteOf, bytesBite, largerBite } from '../retention/bites.ts'
-import { type Group, type Hold, holdOf, unreadAmong } from '../retention/groups.ts'
+import { biteOf, largerBite } from '../retention/bites.ts'
+import { type Group, type Hold, holdOf, type Reach, reachOf, unreadAmong } from '../retention/groups.ts'
 import type { Limits, Reason } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { readGroup, readGroups } from './group_state.ts'
 import type { Found } from './look.ts'
-import { cutToLength, deleteIfEmpty } from './scripts.ts'
+import { cutToLength, deleteIfEmpty, shrink } from './scripts.ts'
 import {
   type Ask,
   accepted,
@@ -17,6 +17,7 @@ import {
   memoryCommand,
   oldestCommand,
   Refused,
+  readIds,
   readOldest,
   type State,
 } from './stream.ts'
@@ -68,6 +69,17 @@ export function untrimmed({ state, memoryBytes }: Found): Trimmed {
 /** XDEL walks its node for each ID: this many at once take Redis about 0.2 ms. */
 const XDEL_AT_ONCE = 100
 
+/** A node that goes for its memory takes Redis about 0.03 ms, most of it to find out how many entries it holds. */
+const NODES_AT_ONCE = 10
+
+/**
+ * Where a bite may go beyond what a group has been delivered, its oldest entries are read to count to the entry: all of
+ * a smaller bite where the group is among them, and where it has read none of them, so many that it still has not when
+ * it reads on at that moment.
+ */
+const HEAD_ENTRIES: Readonly<Record<Reach, number>> = { delivered: 0, partly: 1000, undelivered: 100 }
+const HEAD_BYTES = 256 * 1024
+
 /** Trims a stream. Never throws what Redis or the connection did: that is in the outcome, beside what was done before. */
 export async function trimStream(stream: Found, context: TrimContext): Promise<Trimmed> {
   const work = new StreamWork(stream, context)
@@ -87,8 +99,9 @@ class StreamWork {
   readonly #byAge: boolean
   readonly #context: TrimContext
   readonly #limits: Limits
-  /** Whether to ask, with each bite, how far the groups have read. */
-  #countUnread = false
+  /** The groups as they were last seen, while what they had not read is counted. */
+  #groups: readonly Group[] = []
+  #mayQueue = true
 
   constructor(stream: Found, context: TrimContext) {
     this.#key = stream.key
@@ -102,6 +115,7 @@ class StreamWork {
     const { nowMs } = this.#context
     const { maxAgeMs, hardMaxAgeMs, maxLength, hardMaxLength } = this.#limits
     if (this.#state.length > 0) {
+      if (this.#state.oldest === undefined) await this.#look()
       this.outcome.hold = holdOf(await this.#readGroups(), this.#limits, nowMs)
       if (this.#byAge) {
         const cutOff = timeId(nowMs - maxAgeMs)
@@ -124,7 +138,7 @@ class StreamWork {
   async #readGroups(): Promise<readonly Group[]> {
     try {
       const groups = await readGroups(this.#context.ask, this.#key, this.#limits.protect)
-      this.#countUnread = groups.some((group) => group.lag !== null)
+      this.#groups = groups
       return groups
     } catch (error) {
       if (!(error instanceof Refused) || this.#limits.protect !== 'none' || error.refusal.word !== 'NOPERM') throw error
@@ -147,12 +161,12 @@ class StreamWork {
     )
     if (this.#limits.trim === 'exact' && isOlder() && !this.#context.stop.aborted) {
       if (await this.#hasTombstones()) await this.#deleteOlder(before)
-      else await this.#cut('age', ['XTRIM', this.#key, 'MINID', '=', before])
+      else await this.#cut('age', ['XTRIM', this.#key, 'MINID', '=', before], this.#state.length)
     }
   }
 
   /** Keeps the newest `length` entries, and with a hold everything from its floor on. */
-  async #shortenTo(length: number, reason: Reason, hold: Hold | null): Promise<void> {
+  async #shortenTo(length: number, reason: 'length', hold: Hold | null): Promise<void> {
     const excess = (): number => {
       const { oldest } = this.#state
       if (hold !== null && oldest && !isBefore(parseStreamId(oldest.id), hold.floor)) return 0
@@ -163,35 +177,31 @@ class StreamWork {
         ? ['XTRIM', this.#key, 'MAXLEN', '~', String(length), 'LIMIT', String(limit)]
         : cutToLength(this.#key, length, hold.floor, limit, 'nodes'),
     )
-    if (this.#limits.trim !== 'exact' || reason === 'bytes') return
+    if (this.#limits.trim !== 'exact') return
     while (excess() > 0 && !this.#context.stop.aborted) {
       const removed = await this.#cut(
         reason,
         hold === null
           ? ['XTRIM', this.#key, 'MAXLEN', '=', String(length)]
           : cutToLength(this.#key, length, hold.floor, XDEL_AT_ONCE, 'entries'),
+        hold === null ? excess() : XDEL_AT_ONCE,
       )
       if (removed === 0) break
     }
   }
 
-  /** Brings the memory Redis reports under `maxBytes`, node by node where it is close. The newest entry stays. */
+  /** Brings the memory Redis reports under `maxBytes`, node by node. The newest entry stays. */
   async #shrinkTo(maxBytes: number): Promise<void> {
-    let surplus = 1
+    if (maxBytes === Number.POSITIVE_INFINITY) return
+    const { removed } = this.outcome
+    // What went for another limit took its memory along.
+    if (removed.age + removed.length > 0) this.outcome.memoryBytes = await this.#readMemory()
     while (this.outcome.memoryBytes > maxBytes && this.#state.length > 1 && !this.#context.stop.aborted) {
       const { length } = this.#state
-      surplus = Math.max(surplus, bytesBite(this.outcome.memoryBytes, maxBytes, length))
-      const before = this.outcome.removed.bytes
-      await this.#shortenTo(Math.max(1, length - surplus), 'bytes', this.outcome.hold)
-      if (this.outcome.removed.bytes > before) {
-        surplus = 1
-        this.outcome.memoryBytes = await this.#readMemory()
-      } else if (surplus >= length - 1) {
-        break
-      } else {
-        // The first node holds more entries than that: it goes as a whole or not at all.
-        surplus *= 2
-      }
+      const command = shrink(this.#key, maxBytes, this.outcome.hold?.floor ?? null, NODES_AT_ONCE)
+      const gone = await this.#cut('bytes', command, length - 1)
+      this.outcome.memoryBytes = await this.#readMemory()
+      if (gone === 0) break
     }
   }
 
@@ -205,38 +215,76 @@ class StreamWork {
   async #bite(reason: Reason, candidates: () => number, command: (limit: number) => Command): Promise<void> {
     let limit: number | null = null
     while (candidates() > 0 && !this.#context.stop.aborted) {
-      limit ??= biteOf(this.#state.oldest?.bytes ?? 0)
-      const removed = await this.#cut(reason, command(limit))
+      limit ??= this.#firstBite(candidates())
+      const removed = await this.#cut(reason, command(limit), limit)
       limit = removed > 0 ? null : largerBite(limit, candidates())
       if (removed === 0 && limit === null) break
     }
   }
 
-  /** One command that removes entries, and a fresh look behind it. @returns how many Redis says are gone */
-  async #cut(reason: Reason, command: Command): Promise<number> {
-    const look: Command[] = [['XLEN', this.#key], oldestCommand(this.#key)]
-    const replies = this.#countUnread
-      ? await this.#askAtomically(command, look)
+  #firstBite(candidates: number): number {
+    const limit = biteOf(this.#state.oldest?.bytes ?? 0)
+    const most = Math.min(limit, candidates)
+    return this.#reach(most) === 'partly' ? Math.min(limit, this.#head(most)) : limit
+  }
+
+  #reach(most: number): Reach {
+    const { length, oldest } = this.#state
+    return reachOf(Math.min(most, length), length, oldest ? parseStreamId(oldest.id) : null, this.#groups)
+  }
+
+  /** How many of the oldest entries to read beside a command that removes at most `most`. */
+  #head(most: number): number {
+    const affordable = Math.max(1, Math.floor(HEAD_BYTES / Math.max(1, this.#state.oldest?.bytes ?? 0)))
+    return Math.min(most, HEAD_ENTRIES[this.#reach(most)], affordable)
+  }
+
+  /** One command that removes at most `most` entries, and a fresh look behind it. @returns how many Redis says are gone */
+  async #cut(reason: Reason, command: Command, most: number): Promise<number> {
+    const look = this.#lookCommands()
+    const replies = this.#groups.some(({ lag }) => lag !== null)
+      ? await this.#askAtomically(command, look, this.#head(most))
       : await this.#context.ask([command, ...look])
     const removed = Number(accepted(replies[0], command))
     this.outcome.removed[reason] += removed
-    this.outcome.state = { length: Number(accepted(replies[1], look[0] ?? [])), oldest: readOldest(replies[2] ?? null) }
+    this.#seen(replies.slice(1), look)
     return removed
   }
 
+  async #look(): Promise<void> {
+    const look = this.#lookCommands()
+    this.#seen(await this.#context.ask(look), look)
+  }
+
+  #lookCommands(): Command[] {
+    return [['XLEN', this.#key], oldestCommand(this.#key)]
+  }
+
+  #seen(replies: readonly Reply[], look: readonly Command[]): void {
+    const [length, oldest] = look.map((command, i) => accepted(replies[i], command))
+    this.outcome.state = { length: Number(length), oldest: readOldest(oldest ?? null) }
+  }
+
   /** The same in a transaction with the groups' progress, so that what they had not read is exact while they read on. */
-  async #askAtomically(command: Command, look: readonly Command[]): Promise<readonly Reply[]> {
+  async #askAtomically(command: Command, look: readonly Command[], head: number): Promise<readonly Reply[]> {
     const before: Command[] = [
       ['XINFO', 'GROUPS', this.#key],
       ['XLEN', this.#key],
+      ['XRANGE', this.#key, '-', '+', 'COUNT', String(head)],
     ]
     const inside = [...before, command, ...look]
+    if (!this.#mayQueue) return this.#countUnread(await this.#context.ask(inside))
     const replies = await this.#context.ask([['MULTI'], ...inside, ['EXEC']])
     const executed = replies.at(-1) ?? null
+    if (replies.some((reply) => reply instanceof Refusal && reply.word === 'OOM')) {
+      // Queueing takes memory, so a Redis that has none discards every transaction. One by one its commands run.
+      this.#mayQueue = false
+      return this.#countUnread(await this.#context.ask(inside))
+    }
     if (replies[0] instanceof Refusal && replies[0].word === 'NOPERM') {
       // The commands ran all the same, one by one: what they removed counts, what was unread among it is not certain.
       this.#context.missing('MULTI', 'xtrimd_entries_trimmed_unread_total')
-      this.#countUnread = false
+      this.#groups = []
       return replies.slice(1 + before.length, -1)
     }
     if (!Array.isArray(executed)) {
@@ -244,10 +292,15 @@ class StreamWork {
       for (const [i, queued] of inside.entries()) accepted(replies[i + 1], queued)
       accepted(executed, ['EXEC'])
     }
-    const [groups, length, ...rest] = executed as Reply[]
+    return this.#countUnread(executed as Reply[])
+  }
+
+  /** Counts what was unread among the removed, from what was asked before the command. @returns the replies from the command on */
+  #countUnread([groups, length, oldest, ...rest]: readonly Reply[]): readonly Reply[] {
     const removed = rest[0]
     if (Array.isArray(groups) && typeof removed === 'number') {
-      this.outcome.unread += unreadAmong(removed, Number(length), groups.map(readGroup))
+      this.#groups = groups.map(readGroup)
+      this.outcome.unread += unreadAmong(removed, Number(length), this.#groups, readIds(oldest ?? null))
     }
     return rest
   }
@@ -271,7 +324,7 @@ class StreamWork {
       const [reply] = await this.#context.ask([range])
       const ids = (accepted(reply, range) as readonly (readonly [Buffer])[]).map(([id]) => id)
       if (ids.length === 0 || this.#context.stop.aborted) return
-      await this.#cut('age', ['XDEL', this.#key, ...ids])
+      await this.#cut('age', ['XDEL', this.#key, ...ids], ids.length)
     }
   }
 

@@ -1,0 +1,238 @@
+/** What to trim, decided without Redis: IDs, bites, groups. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { biteOf, largerBite } from '../src/retention/bites.ts'
+import { type Group, holdOf, isStale, lastAlive, reachOf, unreadAmong } from '../src/retention/groups.ts'
+import { type Limits, makePolicy, policyFor } from '../src/retention/policy.ts'
+import {
+  EARLIEST_TIME_MS,
+  earlierOf,
+  formatStreamId,
+  isBefore,
+  isTime,
+  millisecondsOf,
+  nextStreamId,
+  parseStreamId,
+  timeId,
+} from '../src/retention/stream_id.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const NOW = Date.UTC(2026, 5, 1)
+const LAST = 2n ** 64n - 1n
+
+const id = parseStreamId
+
+test('an ID is two integers of 64 bits, read and written as Redis does', () => {
+  for (const text of ['0-0', '1-1', '1700000000000-12', '18446744073709551615-18446744073709551615']) {
+    assert.equal(formatStreamId(id(text)), text)
+  }
+  assert.equal(formatStreamId(id('5')), '5-0')
+})
+
+test('IDs compare as integers, never as texts', () => {
+  const ascending = [
+    '0-1',
+    '2-0',
+    '9-10',
+    '9-11',
+    '10-1',
+    '9007199254740993-0',
+    '9007199254740993-1',
+    `${LAST}-${LAST}`,
+  ]
+  ascending.forEach((a, i) => {
+    ascending.forEach((b, k) => {
+      assert.equal(isBefore(id(a), id(b)), i < k, `${a} before ${b}`)
+      assert.deepEqual(earlierOf(id(a), id(b)), id(i < k ? a : b))
+    })
+  })
+})
+
+test('the ID after the last of a millisecond is the first of the next', () => {
+  assert.equal(formatStreamId(nextStreamId(id('5-7'))), '5-8')
+  assert.equal(formatStreamId(nextStreamId(id(`5-${LAST}`))), '6-0')
+})
+
+test('the first ID of a time before 1970, or of no time at all, is the first of all', () => {
+  assert.equal(formatStreamId(timeId(NOW)), `${NOW}-0`)
+  assert.equal(formatStreamId(timeId(-5)), '0-0')
+  assert.equal(formatStreamId(timeId(Number.NEGATIVE_INFINITY)), '0-0')
+})
+
+test('the time of an ID is its first part, exact for all that can be times', () => {
+  for (const [text, ms] of [
+    ['1700000000000-12', 1_700_000_000_000],
+    ['9007199254740991-0', 2 ** 53 - 1],
+    ['0-1', 0],
+    ['', 0],
+  ] as const) {
+    assert.equal(millisecondsOf(Buffer.from(text)), ms)
+  }
+  assert.ok(millisecondsOf(Buffer.from(`${LAST}-0`)) > 2 ** 63)
+})
+
+test('a number is a time between the year 2000 and tomorrow; counters, seconds and microseconds are none', () => {
+  for (const [ms, is] of [
+    [NOW, true],
+    [NOW - 20 * 365 * DAY, true],
+    [NOW + DAY, true],
+    [NOW + DAY + 1, false],
+    [EARLIEST_TIME_MS, true],
+    [EARLIEST_TIME_MS - 1, false],
+    [0, false],
+    [500_000, false],
+    [Math.floor(NOW / 1000), false],
+    [NOW * 1000, false],
+    [NOW * 1_000_000, false],
+  ] as const) {
+    assert.equal(isTime(ms, NOW), is, String(ms))
+  }
+})
+
+test('a bite is smaller the larger the entries are, and never smaller than a few of them', () => {
+  for (const [entryBytes, limit] of [
+    [0, 10_000],
+    [1, 10_000],
+    [400, 10_000],
+    [500, 8_388],
+    [4096, 1_024],
+    [1024 ** 2, 10],
+    [1024 ** 3, 10],
+  ] as const) {
+    assert.equal(biteOf(entryBytes), limit, `${entryBytes} bytes`)
+  }
+})
+
+test('a bite that removed nothing grows until it holds the first node, whatever its size, and ends where none can', () => {
+  for (const nodeEntries of [1, 9, 10, 11, 100, 4096, 10_000, 123_456, 1_000_000]) {
+    for (const candidates of [nodeEntries - 1, nodeEntries, nodeEntries + 1, nodeEntries * 50]) {
+      for (const entryBytes of [10, 10_000_000]) {
+        let limit: number | null = biteOf(entryBytes)
+        let tries = 0
+        // Redis removes the node if both the LIMIT and what may go cover it.
+        while (limit !== null && limit < nodeEntries) {
+          limit = largerBite(limit, candidates)
+          assert.ok(++tries < 10)
+        }
+        assert.equal(limit !== null, candidates >= nodeEntries || biteOf(entryBytes) >= nodeEntries)
+        // Nor does it take more nodes at once than ten, or than what was asked for at first.
+        if (limit !== null) assert.ok(limit <= Math.max(biteOf(entryBytes), nodeEntries * 10))
+      }
+    }
+  }
+})
+
+const LIMITS: Limits = {
+  ...{ maxAgeMs: DAY, maxLength: 1000, maxBytes: Number.POSITIVE_INFINITY, trim: 'approx', protect: 'unacked' },
+  ...{ hardMaxAgeMs: Number.POSITIVE_INFINITY, hardMaxLength: Number.POSITIVE_INFINITY },
+  ...{ staleGroupAfterMs: 7 * DAY, deleteEmpty: false },
+}
+
+function group(name: string, lastDelivered: string, more: Partial<Group> = {}): Group {
+  return {
+    ...{ name, lastDelivered: id(lastDelivered), lag: null, consumers: 1 },
+    ...{ oldestPending: null, idleMs: 0, firstUndelivered: null, ...more },
+  }
+}
+
+test('a group was last alive when its least idle consumer was', () => {
+  assert.equal(lastAlive(group('a', '5-0', { idleMs: HOUR }), NOW), NOW - HOUR)
+})
+
+test('a group without consumers was last alive when what it waits for was written; not yet if there is nothing', () => {
+  const alone = { consumers: 0, idleMs: null }
+  const waiting = { ...alone, firstUndelivered: id(`${NOW - 3 * DAY}-0`) }
+  assert.equal(lastAlive(group('a', '5-0', waiting), NOW), NOW - 3 * DAY)
+  assert.equal(lastAlive(group('a', '5-0', alone), NOW), NOW)
+  // An ID that is no time tells nothing, and who cannot be judged is not called dead.
+  const timeless = group('a', '5-0', { ...alone, firstUndelivered: id('6-0') })
+  assert.equal(lastAlive(timeless, NOW), null)
+  assert.equal(isStale(timeless, 1, NOW), false)
+})
+
+test('a group is stale from its time on, and never where that is off', () => {
+  const dead = group('a', '5-0', { idleMs: 7 * DAY })
+  assert.equal(isStale(dead, 7 * DAY, NOW), true)
+  assert.equal(isStale(dead, 7 * DAY + 1, NOW), false)
+  assert.equal(isStale(dead, Number.POSITIVE_INFINITY, NOW), false)
+})
+
+test('the hold is the lowest ID that any living group still needs, and says whose it is', () => {
+  const pending = group('pending', '50-0', { oldestPending: id('20-3') })
+  const slow = group('slow', '30-0', { idleMs: HOUR })
+  const dead = group('dead', '1-0', { idleMs: 8 * DAY })
+  const all = [group('done', '90-0'), slow, pending, dead]
+  const hold = (groups: readonly Group[], protect: Limits['protect']) => {
+    const found = holdOf(groups, { ...LIMITS, protect }, NOW)
+    return found && [formatStreamId(found.floor), found.group, found.lastAliveMs]
+  }
+  assert.deepEqual(hold(all, 'unacked'), ['20-3', 'pending', NOW])
+  assert.deepEqual(hold(all, 'unread'), ['30-1', 'slow', NOW - HOUR])
+  assert.deepEqual(hold(all, 'none'), null)
+  assert.deepEqual(hold([dead], 'unacked'), null)
+  assert.deepEqual(hold([], 'unacked'), null)
+  // What is pending may have been delivered anew to a group that was set back: the earlier of the two counts.
+  assert.deepEqual(hold([group('back', '10-0', { oldestPending: id('40-0') })], 'unacked'), ['10-1', 'back', NOW])
+  // The end of a millisecond is followed by the next one, not by an ID that is none.
+  assert.deepEqual(hold([group('edge', `5-${LAST}`)], 'unread'), ['6-0', 'edge', NOW])
+})
+
+test('unread among the removed is what the group furthest behind had not been delivered', () => {
+  for (const [removed, length, lags, unread] of [
+    [0, 100, [100], 0],
+    [60, 100, [], 0],
+    [60, 100, [0], 0],
+    [60, 100, [100], 60],
+    [60, 100, [50], 10],
+    [60, 100, [40], 0],
+    [60, 100, [50, 70, 0], 30],
+    [60, 100, [null], 0],
+    [60, 100, [null, 50], 10],
+    // More lag than entries: some of what it waits for is gone already, by XDEL or an earlier trim.
+    [60, 100, [500], 60],
+    [100, 100, [100], 100],
+  ] as const) {
+    const groups = lags.map((lag, i) => group(String(i), '1-0', { lag }))
+    assert.equal(unreadAmong(removed, length, groups, []), unread, `${removed} of ${length}, lags ${lags}`)
+  }
+})
+
+test('the oldest entries themselves tell what was unread, where they show the first that a group had not been delivered', () => {
+  const head = ['3-0', '9-0', '10-0', '10-1'].map(id)
+  for (const [removed, lastDelivered, lag, unread] of [
+    // Redis 7.0 goes on counting entries that were gone before the group could read them.
+    [4, '9-0', 500, 2],
+    [60, '2-0', 500, 60],
+    [60, '10-0', 500, 57],
+    [1, '9-0', 500, 0],
+    [4, '10-1', 500, 0],
+    // Of what comes behind them only the lag tells.
+    [60, '10-1', 50, 10],
+    [4, '2-0', null, 0],
+  ] as const) {
+    const groups = [group('a', lastDelivered, { lag })]
+    assert.equal(unreadAmong(removed, 100, groups, head), unread, `${removed} removed, read up to ${lastDelivered}`)
+  }
+})
+
+test('a bite reaches what groups were delivered, what they were not, or both', () => {
+  const reach = (most: number, ...groups: readonly Group[]) => reachOf(most, 100, id('10-0'), groups)
+  const behind = group('behind', '5-0', { lag: 100 })
+  const halfway = group('halfway', '50-0', { lag: 50 })
+  assert.equal(reach(100), 'delivered')
+  assert.equal(reach(100, group('unknown', '5-0')), 'delivered')
+  assert.equal(reach(50, halfway), 'delivered')
+  assert.equal(reach(51, halfway), 'partly')
+  assert.equal(reach(1, behind), 'undelivered')
+  assert.equal(reach(50, behind, halfway), 'undelivered')
+  assert.equal(reach(51, behind, halfway), 'partly')
+})
+
+test('the first policy that matches holds a key, and no policy holds one that none matches', () => {
+  const policies = [makePolicy('vip', 'a:vip:*', LIMITS), makePolicy('a', 'a:*', LIMITS)]
+  assert.equal(policyFor(policies, Buffer.from('a:vip:1')), 0)
+  assert.equal(policyFor(policies, Buffer.from('a:1')), 1)
+  assert.equal(policyFor(policies, Buffer.from('b:1')), -1)
+})
