@@ -1,0 +1,94 @@
+/** The image, built without a registry, and the program as it runs out of it. */
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { startRedis } from '../harness/redis_server.ts'
+import { fillStream, redisNow } from '../harness/streams.ts'
+
+const run = promisify(execFile)
+const BUILD = fileURLToPath(new URL('build', import.meta.url))
+
+interface Image {
+  readonly root: string
+  readonly config: {
+    readonly User: string
+    readonly Entrypoint: readonly string[]
+    readonly Cmd: readonly string[]
+    readonly Labels: Readonly<Record<string, string>>
+    readonly Healthcheck?: { readonly Test: readonly string[] }
+  }
+}
+
+async function build(t: TestContext): Promise<Image> {
+  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-image-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const { stdout } = await run(BUILD, [folder], { timeout: 240_000, maxBuffer: 2 ** 26 })
+  const [root = ''] = stdout.split('\n')
+  const told = JSON.parse(stdout.slice(root.length)) as { Docker: { config: Image['config'] } }
+  return { root, config: told.Docker.config }
+}
+
+/** What a container runtime does: the image's own entrypoint, as its own user, on a root file system that is read-only. */
+function start({ root, config }: Image, args: readonly string[]) {
+  const mount =
+    'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && user=$1 && shift && exec chroot --userspec="$user" "$0" "$@"'
+  const command = ['--mount', 'sh', '-c', mount, root, config.User, ...config.Entrypoint, ...args]
+  return spawn('unshare', command, {
+    env: { NODE_ENV: 'production' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: 60_000,
+  })
+}
+
+async function ended(
+  child: ReturnType<typeof start>,
+): Promise<{ code: number | null; stdout: string; stderr: string }> {
+  let [stdout, stderr] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+    // Asked to stop as Kubernetes does, once it has swept.
+    if (text.includes('"msg":"sweep"')) child.kill('SIGTERM')
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
+  return { code, stdout, stderr }
+}
+
+test('the image holds the program and no shell, runs as nobody on a read-only file system, and ends when asked', async (t) => {
+  const image = await build(t)
+  const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
+
+  assert.deepEqual(await readdir(join(image.root, 'bin')), ['node'])
+  assert.match(image.config.User, /^[1-9]\d*:[1-9]\d*$/)
+  assert.equal(image.config.Labels['org.opencontainers.image.version'], version)
+  assert.deepEqual(image.config.Cmd, ['run'])
+  assert.ok(image.config.Healthcheck?.Test.includes('/bin/node'))
+  assert.match(await readFile(join(image.root, 'LICENCES.txt'), 'utf8'), /^@redis\/client /m)
+
+  assert.deepEqual(await ended(start(image, ['--version'])), { code: 0, stdout: `${version}\n`, stderr: '' })
+
+  const redis = await startRedis(t)
+  const key = 'stream:conversation:a'
+  await fillStream(redis, key, { count: 3_000, from: (await redisNow(redis)) - 60_000, stepMs: 1, bytes: 100 })
+  const swept = await ended(start(image, ['sweep', '--output', 'json', '--redis-url', redis.url]))
+  assert.equal(JSON.parse(swept.stdout).result, 'success')
+  assert.ok(Number(await redis.command('XLEN', key)) <= 1_100)
+  // What is loaded only on a terminal is in the image too.
+  const pretty = await ended(
+    start(image, ['sweep', '--redis-url', redis.url, '--log-level', 'debug', '--log-format', 'pretty']),
+  )
+  assert.equal(pretty.code, 0, pretty.stderr)
+
+  const daemon = await ended(start(image, ['run', '--redis-url', redis.url, '--http-bind', '127.0.0.1:0']))
+  assert.equal(daemon.code, 0, daemon.stderr)
+  assert.match(daemon.stdout, /"msg":"stopped"/)
+})
