@@ -53,6 +53,7 @@ test('IDs compare as integers, never as texts', () => {
 test('the ID after the last of a millisecond is the first of the next', () => {
   assert.equal(formatStreamId(nextStreamId(id('5-7'))), '5-8')
   assert.equal(formatStreamId(nextStreamId(id(`5-${LAST}`))), '6-0')
+  assert.equal(formatStreamId(nextStreamId(id(`${LAST}-${LAST}`))), `${LAST}-${LAST}`)
 })
 
 test('the first ID of a time before 1970, or of no time at all, is the first of all', () => {

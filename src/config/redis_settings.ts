@@ -68,8 +68,11 @@ function readCredentials(reader: Reader, given: Given, url: RedisUrl | undefined
   const { [PASSWORD_VARIABLE]: variable = '' } = reader.env
   const username = reader.value('redis-username') ?? url?.username ?? null
   if (file !== undefined) {
-    if (variable !== '') reader.problem(file.subject, `must not be given together with ${PASSWORD_VARIABLE}`, file.text)
-    if (reader.attempt(file, readPassword) === undefined) return undefined
+    // Who takes the flag for the password itself must not find it in a log: only what can be nothing but a path is quoted.
+    const isPath = /^\.{0,2}\//.test(file.text)
+    if (variable !== '')
+      reader.problem(file.subject, `must not be given together with ${PASSWORD_VARIABLE}`, isPath ? file.text : null)
+    if (reader.attempt(file, readPassword, !isPath) === undefined) return undefined
     return () => ({ username, password: atConnect(file, readPassword) })
   }
   const password = variable || url?.password || null

@@ -55,15 +55,17 @@ export class Leadership {
     clearTimeout(this.#expiry)
     if (!this.#isLeader || this.#untilMs === Number.POSITIVE_INFINITY) return
     this.#setLeader(false)
-    const released = this.#lease.release().then(
-      () => this.#log.info({}, 'lease released'),
-      (error: unknown) => this.#log.warn({ err: error }, 'lease not released: it runs out by itself'),
-    )
     let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, RELEASE_MS)
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Fault('timeout', `no reply within ${RELEASE_MS} ms`)), RELEASE_MS)
     })
-    await Promise.race([released, timeout])
+    await Promise.race([this.#lease.release(), timeout]).then(
+      () => this.#log.info({}, 'lease released'),
+      (error: unknown) => {
+        const { message } = error as Error
+        this.#log.warn({ reason: message }, 'lease not released: it runs out by itself')
+      },
+    )
     clearTimeout(timer)
   }
 

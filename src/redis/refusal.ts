@@ -33,7 +33,12 @@ export const ERROR_WORDS = [
   'other',
 ] as const
 
+/** Of a command that a script runs, Redis says ERR; of EXEC, that the transaction is discarded. It is the ACL all the same. */
+const NOPERM_INSIDE =
+  /^(?:ERR (?:ACL failure in script|The user executing the script can't)|EXECABORT .*because of: NOPERM)\b/
+
 function wordOf(message: string): string {
+  if (NOPERM_INSIDE.test(message)) return 'NOPERM'
   const word = /^[A-Z]+/.exec(message)?.[0]
   return ERROR_WORDS.find((known) => known === word) ?? 'other'
 }

@@ -19,9 +19,10 @@ export function formatStreamId(id: StreamId): string {
   return `${id.ms}-${id.seq}`
 }
 
-/** The first ID that can follow `id`: an exclusive start as an inclusive one. */
+/** The first ID that can follow `id`: an exclusive start as an inclusive one. Nothing follows the last there can be. */
 export function nextStreamId(id: StreamId): StreamId {
-  return id.seq < LAST ? { ms: id.ms, seq: id.seq + 1n } : { ms: id.ms + 1n, seq: 0n }
+  if (id.seq < LAST) return { ms: id.ms, seq: id.seq + 1n }
+  return id.ms < LAST ? { ms: id.ms + 1n, seq: 0n } : id
 }
 
 export function isBefore(a: StreamId, b: StreamId): boolean {

@@ -4,7 +4,7 @@ import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
-import { formatStreamId, parseStreamId } from '../retention/stream_id.ts'
+import { formatStreamId, nextStreamId, parseStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
 import { type Ask, accepted, type Oldest, oldestCommand, readIds, readOldest } from './stream.ts'
 
@@ -50,7 +50,7 @@ async function readLife(ask: Ask, key: Buffer, fields: Reply, oldest: Oldest | n
   const commands: Command[] = [
     group.consumers > 0
       ? ['XINFO', 'CONSUMERS', key, name]
-      : ['XRANGE', key, `(${formatStreamId(group.lastDelivered)}`, '+', 'COUNT', '1'],
+      : ['XRANGE', key, formatStreamId(nextStreamId(group.lastDelivered)), '+', 'COUNT', '1'],
     ...(oldest === null ? [] : [['XPENDING', key, name, oldest.id, '+', '1']]),
   ]
   const replies = await ask(commands)

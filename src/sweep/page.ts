@@ -5,7 +5,7 @@ import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import type { Policy, Reason } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 import { type Found, lookAtPage, type Unseen } from './look.ts'
-import { ageLimitMs, flagWithout, lengthLimit, nameOf, Refused } from './stream.ts'
+import { ageLimitMs, lacking, lengthLimit, nameOf, Refused } from './stream.ts'
 import type { Outcome, Tally } from './tally.ts'
 import { isDue, type Trimmed, trimStream, untrimmed } from './trim.ts'
 import type { Page } from './walk.ts'
@@ -76,8 +76,8 @@ function count(stream: Found, trimmed: Trimmed, context: PageContext): void {
 
 /** What Redis refused; and where it is the ACL that lacks a command, which flag cannot do without it. */
 function refusedFields({ refusal, command }: Refused, { missing }: PageContext): NonNullable<Outcome['refused']> {
-  const flag = flagWithout(command, refusal)
-  if (flag !== null) missing(command, flag)
+  const lack = lacking(command, refusal)
+  if (lack !== null) missing(lack.command, lack.neededFor)
   return { word: refusal.word, command, message: refusal.message }
 }
 

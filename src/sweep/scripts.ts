@@ -6,16 +6,18 @@ import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../retention/st
 /**
  * Removes the oldest entries below a floor while the stream is longer than it may be. XTRIM cannot take both a length
  * and a floor, and between measuring and `MINID ~ floor LIMIT surplus` another sweep could take the same surplus.
+ *
+ * Entries within a node go by their number too, and not by `MINID = floor`: where the last entry of a node was deleted
+ * by XDEL, that can leave the node without a live one, which Redis from 8.8 on refuses to load (redis/redis #15808).
+ * Nor by XDEL, behind which Redis knows no group's lag.
  */
 const CUT_TO_LENGTH_LUA = `
 local surplus = redis.call('XLEN', KEYS[1]) - tonumber(ARGV[1])
 if surplus <= 0 then return 0 end
 local most = math.min(surplus, tonumber(ARGV[3]))
 if ARGV[4] == 'nodes' then return redis.call('XTRIM', KEYS[1], 'MINID', '~', ARGV[2], 'LIMIT', most) end
-local ids = {}
-for i, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '(' .. ARGV[2], 'COUNT', most)) do ids[i] = entry[1] end
-if #ids == 0 then return 0 end
-return redis.call('XDEL', KEYS[1], unpack(ids))`
+local below = #redis.call('XRANGE', KEYS[1], '-', '(' .. ARGV[2], 'COUNT', most)
+return redis.call('XTRIM', KEYS[1], 'MAXLEN', '=', redis.call('XLEN', KEYS[1]) - below)`
 
 /** Cuts towards `length`, never at or behind `floor`, at most `most` entries: whole nodes, or single entries. Answers how many. */
 export function cutToLength(

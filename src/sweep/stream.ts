@@ -88,17 +88,24 @@ export class Refused extends Error {
 const NEEDS: Readonly<Record<string, string>> = {
   XRANGE: '--max-age',
   'MEMORY USAGE': '--max-bytes',
-  'XINFO STREAM': '--trim exact',
-  XDEL: '--trim exact',
   'XINFO GROUPS': '--protect',
   'XINFO CONSUMERS': '--protect',
   XPENDING: '--protect',
-  EVAL: '--protect, --max-bytes and --delete-empty',
+  EVAL: '--trim exact, --max-bytes, --protect and --delete-empty',
 }
 
-/** The flag that needs the command, if it is the command that the ACL does not allow, and not the key; else null. */
-export function flagWithout(command: string, refusal: Refusal): string | null {
-  return refusal.word === 'NOPERM' && /\brun the '/.test(refusal.message) ? (NEEDS[command] ?? 'every sweep') : null
+/**
+ * The command that the ACL does not allow, and the flag that needs it; null where it is something else that was refused,
+ * such as the key. What a script lacks is named by Redis from 7.2 on.
+ */
+export function lacking(command: string, refusal: Refusal): { command: string; neededFor: string } | null {
+  const named = /\brun the '([^']+)' command/.exec(refusal.message)?.[1]
+  const isCommand = named !== undefined || /can't run this command/.test(refusal.message)
+  if (refusal.word !== 'NOPERM' || !isCommand) return null
+  return {
+    command: command === 'EVAL' ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
+    neededFor: NEEDS[command] ?? 'every sweep',
+  }
 }
 
 /** The command's name as ACLs know it. */

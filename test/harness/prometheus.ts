@@ -22,14 +22,23 @@ export interface Prometheus {
   waitForValue(promql: string, predicate: (value: number) => boolean): Promise<number>
 }
 
-/** Starts Prometheus with one target; it is killed and what it stored is removed when the test ends. */
-export async function startPrometheus(t: TestContext, targetPort: number): Promise<Prometheus> {
+/**
+ * Starts Prometheus with one target, and with the rules of a rule file's text if given, evaluated every second; it is
+ * killed and what it stored is removed when the test ends.
+ */
+export async function startPrometheus(t: TestContext, targetPort: number, rules?: string): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-prometheus-'))
   const config = join(folder, 'prometheus.yml')
   const target = `127.0.0.1:${targetPort}`
   const jobs = [{ job_name: 'xtrimd', static_configs: [{ targets: [target] }] }]
+  if (rules !== undefined) await writeFile(join(folder, 'rules.yml'), rules)
+  const settings = {
+    global: { scrape_interval: '1s', evaluation_interval: '1s' },
+    rule_files: rules === undefined ? [] : ['rules.yml'],
+    scrape_configs: jobs,
+  }
   // JSON is YAML.
-  await writeFile(config, JSON.stringify({ global: { scrape_interval: '1s' }, scrape_configs: jobs }))
+  await writeFile(config, JSON.stringify(settings))
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const child = spawn(

@@ -1,0 +1,49 @@
+/** What an ACL user needs for each feature: the README's table is this list, and the tests hold it to real servers. */
+
+export interface AclLine {
+  readonly feature: string
+  /** What is added to the base, in the words of `ACL SETUSER`; of the first line, the base itself. */
+  readonly rules: string
+}
+
+export const BASE = 'every sweep: `--max-age`, `--max-length`'
+
+export const ACL_LINES = [
+  { feature: BASE, rules: '~stream:conversation:* +scan +time +xlen +xrange +xtrim' },
+  { feature: 'a database other than 0', rules: '+select' },
+  { feature: 'its name in `CLIENT LIST`', rules: '+client|setname' },
+  { feature: 'looking without making keys look used (from Redis 7.2 on)', rules: '+client|no-touch' },
+  { feature: '`xtrimd_redis_memory_*`', rules: '+info' },
+  { feature: '`xtrimd_entries_trimmed_unread_total`', rules: '+xinfo|groups +multi +exec' },
+  { feature: '`--trim exact`', rules: '+eval' },
+  { feature: '`--max-bytes`', rules: '+eval +memory|usage' },
+  { feature: '`--protect unread`', rules: '+eval +xinfo|groups +xinfo|consumers' },
+  { feature: '`--protect unacked`', rules: '+eval +xinfo|groups +xinfo|consumers +xpending' },
+  { feature: '`--delete-empty`', rules: '+eval +type +xinfo|stream +unlink' },
+  { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pexpire +del' },
+  { feature: '`--redis-mode cluster`', rules: '+cluster|slots' },
+  {
+    feature: '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base',
+    rules: '+sentinel|get-master-addr-by-name',
+  },
+  { feature: '`xtrimd plan`, which needs no `+xtrim`', rules: '+xrevrange' },
+  { feature: 'the bytes that `xtrimd plan` shows', rules: '+xrevrange +memory|usage' },
+] as const satisfies readonly AclLine[]
+
+export type Feature = (typeof ACL_LINES)[number]['feature']
+
+/** The list as a table of Markdown. */
+export function aclTable(lines: readonly AclLine[] = ACL_LINES): string {
+  const rows = lines.map(({ feature, rules }) => `| ${feature} | \`${rules.replaceAll('|', '\\|')}\` |`)
+  return ['| feature | rules |', '|---|---|', ...rows].join('\n')
+}
+
+/** The rules of a feature alone, each a word of `ACL SETUSER`. */
+export function rulesOf(feature: Feature): string[] {
+  return ACL_LINES.filter((line) => line.feature === feature).flatMap(({ rules }) => rules.split(' '))
+}
+
+/** `+xinfo|groups` is the command `XINFO GROUPS`; a rule of keys is none. */
+export function commandOf(rule: string): string | null {
+  return rule.startsWith('+') ? rule.slice(1).replace('|', ' ').toUpperCase() : null
+}

@@ -1,0 +1,27 @@
+/** A sweep inside the test's own process: the program without its start, for tests that need hundreds of them. */
+
+import assert from 'node:assert/strict'
+import { configure } from '../../src/config/config.ts'
+import { sweepTask } from '../../src/daemon/task.ts'
+import { type SweepReport, type SweepTask, sweep } from '../../src/sweep/sweep.ts'
+import { makeLog } from '../../src/telemetry/log.ts'
+
+const log = await makeLog('silent', 'json', 2, false)
+
+/** What a sweep with these arguments is to do. @throws where the program would refuse them */
+export function taskOf(redisUrl: string, args: readonly string[]): SweepTask {
+  const configured = configure(['sweep', '--redis-url', redisUrl, '--pace', '100', ...args], {}, '0')
+  if (configured.kind !== 'config') throw new Error(`refused: ${JSON.stringify(configured)}`)
+  return sweepTask(configured.config, log)
+}
+
+export function sweepHere(redisUrl: string, args: readonly string[]): Promise<SweepReport> {
+  return sweep(taskOf(redisUrl, args), new AbortController().signal)
+}
+
+/** The same where it must be a success: its sums over all policies. */
+export async function sweepWhole(redisUrl: string, args: readonly string[]): Promise<SweepReport['total']> {
+  const { result, cause, message, total } = await sweepHere(redisUrl, args)
+  assert.deepEqual({ result, cause, message }, { result: 'success', cause: null, message: null })
+  return total
+}

@@ -1,0 +1,83 @@
+/**
+ * What a policy keeps, written down as the README says it, entry by entry: no nodes, no bites, no commands. Nothing of
+ * the program is used here, so that one mistake cannot hide the other.
+ */
+import type { PlannedPolicy } from './generated.ts'
+import type { Id } from './layout.ts'
+import type { GroupState, Snapshot } from './snapshot.ts'
+
+/** How many of the oldest entries have to go, and for which limit; what memory calls for is another matter. */
+export interface Verdict {
+  readonly age: number
+  readonly length: number
+  /** Whether an age limit was not applied, the IDs being no times. */
+  readonly customIds: boolean
+  /** The first entry that some group needs: nothing from here on may go but for a hard limit. Null where nobody needs any. */
+  readonly needed: Id | null
+}
+
+const YEAR_2000 = 946_684_800_000n
+const DAY = 86_400_000n
+
+/** Judges a stream by a clock of `nowMs`. */
+export function judge(stream: Pick<Snapshot, 'entries' | 'groups'>, policy: PlannedPolicy, nowMs: number): Verdict {
+  const { entries } = stream
+  const hasAgeLimit = Number.isFinite(policy.maxAgeMs) || Number.isFinite(policy.hardMaxAgeMs)
+  const customIds = hasAgeLimit && entries.length > 0 && !areTimes(entries, nowMs)
+  const needed = firstNeeded(stream, policy, nowMs)
+  const isNeeded = (id: Id): boolean => needed !== null && !comesBefore(id, needed)
+  const isOlderThan = ({ ms }: Id, ageMs: number): boolean =>
+    Number.isFinite(ageMs) && ms < BigInt(nowMs) - BigInt(ageMs)
+
+  const young = customIds
+    ? entries
+    : entries.filter(
+        (id) => !isOlderThan(id, policy.hardMaxAgeMs) && (!isOlderThan(id, policy.maxAgeMs) || isNeeded(id)),
+      )
+  const kept = young.filter((id, i) => {
+    const newer = young.length - i - 1
+    return newer < policy.hardMaxLength && (newer < policy.maxLength || isNeeded(id))
+  })
+  return { age: entries.length - young.length, length: young.length - kept.length, customIds, needed }
+}
+
+/** IDs only grow: the first one tells, and where it is a small number the second one. */
+function areTimes(entries: readonly Id[], nowMs: number): boolean {
+  const isTime = ({ ms }: Id): boolean => ms >= YEAR_2000 && ms <= BigInt(nowMs) + DAY
+  const [first, second] = entries
+  if (first === undefined || isTime(first)) return true
+  return first.ms < YEAR_2000 && second !== undefined && isTime(second)
+}
+
+function firstNeeded({ entries, groups }: Pick<Snapshot, 'entries' | 'groups'>, policy: PlannedPolicy, nowMs: number) {
+  if (policy.protect === 'none') return null
+  let first: Id | null = null
+  for (const group of groups) {
+    if (isDead(group, entries, policy.staleGroupAfterMs, nowMs)) continue
+    const { lastDelivered, pending } = group
+    const needs = [{ ms: lastDelivered.ms, seq: lastDelivered.seq + 1n }]
+    // What was trimmed while it was pending is nobody's any more, though it stays in the list.
+    if (policy.protect === 'unacked') needs.push(...pending.filter((id) => entries[0] && !comesBefore(id, entries[0])))
+    for (const id of needs) if (first === null || comesBefore(id, first)) first = id
+  }
+  return first
+}
+
+/**
+ * A group is as alive as the least idle of its consumers; one without consumers has been dead since there was
+ * something for it to read.
+ */
+function isDead(
+  { idleMs, lastDelivered }: GroupState,
+  entries: readonly Id[],
+  afterMs: number,
+  nowMs: number,
+): boolean {
+  if (idleMs.length > 0) return Math.min(...idleMs) >= afterMs
+  const waiting = entries.find((id) => comesBefore(lastDelivered, id))
+  return waiting !== undefined && waiting.ms >= YEAR_2000 && nowMs - Number(waiting.ms) >= afterMs
+}
+
+export function comesBefore(a: Id, b: Id): boolean {
+  return a.ms === b.ms ? a.seq < b.seq : a.ms < b.ms
+}

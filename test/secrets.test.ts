@@ -1,0 +1,276 @@
+/** A secret is used, and is never seen: whatever goes wrong, in whatever place it was given. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { configure } from '../src/config/config.ts'
+import { freePort } from './harness/free_port.ts'
+import { type Daemon, runXtrimd, startDaemon } from './harness/program.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { fillStream, redisNow } from './harness/streams.ts'
+
+const HOUR = 3_600_000
+const KEY = 'stream:conversation:1'
+
+/** With a character that URLs must encode. What is searched for reads the same encoded, and stands in either half. */
+const SECRET = 'Troubadour4/Xyzzy99'
+const ENCODED = encodeURIComponent(SECRET)
+const SEARCH = /troubadour4|xyzzy99/i
+
+const EVERY_SECOND = ['--cron', '* * * * * *']
+
+function assertHidden(texts: Readonly<Record<string, string>>): void {
+  for (const [what, text] of Object.entries(texts)) {
+    assert.doesNotMatch(text, SEARCH, `the secret stands in ${what}`)
+  }
+}
+
+/** Wrong in as many ways as there are: each holds the secret, and none can be taken for a Redis. */
+const BAD_URLS = [
+  SECRET,
+  `user:${SECRET}@host`,
+  `http://user:${ENCODED}@host`,
+  `redis:user:${ENCODED}@host`,
+  `redis://user:${SECRET}@host`,
+  `redis://user:${ENCODED}@`,
+  `redis://user:${ENCODED}@host:99999`,
+  `redis://user:${ENCODED}@host:port`,
+  `redis://user:${ENCODED}@ho st`,
+  `redis://user:${ENCODED}@[::1`,
+  `redis://user:${ENCODED}@host/${ENCODED}`,
+  `redis://user:${ENCODED}@host/-1`,
+  `redis://user:${ENCODED}@host/0?password=${ENCODED}`,
+  `redis://host/0?password=${ENCODED}`,
+  `redis://host#${ENCODED}`,
+  `redis://user:%zz${ENCODED}@host`,
+  `redis://user:1/${SECRET}@host`,
+  `redis://user:1?${SECRET}@host`,
+  `redis://user:1#${SECRET}@host`,
+  `redis://user:Troubadour4,Xyzzy99@host`,
+  `redis://user:${ENCODED}@host:1,redis://user:other@host:2`,
+  `redis://user:${ENCODED}@host:1,redis://user:${ENCODED}@host:2`,
+  `redis://${ENCODED}@host`,
+  `rediss://user:${ENCODED}@host:6379x`,
+  `unix://user:${ENCODED}@relative`,
+  `unix:///socket?db=${ENCODED}`,
+  `unix:///socket?${ENCODED}=1`,
+  `unix:///socket#${ENCODED}`,
+]
+
+test('no problem with a URL, a flag or a variable quotes what may be a secret', () => {
+  const given: [readonly string[], Record<string, string>][] = BAD_URLS.flatMap((url) => [
+    [['sweep', '--redis-url', url], {}],
+    [['run', `--redis-url=${url}`], {}],
+    [['plan'], { XTRIMD_REDIS_URL: url }],
+    [['sweep'], { REDIS_URL: url }],
+  ])
+  const url = ['--redis-url', 'redis://host']
+  for (const flag of ['--redis-password', '--password', '--pass', '--requirepass', '-a', '-p', '--redis_password']) {
+    given.push([['sweep', flag, SECRET], {}], [['sweep', `${flag}=${SECRET}`], {}], [[flag, SECRET, 'sweep'], {}])
+  }
+  given.push([[`-a${SECRET}`], {}])
+  given.push([['sweep', ...url, '--redis-username', SECRET], {}])
+  given.push([['sweep', ...url, '--redis-password-file', SECRET], {}])
+  given.push([['sweep', ...url, '--redis-password-file', 'Xyzzy99'], {}])
+  given.push([['sweep', ...url], { XTRIMD_REDIS_PASSWORD_FILE: 'Xyzzy99' }])
+  given.push([['sweep', ...url, '--max-age', '1'], { XTRIMD_REDIS_PASSWORD: SECRET }])
+  given.push([['sweep', ...url, '--redis-password-file', 'package.json'], { XTRIMD_REDIS_PASSWORD: SECRET }])
+  given.push([['sweep', ...url, '--policy', 'x,max-age=y'], { XTRIMD_REDIS_PASSWORD: SECRET, XTRIMD_PASSWORD: SECRET }])
+
+  for (const [args, env] of given) {
+    const configured = configure(args, env, '0')
+    assert.equal(configured.kind, 'problems', JSON.stringify([args, env]))
+    assertHidden({ [`what is said to ${JSON.stringify([args, env])}`]: JSON.stringify(configured) })
+    // The control: it is in what was given.
+    assert.match(JSON.stringify([args, env]), SEARCH)
+  }
+})
+
+test('the program refuses bad input with exit code 2, and says no secret', async () => {
+  const args = ['sweep', '--redis-url', `redis://user:${ENCODED}@host:99999`, '--redis-password', SECRET, '-a', SECRET]
+  const env = { XTRIMD_REDIS_PASSWORD: SECRET, XTRIMD_REDIS_PASSWROD: SECRET, REDIS_URL: `redis://:${ENCODED}@host` }
+  const ended = await runXtrimd([...args, '--max-age', '1', '--log-level', 'trace'], { env })
+  assert.equal(ended.code, 2)
+  for (const subject of ['--redis-url', '--redis-password', '-a', '--max-age']) {
+    assert.ok(ended.stderr.includes(`xtrimd: ${subject}: `), ended.stderr)
+  }
+  assertHidden({ stdout: ended.stdout, stderr: ended.stderr })
+})
+
+test('a sweep that is not let in, or reaches nobody, says no secret', async (t) => {
+  const folder = await secretFolder(t)
+  const open = await startRedis(t)
+  const locked = await startRedis(t, { config: { requirepass: 'another' } })
+  const nobody = await freePort()
+  const at = (port: number, scheme = 'redis'): string => `${scheme}://user:${ENCODED}@127.0.0.1:${port}`
+  const cases: [string, readonly string[], Record<string, string>, RegExp][] = [
+    ['wrong password in the URL', ['--redis-url', at(locked.port)], {}, /WRONGPASS/],
+    ['wrong password in REDIS_URL', [], { REDIS_URL: `redis://:${ENCODED}@127.0.0.1:${locked.port}` }, /WRONGPASS/],
+    ['wrong password in the file', ['--redis-url', locked.url, '--redis-password-file', folder.file], {}, /WRONGPASS/],
+    ['a user nobody knows', ['--redis-url', open.url, '--redis-username', SECRET], password('x'), /WRONGPASS/],
+    ['a password nobody asks for', ['--redis-url', open.url], password(SECRET), /AUTH/],
+    ['TLS to plain', ['--redis-url', at(open.port, 'rediss')], {}, /connect|timeout/],
+    ['nobody there', ['--redis-url', at(nobody)], {}, /ECONNREFUSED/],
+    ['no such socket', ['--redis-url', `unix://user:${ENCODED}@/nowhere/redis.sock`], {}, /ENOENT/],
+    ['no sentinel', ['--redis-url', at(nobody), '--redis-mode', 'sentinel', '--sentinel-master', 'm'], {}, /REFUSED/],
+    ['no cluster', ['--redis-url', at(locked.port), '--redis-mode', 'cluster'], {}, /WRONGPASS/],
+    // The control of what is secret here: without one nobody is let in.
+    ['none at all', ['--redis-url', locked.url], {}, /NOAUTH/],
+  ]
+  await twoAtATime(cases, async ([what, args, env, said], i) => {
+    const format = ['--log-format', i % 2 === 0 ? 'json' : 'pretty', '--output', i % 4 < 2 ? 'text' : 'json']
+    const patience = ['--reply-timeout', '2s', '--log-level', 'trace']
+    const ended = await runXtrimd(['sweep', ...args, ...format, ...patience], { env })
+    assert.equal(ended.code, 1, what)
+    assert.match(ended.stdout, said, what)
+    assertHidden({ [`${what}, stdout`]: ended.stdout, [`${what}, stderr`]: ended.stderr })
+  })
+})
+
+test('a daemon shows no secret: while it sweeps, while it is locked out, and while Redis is gone', async (t) => {
+  const { file } = await secretFolder(t)
+  const redis = await startRedis(t, { config: { requirepass: SECRET } })
+  await redis.command('ACL', 'SETUSER', SECRET, 'on', `>${SECRET}`, '~*', '+@all')
+  await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
+  const withSecret = `redis://:${ENCODED}@127.0.0.1:${redis.port}`
+  const places: [readonly string[], Record<string, string>][] = [
+    [['--redis-url', withSecret], {}],
+    [[], { XTRIMD_REDIS_URL: withSecret }],
+    [[], { REDIS_URL: withSecret }],
+    [['--redis-url', redis.url, '--redis-username', SECRET], password(SECRET)],
+    [['--redis-url', redis.url, '--redis-password-file', file], {}],
+  ]
+  const common = [...EVERY_SECOND, '--log-level', 'trace', '--lease=false']
+  const daemons = await Promise.all(places.map(([args, env]) => startDaemon(t, [...args, ...common], { env })))
+  const failures = (cause: string) =>
+    Promise.all(daemons.map((daemon) => daemon.waitForMetric('xtrimd_sweep_failures_total', { cause }, (n) => n > 0)))
+  const shown = async (daemon: Daemon) => ({
+    stdout: daemon.stdout,
+    stderr: daemon.stderr,
+    metrics: await daemon.metrics(),
+    page: await (await daemon.get('/')).text(),
+    probes: (await (await daemon.get('/healthz')).text()) + (await (await daemon.get('/readyz')).text()),
+    'ps output': await cmdlineOf(daemon.pid),
+  })
+  const assertAllHidden = async () => {
+    for (const daemon of daemons) assertHidden(await shown(daemon))
+  }
+
+  for (const daemon of daemons) {
+    assert.equal((await daemon.waitForLog('sweep')).result, 'success', 'the secret lets it in')
+  }
+  await assertAllHidden()
+
+  await redis.command('CONFIG', 'SET', 'requirepass', 'another')
+  await redis.command('ACL', 'SETUSER', SECRET, 'resetpass', '>another')
+  await failures('WRONGPASS')
+  await assertAllHidden()
+
+  await rm(file)
+  await redis.kill()
+  await failures('connect')
+  await assertAllHidden()
+  for (const daemon of daemons) {
+    const { code, stdout, stderr } = await daemon.stop()
+    assert.equal(code, 0)
+    assertHidden({ stdout, stderr })
+  }
+})
+
+test('control: the search finds the secret where it is', async (t) => {
+  const { file } = await secretFolder(t)
+  assert.match(await readFile(file, 'utf8'), SEARCH)
+  for (const text of [ENCODED, SECRET.toLowerCase(), `redis://:${ENCODED}@host`]) assert.match(text, SEARCH)
+  assert.throws(() => assertHidden({ here: `error: ${SECRET}` }), /the secret stands in here/)
+  // A process that does not hide its arguments, beside ours: what `ps` would tell.
+  const args = ['-e', 'console.log("up"); setInterval(() => {}, 1000)', SECRET]
+  const plain = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'], env: password(SECRET) })
+  t.after(() => plain.kill('SIGKILL'))
+  await once(plain.stdout, 'data')
+  assert.match(await cmdlineOf(plain.pid as number), SEARCH)
+  assert.match(await readFile(`/proc/${plain.pid}/environ`, 'utf8'), SEARCH)
+})
+
+test('a unix socket takes a password, from the URL as well as from elsewhere', async (t) => {
+  const { file } = await secretFolder(t)
+  const redis = await startRedis(t, { config: { requirepass: SECRET } })
+  const args = ['sweep', '--output', 'json', '--redis-url']
+  for (const [url, more, result] of [
+    [`unix://:${ENCODED}@${redis.socketPath}`, [], 'success'],
+    [`unix://${redis.socketPath}`, ['--redis-password-file', file], 'success'],
+    [`unix://${redis.socketPath}`, [], 'failed'],
+  ] as const) {
+    await refill(redis)
+    const ended = await runXtrimd([...args, url, ...more])
+    const report = JSON.parse(ended.stdout)
+    assert.equal(report.result, result, ended.stdout)
+    assert.equal(await redis.command('XLEN', KEY), result === 'success' ? 1_000 : 3_000)
+    assertHidden({ stdout: ended.stdout, stderr: ended.stderr })
+  }
+})
+
+test('a password is rotated in its file while the daemon runs, and no sweep is lost', async (t) => {
+  const { file } = await secretFolder(t)
+  const redis = await startRedis(t)
+  await redis.command('ACL', 'SETUSER', 'ops', 'on', `>${SECRET}`, '~*', '+@all')
+  const url = `unix://${redis.socketPath}`
+  const given = ['--redis-url', url, '--redis-username', 'ops', '--redis-password-file', file]
+  const daemon = await startDaemon(t, [...given, ...EVERY_SECOND])
+  const successes = async (more: number) => {
+    const before = await daemon.metric('xtrimd_sweeps_total', { result: 'success' })
+    await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (now) => now >= before + more)
+  }
+  await successes(1)
+
+  // As it is done where nothing may fail: both are valid for a while.
+  const next = `next-${SECRET}`
+  await redis.command('ACL', 'SETUSER', 'ops', `>${next}`)
+  await writeFile(file, `${next}\r\n`)
+  // Who read the file before has ended its sweep when another has begun and ended.
+  await successes(2)
+  await redis.command('ACL', 'SETUSER', 'ops', `<${SECRET}`)
+  await refill(redis)
+  await successes(2)
+  assert.equal(await redis.command('XLEN', KEY), 1_000)
+  assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)
+
+  // The control: the old one is worth nothing any more.
+  await writeFile(file, SECRET)
+  await daemon.waitForMetric('xtrimd_sweep_failures_total', { cause: 'WRONGPASS' }, (failures) => failures > 0)
+  assertHidden({ stdout: daemon.stdout, metrics: await daemon.metrics() })
+})
+
+function password(text: string): { XTRIMD_REDIS_PASSWORD: string } {
+  return { XTRIMD_REDIS_PASSWORD: text }
+}
+
+/** A folder with the secret in a file, gone when the test ends. */
+async function secretFolder(t: TestContext): Promise<{ file: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-secrets-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const file = join(folder, 'password')
+  await writeFile(file, `${SECRET}\n`)
+  return { file }
+}
+
+async function refill(redis: RedisServer): Promise<void> {
+  await redis.command('DEL', KEY)
+  await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
+}
+
+/** What `ps` shows of a process. */
+async function cmdlineOf(pid: number): Promise<string> {
+  return readFile(`/proc/${pid}/cmdline`, 'utf8')
+}
+
+/** Starting programs is what takes time here: two at once, as many as there are processors in a small machine. */
+async function twoAtATime<T>(items: readonly T[], work: (item: T, i: number) => Promise<void>): Promise<void> {
+  const entries = items.entries()
+  const worker = async () => {
+    for (const [i, item] of entries) await work(item, i)
+  }
+  await Promise.all([worker(), worker()])
+}
