@@ -1,0 +1,149 @@
+/** What `xtrimd plan` says a sweep would do, against what the sweep then does. */
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { startMonitor } from './harness/monitor.ts'
+import { runXtrimd } from './harness/program.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { fillStream, redisNow } from './harness/streams.ts'
+
+const HOUR_MS = 3_600_000
+
+interface Plan {
+  readonly result: string
+  readonly streams: number
+  readonly entries: number
+  readonly bytes: number | null
+  readonly remove: { age: number; length: number; bytes: number; approximateBytes: number; exact: boolean }
+  readonly held: readonly { stream: string; group: string; lastAlive: string | null }[]
+  readonly longest: readonly { stream: string; length: number }[]
+  readonly advice: readonly string[]
+}
+
+async function json<T>(redis: RedisServer, command: string, args: readonly string[]): Promise<T> {
+  const { code, stdout, stderr } = await runXtrimd([command, '--redis-url', redis.url, '--output', 'json', ...args])
+  assert.equal(code, 0, stderr)
+  return JSON.parse(stdout) as T
+}
+
+const planOf = (redis: RedisServer, ...args: string[]): Promise<Plan> => json(redis, 'plan', args)
+
+/** A stream written at an even rate over two days, so that half of it is older than one. */
+async function twoDays(redis: RedisServer, key: string, count: number): Promise<void> {
+  const from = (await redisNow(redis)) - 48 * HOUR_MS
+  await fillStream(redis, key, { count, from, stepMs: (48 * HOUR_MS) / count, bytes: 200 })
+}
+
+async function lengthOf(redis: RedisServer, key: string): Promise<number> {
+  return Number(await redis.command('XLEN', key))
+}
+
+async function filled(t: TestContext): Promise<RedisServer> {
+  const redis = await startRedis(t)
+  await twoDays(redis, 'stream:conversation:a', 4_000)
+  await twoDays(redis, 'stream:conversation:b', 400)
+  return redis
+}
+
+test('plan writes nothing, and every command it sends only reads', async (t) => {
+  const redis = await filled(t)
+  await redis.command('XGROUP', 'CREATE', 'stream:conversation:a', 'slow', '0')
+  const monitor = await startMonitor(t, redis)
+
+  await planOf(redis, '--protect', 'unacked', '--max-bytes', '100kb', '--trim', 'exact', '--delete-empty')
+
+  const names = new Set((await monitor.commands()).map(({ name }) => name))
+  assert.ok(names.has('SCAN'))
+  const allowed = ['CLIENT', 'TIME', 'INFO', 'SCAN', 'XLEN', 'XRANGE', 'XREVRANGE', 'MEMORY', 'XINFO', 'XPENDING']
+  assert.deepEqual(
+    [...names].filter((name) => !allowed.includes(name)),
+    [],
+  )
+})
+
+test('where whole streams or exact lengths go the plan counts, and the sweep removes just that', async (t) => {
+  const redis = await startRedis(t)
+  const now = await redisNow(redis)
+  await fillStream(redis, 'stream:conversation:old', { count: 700, from: now - 50 * HOUR_MS, stepMs: 1, bytes: 50 })
+  await fillStream(redis, 'stream:conversation:long', { count: 1_500, from: now - HOUR_MS, stepMs: 1, bytes: 50 })
+  const exact = ['--trim', 'exact']
+
+  const plan = await planOf(redis, ...exact)
+  const swept = await json<{ removed: object }>(redis, 'sweep', exact)
+
+  assert.deepEqual(
+    { ...plan.remove, approximateBytes: 0 },
+    { age: 700, length: 500, bytes: 0, approximateBytes: 0, exact: true },
+  )
+  assert.deepEqual(swept.removed, { age: 700, length: 500, bytes: 0 })
+})
+
+test('an estimate is marked as one and comes near what the sweep removes', async (t) => {
+  const redis = await filled(t)
+  const plan = await planOf(redis)
+  const text = await runXtrimd(['plan', '--redis-url', redis.url])
+  const swept = await json<{ removed: { age: number; length: number } }>(redis, 'sweep', [])
+
+  assert.equal(plan.remove.exact, false)
+  assert.match(text.stdout, /≈/)
+  for (const line of text.stdout.split('\n')) assert.ok(line.length <= 80, line)
+  // Half of 4,400 by age, and what is then above 1,000, give or take a node for each stream.
+  assert.ok(Math.abs(plan.remove.age - swept.removed.age) <= 200, `${plan.remove.age} against ${swept.removed.age}`)
+  assert.ok(
+    Math.abs(plan.remove.length - swept.removed.length) <= 200,
+    `${plan.remove.length} against ${swept.removed.length}`,
+  )
+  assert.ok(plan.bytes !== null && plan.remove.approximateBytes > plan.bytes / 3)
+  assert.deepEqual(
+    plan.longest.map(({ length }) => length),
+    [4_000, 400],
+  )
+})
+
+test('plan names the group that holds a stream back, since when, and what to do about it', async (t) => {
+  const redis = await filled(t)
+  await redis.command('XGROUP', 'CREATE', 'stream:conversation:a', 'slow', '0')
+
+  const plan = await planOf(redis, '--protect', 'unread')
+  const unprotected = await planOf(redis)
+
+  assert.deepEqual(
+    plan.held.map(({ stream, group }) => ({ stream, group })),
+    [{ stream: 'stream:conversation:a', group: 'slow' }],
+  )
+  assert.ok(Date.parse(plan.held[0]?.lastAlive ?? '') < Date.now() - 40 * HOUR_MS)
+  assert.ok(plan.advice.some((sentence) => /XGROUP DESTROY/.test(sentence)))
+  assert.ok(plan.remove.age < 300, 'only the other stream is trimmed')
+  assert.deepEqual(unprotected.held, [])
+  await json(redis, 'sweep', ['--protect', 'unread'])
+  assert.equal(await lengthOf(redis, 'stream:conversation:a'), 4_000)
+})
+
+test('plan gives advice where the numbers call for it, and none where they do not', async (t) => {
+  const redis = await startRedis(t)
+  const now = await redisNow(redis)
+  assert.deepEqual((await planOf(redis)).advice, [])
+  await redis.command(
+    'EVAL',
+    "for i = 1, 1200 do redis.call('XADD', 'stream:conversation:' .. i, ARGV[1] .. '-0', 'm', 'x') end",
+    '0',
+    String(now),
+  )
+  await redis.command('XTRIM', 'stream:conversation:1', 'MAXLEN', '0')
+  await redis.command('XADD', 'stream:conversation:custom', '1-1', 'm', 'x')
+
+  const said = (plan: Plan, what: RegExp): boolean => plan.advice.some((sentence) => what.test(sentence))
+  const plan = await planOf(redis, '--max-length', '50')
+  assert.ok(
+    said(plan, /1199 streams hold one entry .* stream-node-max-bytes/) || said(plan, /1200 streams hold one entry/),
+    plan.advice.join('\n'),
+  )
+  assert.ok(said(plan, /--max-length 50 is less than a node/))
+  assert.ok(said(plan, /--delete-empty would unlink/))
+  assert.ok(said(await planOf(redis, '--max-length', 'off'), /IDs that are no times/))
+})
+
+test('a plan that cannot look says so and fails', async () => {
+  const { code, stdout } = await runXtrimd(['plan', '--redis-url', 'redis://127.0.0.1:1', '--output', 'json'])
+  assert.equal(code, 1)
+  assert.deepEqual([JSON.parse(stdout).result, JSON.parse(stdout).cause], ['failed', 'connect'])
+})
