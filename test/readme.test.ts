@@ -1,0 +1,134 @@
+/** What the README says is held to the program: its tables, and the commands it tells people to type. */
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { flags, variableOf } from '../src/config/flags.ts'
+import { ERROR_WORDS } from '../src/redis/refusal.ts'
+import { startDaemon } from './harness/program.ts'
+import { startRedis } from './harness/redis_server.ts'
+import { fillStream, redisNow } from './harness/streams.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+
+/** The rows of the table under a heading, cells trimmed, `\|` as `|`; without its head. */
+function tableUnder(heading: string, text = README): string[][] {
+  const section = text.split(new RegExp(`^## ${heading}$`, 'm'))[1]?.split(/^## /m)[0] ?? ''
+  const lines = section.split('\n').filter((line) => line.startsWith('| ') || line.startsWith('|-'))
+  return lines.slice(lines.findIndex((line) => line.startsWith('|-')) + 1).map((line) =>
+    line
+      .slice(1, -1)
+      .split(/(?<!\\)\|/)
+      .map((cell) => cell.trim().replaceAll('\\|', '|')),
+  )
+}
+
+test('the table of flags has every flag with its default and its help, and no other', () => {
+  const told = tableUnder('Flags')
+  const real = Object.entries(flags).map(([name, flag]) => [
+    `\`--${name} ${flag.value}\``,
+    flag.default === null ? '' : `\`${flag.default}\``,
+    flag.help,
+  ])
+  assert.deepEqual(told, real)
+})
+
+test('the table of metrics has every metric with its type and its help, and no other', async (t) => {
+  const redis = await startRedis(t)
+  await fillStream(redis, 'stream:conversation:a', { count: 10, from: await redisNow(redis), stepMs: 1, bytes: 10 })
+  const daemon = await startDaemon(t, ['--redis-url', redis.url])
+  await daemon.waitForLog('sweep')
+  const text = await daemon.metrics()
+  const described = (what: string): Map<string, string> =>
+    new Map(
+      Array.from(text.matchAll(new RegExp(`^# ${what} (xtrimd_\\S+) (.*)$`, 'gm')), ([, name, is]) => [
+        name ?? '',
+        is ?? '',
+      ]),
+    )
+  const types = described('TYPE')
+  const helps = described('HELP')
+  assert.deepEqual(
+    tableUnder('Metrics').map(([name, type, , help]) => [name, type, help]),
+    [...types].map(([name, type]) => [`\`${name}\``, type, helps.get(name)]),
+  )
+  for (const [name = '', , labels = ''] of tableUnder('Metrics')) {
+    const [told = '', values = ''] = labels.split(/: (?=[^,]+(?:,|$))/)
+    const metric = name.replaceAll('`', '')
+    const series = text.split('\n').filter((line) => new RegExp(`^${metric}(_bucket|_sum|_count)?[ {]`).test(line))
+    assert.notEqual(series.length, 0, `${metric} has a series from the start`)
+    for (const label of told.split(', ').filter((word) => word !== '')) {
+      assert.ok(
+        series.every((line) => line.includes(`${label.replace(/:.*/, '')}="`)),
+        `${metric} has the label ${label}`,
+      )
+    }
+    for (const value of values.split(', ').filter((word) => word !== '')) {
+      assert.ok(
+        series.some((line) => line.includes(`="${value}"`)),
+        `${metric} has a series for ${value}`,
+      )
+    }
+  }
+  for (const word of ERROR_WORDS) assert.ok(README.includes(`\`${word}\``), `the README names the error word ${word}`)
+})
+
+test('the comparison notices a row that tells something else', () => {
+  const changed = README.replace('| `--max-age <duration\\|off>` | `24h` |', '| `--max-age <duration\\|off>` | `25h` |')
+  assert.notEqual(changed, README)
+  assert.notDeepEqual(tableUnder('Flags', changed), tableUnder('Flags'))
+})
+
+test('variables are named as the README tells', () => {
+  assert.equal(variableOf('max-age'), 'XTRIMD_MAX_AGE')
+})
+
+test('the commands of the README work as they stand', async (t) => {
+  const redis = await startRedis(t)
+  const now = await redisNow(redis)
+  const key = 'stream:conversation:a'
+  await fillStream(redis, key, { count: 3000, from: now - 1_000_000, stepMs: 1, bytes: 100 })
+  const commands = Array.from(README.matchAll(/^```sh\n([\s\S]*?)^```$/gm), ([, block]) => block ?? '')
+    .flatMap((block) => block.split('\n'))
+    .filter((line) => line !== '' && !line.startsWith('scripts/'))
+  const [plan = '', sweep = '', run = '', ...others] = commands.map((line) =>
+    line.replace('127.0.0.1:6379', `127.0.0.1:${redis.port}`),
+  )
+  assert.deepEqual(others, [], 'every command of the README is run here, or by a test of its own')
+
+  assert.match((await shell(t, plan)).stdout, /nothing was changed/)
+  assert.equal(await redis.command('XLEN', key), 3000)
+  assert.match((await shell(t, sweep)).stdout, /^success/)
+  assert.ok(Number(await redis.command('XLEN', key)) <= 1100)
+  const daemon = await shell(t, run, /"msg":"sweep"/)
+  assert.match(daemon.stdout, /"result":"success"/)
+  assert.equal(daemon.code, 0)
+})
+
+/** Types a command at the project's root; once its output matches `until`, asks it to end. */
+async function shell(
+  t: TestContext,
+  command: string,
+  until?: RegExp,
+): Promise<{ code: number | null; stdout: string }> {
+  const child = spawn('bash', ['-c', `exec ${command}`], {
+    cwd: ROOT,
+    env: { ...process.env, XTRIMD_HTTP_BIND: '127.0.0.1:0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: 60_000,
+  })
+  t.after(() => child.kill('SIGKILL'))
+  let stdout = ''
+  let asked = false
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+    if (until?.test(stdout) && !asked) {
+      asked = true
+      child.kill('SIGTERM')
+    }
+  })
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
+  return { code, stdout }
+}
