@@ -73,7 +73,8 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
 
 /** How a walk ended that did not see everything, or null for one that did. */
 export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null {
-  const [fault] = faults
+  // That the whole cluster is down says more than which of its primaries are.
+  const fault = faults.find(({ code }) => code === 'CLUSTERDOWN') ?? faults[0]
   if (stopped === 'stop') return { result: 'stopped', cause: stopped, message: 'asked to stop', failure: null }
   if (stopped === LEASE_LOST)
     return { result: 'stopped', cause: stopped, message: 'another holds the lease now, or may', failure: null }
@@ -82,7 +83,8 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
   }
   if (fault === undefined) return null
   const result = faults.length < primaries || fault.code === 'MOVED' ? 'partial' : 'failed'
-  return { result, cause: fault.code, message: fault.message, failure: fault.code }
+  const messages = new Set([fault, ...faults].map(({ message }) => message))
+  return { result, cause: fault.code, message: [...messages].join('; '), failure: fault.code }
 }
 
 /** A success held every stream to its policy. Where some were refused and some were not, it is partial. */

@@ -62,19 +62,38 @@ function harm({ policy, before, after, toMs, ladder }: Swept, gone: number): str
   if (needed !== null && last !== undefined && !comesBefore(last, needed)) {
     found.push('an entry that a group needs went for want of memory')
   }
-  // Node after node from where the other limits leave it: from the first one on that brings it under the limit, but one.
-  const steps = [...ladder]
-  const from = steps.findLastIndex(([left]) => left >= before.entries.length - due)
-  const enough = steps.findIndex(([, bytes], i) => i >= from && bytes <= policy.maxBytes)
-  const [left = 0, bytes = 0] = steps[enough < 0 ? -1 : enough === from ? enough : enough + 1] ?? []
-  // What a node holds is found out to an eighth: so many entries of smaller ones behind it may go along.
-  const along = Math.ceil(Math.max(0, ...before.nodes.map(({ live }) => live.length)) / 8)
-  if (after.entries.length < left - along) {
+  const start = before.entries.length - due
+  if (!mayBeLeft(ladder, start, policy.maxBytes).has(after.entries.length)) {
     found.push(
-      `more went than memory calls for: ${after.entries.length} entries are left, and ${left} take ${bytes} of ${policy.maxBytes} bytes`,
+      `more went than memory calls for: ${after.entries.length} entries are left, of ${start} that the other limits leave`,
     )
   }
   return found
+}
+
+/**
+ * How many entries a limit on bytes may leave: one node goes after another for as long as Redis reports more than is
+ * allowed, which it estimates, so that the figure rises now and then. How many entries a node holds is found out to an
+ * eighth: smaller ones behind it may go along.
+ */
+function mayBeLeft(ladder: ReadonlyMap<number, number>, start: number, maxBytes: number): Set<number> {
+  const steps = [...ladder]
+  const lefts = steps.map(([left]) => left)
+  const reached = new Set<number>()
+  const open = [lefts.findLastIndex((left) => left >= start)]
+  for (let at = open.pop(); at !== undefined; at = open.pop()) {
+    const [left, bytes] = steps[at] ?? [0, 0]
+    const next = lefts[at + 1]
+    // To a hundredth: a node of which part was deleted takes a few bytes more or less.
+    if (reached.has(left) || next === undefined || bytes < maxBytes * 0.99) {
+      reached.add(left)
+      continue
+    }
+    reached.add(left)
+    const along = Math.ceil((left - next) / 8)
+    for (let to = at + 1; to < lefts.length && next - (lefts[to] ?? 0) <= along; to++) open.push(to)
+  }
+  return reached
 }
 
 /** What a whole sweep must not leave. */

@@ -123,7 +123,10 @@ class Listpack {
   /** Steps over one element and over the length that stands behind it. */
   #next(): void {
     const size = this.#size()
-    this.#at += size + (size < 128 ? 1 : size < 16_383 ? 2 : size < 2_097_151 ? 3 : size < 268_435_455 ? 4 : 5)
+    this.#at += size
+    // In as many pieces of seven bits as it takes, the highest first; at 16,383 servers differ, and take one more.
+    const pieces = Math.max(1, Math.ceil(Math.log2(size + 1) / 7))
+    this.#at += this.#bytes[this.#at] === Math.floor(size / 128 ** (pieces - 1)) ? pieces : pieces + 1
   }
 
   #size(): number {

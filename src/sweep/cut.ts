@@ -1,0 +1,138 @@
+/** The cuts made in one stream: each with a fresh look behind it, and the count of what some group had not read. */
+
+import type { Command, Reply } from '../redis/connection.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { biteOf } from '../retention/bites.ts'
+import { type Group, type Reach, reachOf, unreadAmong } from '../retention/groups.ts'
+import type { Reason } from '../retention/policy.ts'
+import { parseStreamId } from '../retention/stream_id.ts'
+import { readGroup } from './group_state.ts'
+import { type Ask, accepted, oldestCommand, readIds, readOldest, type State } from './stream.ts'
+
+/** What counting the unread is for, where an ACL stands in its way. */
+export const UNREAD_COUNT = 'xtrimd_entries_trimmed_unread_total'
+
+/**
+ * Where a bite may go beyond what a group has been delivered, its oldest entries are read to count to the entry: all of
+ * a smaller bite where the group is among them, and where it has read none of them, so many that it still has not when
+ * it reads on at that moment.
+ */
+const HEAD_ENTRIES: Readonly<Record<Reach, number>> = { delivered: 0, partly: 1000, undelivered: 100 }
+const HEAD_BYTES = 256 * 1024
+
+export class Cuts {
+  readonly removed: Record<Reason, number> = { age: 0, length: 0, bytes: 0 }
+  /** Of those, how many some group had not been delivered. */
+  unread = 0
+  /** The stream as it was last seen. */
+  state: State
+  readonly #key: Buffer
+  readonly #ask: Ask
+  /** Told of a command that an ACL refused where the work could go on without it. */
+  readonly #missing: (command: string, neededFor: string) => void
+  /** The groups as they were last seen, while what they had not read is counted. */
+  #groups: readonly Group[] = []
+  #mayQueue = true
+
+  constructor(key: Buffer, state: State, ask: Ask, missing: (command: string, neededFor: string) => void) {
+    this.#key = key
+    this.state = state
+    this.#ask = ask
+    this.#missing = missing
+  }
+
+  /** From now on counts what these groups had not been delivered. */
+  countUnreadOf(groups: readonly Group[]): void {
+    this.#groups = groups
+  }
+
+  /** One command that removes at most `most` entries, and a fresh look behind it. @returns how many Redis says are gone */
+  async make(reason: Reason, command: Command, most: number): Promise<number> {
+    const look = this.#lookCommands()
+    const replies = this.#groups.some(({ lag }) => lag !== null)
+      ? await this.#askAtomically(command, look, this.#head(most))
+      : await this.#ask([command, ...look])
+    const removed = Number(accepted(replies[0], command))
+    this.removed[reason] += removed
+    this.#seen(replies.slice(1), look)
+    return removed
+  }
+
+  async look(): Promise<void> {
+    const look = this.#lookCommands()
+    this.#seen(await this.#ask(look), look)
+  }
+
+  /** The LIMIT of a bite out of `candidates` entries: smaller where it is to be counted to the entry. */
+  biteOutOf(candidates: number): number {
+    const limit = biteOf(this.state.oldest?.bytes ?? 0)
+    const most = Math.min(limit, candidates)
+    return this.#reach(most) === 'partly' ? Math.min(limit, this.#head(most)) : limit
+  }
+
+  #reach(most: number): Reach {
+    const { length, oldest } = this.state
+    return reachOf(Math.min(most, length), length, oldest ? parseStreamId(oldest.id) : null, this.#groups)
+  }
+
+  /** How many of the oldest entries to read beside a command that removes at most `most`. */
+  #head(most: number): number {
+    const affordable = Math.max(1, Math.floor(HEAD_BYTES / Math.max(1, this.state.oldest?.bytes ?? 0)))
+    return Math.min(most, HEAD_ENTRIES[this.#reach(most)], affordable)
+  }
+
+  #lookCommands(): Command[] {
+    return [['XLEN', this.#key], oldestCommand(this.#key)]
+  }
+
+  #seen(replies: readonly Reply[], look: readonly Command[]): void {
+    const [length, oldest] = look.map((command, i) => accepted(replies[i], command))
+    this.state = { length: Number(length), oldest: readOldest(oldest ?? null) }
+  }
+
+  /** The same in a transaction with the groups' progress, so that what they had not read is exact while they read on. */
+  async #askAtomically(command: Command, look: readonly Command[], head: number): Promise<readonly Reply[]> {
+    const before: Command[] = [
+      ['XINFO', 'GROUPS', this.#key],
+      ['XLEN', this.#key],
+      ['XRANGE', this.#key, '-', '+', 'COUNT', String(head)],
+    ]
+    const inside = [...before, command, ...look]
+    if (!this.#mayQueue) return this.#countUnread(await this.#ask(inside))
+    const replies = await this.#ask([['MULTI'], ...inside, ['EXEC']])
+    const executed = replies.at(-1) ?? null
+    if (replies.some((reply) => reply instanceof Refusal && reply.word === 'OOM')) {
+      // Queueing takes memory, so a Redis that has none discards every transaction. One by one its commands run.
+      this.#mayQueue = false
+      return this.#countUnread(await this.#ask(inside))
+    }
+    if (replies[0] instanceof Refusal && replies[0].word === 'NOPERM') {
+      // The commands ran all the same, one by one: what they removed counts, what was unread among it is not certain.
+      this.#missing('MULTI', UNREAD_COUNT)
+      this.#groups = []
+      return replies.slice(1 + before.length, -1)
+    }
+    if (executed instanceof Refusal && executed.word === 'NOPERM') {
+      // Nothing of it ran.
+      this.#missing('EXEC', UNREAD_COUNT)
+      this.#groups = []
+      return this.#ask([command, ...look])
+    }
+    if (!Array.isArray(executed)) {
+      // A command that may not even be queued discards the transaction; its own reply tells why.
+      for (const [i, queued] of inside.entries()) accepted(replies[i + 1], queued)
+      accepted(executed, ['EXEC'])
+    }
+    return this.#countUnread(executed as Reply[])
+  }
+
+  /** Counts what was unread among the removed, from what was asked before the command. @returns the replies from the command on */
+  #countUnread([groups, length, oldest, ...rest]: readonly Reply[]): readonly Reply[] {
+    const removed = rest[0]
+    if (Array.isArray(groups) && typeof removed === 'number') {
+      this.#groups = groups.map(readGroup)
+      this.unread += unreadAmong(removed, Number(length), this.#groups, readIds(oldest ?? null))
+    }
+    return rest
+  }
+}
