@@ -1,0 +1,483 @@
+/** The alerting rules: each fires when it should and is silent when it should be, in promtool and in a real Prometheus. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
+import { startDaemon } from './harness/program.ts'
+import { startPrometheus } from './harness/prometheus.ts'
+import { startRedis } from './harness/redis_server.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const RULES = readFileSync(join(ROOT, 'k8s/monitoring/alerts.yaml'), 'utf8')
+
+interface Rule {
+  readonly alert?: string
+  expr: string
+  for?: string
+  readonly labels?: Readonly<Record<string, string>>
+  readonly annotations?: Readonly<Record<string, string>>
+}
+
+interface RuleFile {
+  readonly groups: readonly { readonly name: string; readonly rules: Rule[] }[]
+}
+
+const readRules = (): RuleFile => parse(RULES) as RuleFile
+const alertsOf = (file: RuleFile): Rule[] =>
+  file.groups.flatMap(({ rules }) => rules).filter(({ alert }) => alert !== undefined)
+const ALERTS = alertsOf(readRules())
+
+/** Series of one copy by metric, in promtool's notation, one sample a minute. */
+type Copy = Readonly<Record<string, string>>
+
+interface Scenario {
+  /** What is the case: completes "<alert> fires when …" or "<alert> is silent when …". */
+  readonly when: string
+  /** The alert it is about. */
+  readonly alert: string
+  readonly copies: Readonly<Record<string, Copy>>
+  /** All the alerts that fire, by the minute at which they are looked at. */
+  readonly firing: Readonly<Record<number, readonly string[]>>
+}
+
+const POLICY = '{policy="p"}'
+/** Longer than any scenario is looked at. */
+const always = (value: number): string => `${value}x1700`
+/** A value for so many minutes, then the next. */
+const steps = (...parts: readonly (readonly [value: number | '_', minutes: number])[]): string =>
+  parts.map(([value, minutes]) => `${value}x${minutes - 1}`).join(' ')
+/** What grows by so many seconds every so many minutes, beginning with `first`. */
+const every = (minutes: number, first: number): string =>
+  steps(...Array.from({ length: Math.ceil(1700 / minutes) }, (_, n) => [first + n * minutes * 60, minutes] as const))
+
+/** A copy that sweeps every hour with success. */
+const LEADER: Copy = {
+  xtrimd_build_info: always(1),
+  xtrimd_leader: always(1),
+  xtrimd_next_sweep_timestamp_seconds: every(60, 3600),
+  xtrimd_last_sweep_timestamp_seconds: every(60, 5),
+  xtrimd_last_success_timestamp_seconds: every(60, 5),
+  [`xtrimd_stream_length_max${POLICY}`]: always(1000),
+  [`xtrimd_streams_protected${POLICY}`]: always(0),
+  [`xtrimd_entries_trimmed_unread_total${POLICY}`]: always(0),
+  xtrimd_redis_memory_used_bytes: always(50),
+  xtrimd_redis_memory_max_bytes: always(100),
+}
+
+/** A copy that waits for the lease and has never swept. */
+const FOLLOWER: Copy = {
+  ...LEADER,
+  xtrimd_leader: always(0),
+  xtrimd_last_sweep_timestamp_seconds: always(0),
+  xtrimd_last_success_timestamp_seconds: always(0),
+  [`xtrimd_stream_length_max${POLICY}`]: always(0),
+  xtrimd_redis_memory_used_bytes: always(0),
+  xtrimd_redis_memory_max_bytes: always(0),
+}
+
+/** The copy as it is for so many minutes, and then no more. Its values do not change. */
+const until = (minutes: number, copy: Copy): Copy =>
+  Object.fromEntries(Object.entries(copy).map(([name, values]) => [name, `${Number.parseInt(values, 10)}x${minutes}`]))
+
+const ONCE = always(5)
+const H = 60
+
+const SCENARIOS: readonly Scenario[] = [
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'two periods and twenty minutes have passed since the last success, and not before',
+    copies: {
+      a: { ...LEADER, xtrimd_last_success_timestamp_seconds: ONCE, xtrimd_last_sweep_timestamp_seconds: ONCE },
+      b: FOLLOWER,
+    },
+    firing: { [2 * H + 20]: [], [2 * H + 22]: ['XtrimdNoSuccess'], [5 * H]: ['XtrimdNoSuccess'] },
+  },
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'there never was a success',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_last_success_timestamp_seconds: always(0),
+        xtrimd_last_sweep_timestamp_seconds: always(0),
+      },
+    },
+    firing: { [3 * H]: [], [3 * H + 22]: ['XtrimdNoSuccess'] },
+  },
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'the schedule is every five minutes and half an hour has passed',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_next_sweep_timestamp_seconds: every(5, 300),
+        xtrimd_last_success_timestamp_seconds: ONCE,
+        xtrimd_last_sweep_timestamp_seconds: ONCE,
+      },
+    },
+    firing: { 29: [], 32: ['XtrimdNoSuccess'] },
+  },
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'the schedule is daily and the last success was yesterday',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_next_sweep_timestamp_seconds: every(24 * H, 24 * 3600),
+        xtrimd_last_success_timestamp_seconds: every(24 * H, 5),
+        xtrimd_last_sweep_timestamp_seconds: every(24 * H, 5),
+      },
+    },
+    firing: { [20 * H]: [], [23 * H]: [], [25 * H]: [] },
+  },
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'one sweep failed and the next did not',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_last_success_timestamp_seconds: steps([5, 2 * H], [7205, 2 * H]),
+      },
+      b: FOLLOWER,
+    },
+    firing: { [1 * H + 30]: ['XtrimdSweepsFailing'], [2 * H + 1]: [], [2 * H + 30]: [] },
+  },
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'the copy that succeeded was replaced by one that has not swept yet',
+    copies: {
+      a: until(30, LEADER),
+      b: {
+        ...FOLLOWER,
+        xtrimd_leader: always(1),
+        xtrimd_last_success_timestamp_seconds: steps([0, H], [3605, H]),
+        xtrimd_last_sweep_timestamp_seconds: steps([0, H], [3605, H]),
+      },
+    },
+    firing: { 40: [], 55: [], [H + 30]: [] },
+  },
+  {
+    alert: 'XtrimdSweepsFailing',
+    when: 'the last sweep was no success for five minutes',
+    copies: { a: { ...LEADER, xtrimd_last_success_timestamp_seconds: ONCE }, b: FOLLOWER },
+    firing: { 59: [], [H + 4]: [], [H + 6]: ['XtrimdSweepsFailing'], [2 * H]: ['XtrimdSweepsFailing'] },
+  },
+  {
+    alert: 'XtrimdSweepsFailing',
+    when: 'a sweep was stopped and another copy swept at once',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_leader: steps([1, 61], [0, 120]),
+        xtrimd_last_success_timestamp_seconds: ONCE,
+        xtrimd_last_sweep_timestamp_seconds: steps([5, 60], [3605, 120]),
+      },
+      b: {
+        ...LEADER,
+        xtrimd_leader: steps([0, 61], [1, 120]),
+        xtrimd_last_success_timestamp_seconds: steps([0, 62], [3660, 120]),
+        xtrimd_last_sweep_timestamp_seconds: steps([0, 62], [3660, 120]),
+      },
+    },
+    firing: { 61: [], 67: [], 90: [] },
+  },
+  {
+    alert: 'XtrimdStreamTooLong',
+    when: 'a stream has 5,001 entries for a quarter of an hour',
+    copies: { a: { ...LEADER, [`xtrimd_stream_length_max${POLICY}`]: always(5001) } },
+    firing: { 14: [], 16: ['XtrimdStreamTooLong'] },
+  },
+  {
+    alert: 'XtrimdStreamTooLong',
+    when: 'a stream has 5,000 entries, and the leader of yesterday remembers more',
+    copies: {
+      a: { ...LEADER, [`xtrimd_stream_length_max${POLICY}`]: always(5000) },
+      b: { ...FOLLOWER, [`xtrimd_stream_length_max${POLICY}`]: always(90_000) },
+    },
+    firing: { 30: [] },
+  },
+  {
+    alert: 'XtrimdUnreadRemoved',
+    when: 'unread entries were removed within the hour',
+    copies: { a: { ...LEADER, [`xtrimd_entries_trimmed_unread_total${POLICY}`]: steps([0, 70], [40, 200]) } },
+    firing: { 65: [], 75: ['XtrimdUnreadRemoved'], 140: [] },
+  },
+  {
+    alert: 'XtrimdUnreadRemoved',
+    when: 'a copy had removed some before it was first scraped',
+    copies: { a: { ...LEADER, [`xtrimd_entries_trimmed_unread_total${POLICY}`]: steps([40, 200]) } },
+    firing: { 1: ['XtrimdUnreadRemoved'] },
+  },
+  {
+    alert: 'XtrimdUnreadRemoved',
+    when: 'the last unread entry was removed long ago',
+    copies: { a: { ...LEADER, [`xtrimd_entries_trimmed_unread_total${POLICY}`]: always(40) } },
+    firing: { 65: [], 200: [] },
+  },
+  {
+    alert: 'XtrimdStreamHeldBack',
+    when: 'streams were held back for a day, though the leader changed meanwhile',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_leader: steps([1, 12 * H], [0, 14 * H]),
+        [`xtrimd_streams_protected${POLICY}`]: always(2),
+      },
+      b: {
+        ...LEADER,
+        xtrimd_leader: steps([0, 12 * H], [1, 14 * H]),
+        [`xtrimd_streams_protected${POLICY}`]: steps([0, 13 * H], [2, 13 * H]),
+      },
+    },
+    firing: { [23 * H]: [], [24 * H + 5]: ['XtrimdStreamHeldBack'] },
+  },
+  {
+    alert: 'XtrimdStreamHeldBack',
+    when: 'they were let go after twenty hours, and a former leader remembers them',
+    copies: {
+      a: { ...LEADER, [`xtrimd_streams_protected${POLICY}`]: steps([2, 20 * H], [0, 6 * H]) },
+      b: { ...FOLLOWER, [`xtrimd_streams_protected${POLICY}`]: always(2) },
+    },
+    firing: { [19 * H]: [], [25 * H]: [] },
+  },
+  {
+    alert: 'XtrimdRedisMemoryHigh',
+    when: 'Redis uses 86 % of its maxmemory',
+    copies: { a: { ...LEADER, xtrimd_redis_memory_used_bytes: always(86) } },
+    firing: { 4: [], 6: ['XtrimdRedisMemoryHigh'] },
+  },
+  {
+    alert: 'XtrimdRedisMemoryHigh',
+    when: 'it uses 85 %, or has no maxmemory',
+    copies: {
+      a: { ...LEADER, xtrimd_redis_memory_used_bytes: always(85) },
+      'other/a': { ...LEADER, xtrimd_redis_memory_max_bytes: always(0) },
+      b: { ...FOLLOWER, xtrimd_redis_memory_used_bytes: always(99), xtrimd_redis_memory_max_bytes: always(100) },
+    },
+    firing: { 20: [] },
+  },
+  {
+    alert: 'XtrimdNoLeader',
+    when: 'no copy holds the lease',
+    copies: { a: { ...LEADER, xtrimd_leader: steps([1, 10], [0, 100]) }, b: FOLLOWER },
+    firing: { 14: [], 16: ['XtrimdNoLeader'] },
+  },
+  {
+    alert: 'XtrimdNoLeader',
+    when: 'the lease passes from one to another within minutes',
+    copies: {
+      a: { ...LEADER, xtrimd_leader: steps([1, 10], [0, 100]) },
+      b: { ...LEADER, xtrimd_leader: steps([0, 13], [1, 100]) },
+    },
+    firing: { 12: [], 17: [], 30: [] },
+  },
+  {
+    alert: 'XtrimdTwoLeaders',
+    when: 'two copies sweep',
+    copies: { a: LEADER, b: LEADER },
+    firing: { 4: [], 6: ['XtrimdTwoLeaders'] },
+  },
+  {
+    alert: 'XtrimdTwoLeaders',
+    when: 'each of two installations has its leader',
+    copies: { a: LEADER, 'other/a': LEADER },
+    firing: { 20: [] },
+  },
+  {
+    alert: 'XtrimdAbsent',
+    when: 'an installation is gone, and another is not',
+    copies: {
+      a: until(10, LEADER),
+      'other/a': LEADER,
+    },
+    // Prometheus takes a series for alive for five minutes after its last sample.
+    firing: { 18: [], 21: ['XtrimdAbsent'] },
+  },
+  {
+    alert: 'XtrimdAbsent',
+    when: 'there never was an installation',
+    copies: {},
+    firing: { 4: [], 6: ['XtrimdAbsent'] },
+  },
+  {
+    alert: 'XtrimdAbsent',
+    when: 'one of two copies is gone',
+    copies: { a: LEADER, b: until(10, FOLLOWER) },
+    firing: { 30: [] },
+  },
+]
+
+const lastLook = ({ firing }: Scenario): number => Math.max(...Object.keys(firing).map(Number))
+
+/** promtool's input for some scenarios: at each minute, exactly these alerts fire. */
+function promtoolTests(scenarios: readonly Scenario[], evaluateEvery: string): unknown {
+  return {
+    rule_files: ['rules.yaml'],
+    evaluation_interval: evaluateEvery,
+    tests: scenarios.map(({ alert, when, copies, firing }) => ({
+      name: `${alert}: ${when}`,
+      interval: '1m',
+      input_series: Object.entries(copies).flatMap(([place, copy]) => {
+        const [instance, namespace = 'chat'] = place.split('/').reverse()
+        return Object.entries(copy).map(([metric, values]) => {
+          const [, name, labels = ''] = /^(\w+)(?:\{(.*)\})?$/.exec(metric) ?? []
+          const target = `namespace="${namespace}",job="${namespace}/xtrimd",instance="${instance}"`
+          return { series: `${name}{${target}${labels && `,${labels}`}}`, values }
+        })
+      }),
+      promql_expr_test: Object.entries(firing).map(([minute, names]) => ({
+        expr: 'count by (alertname) (ALERTS{alertstate="firing"})',
+        eval_time: `${minute}m`,
+        exp_samples: names.map((name) => ({ labels: `{alertname="${name}"}`, value: 1 })),
+      })),
+    })),
+  }
+}
+
+function promtool(t: TestContext, args: readonly string[], files: Readonly<Record<string, string>>) {
+  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-promtool-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+  const ended = spawnSync('promtool', args, { cwd: folder, encoding: 'utf8', timeout: 60_000 })
+  return { status: ended.status, said: ended.stdout + ended.stderr, error: ended.error }
+}
+
+/** Tells every look at which other alerts fire than should. */
+function failures(t: TestContext, rules: string, scenarios: readonly Scenario[]): string {
+  // A day of evaluations by the minute would take promtool as long as all the others together.
+  const long = scenarios.filter((scenario) => lastLook(scenario) > 10 * H)
+  const short = scenarios.filter((scenario) => !long.includes(scenario))
+  const { status, said } = promtool(t, ['test', 'rules', 'short.yaml', 'long.yaml'], {
+    'rules.yaml': rules,
+    'short.yaml': JSON.stringify(promtoolTests(short, '1m')),
+    'long.yaml': JSON.stringify(promtoolTests(long, '5m')),
+  })
+  return status === 0 ? '' : said
+}
+
+test('every alert fires when it should, and no other does', (t) => {
+  assert.equal(failures(t, RULES, SCENARIOS), '')
+})
+
+test('every alert has a case in which it fires and one in which it is silent to the end', () => {
+  for (const { alert = '' } of ALERTS) {
+    const looks = SCENARIOS.filter((scenario) => scenario.alert === alert).map(({ firing }) =>
+      Object.values(firing).some((names) => names.includes(alert)),
+    )
+    assert.ok(looks.includes(true), `${alert} fires in a case of its own`)
+    assert.ok(looks.includes(false), `${alert} is silent in a case of its own`)
+  }
+})
+
+test('the cases notice an alert that never fires, and one that always does', (t) => {
+  for (const { alert = '' } of ALERTS) {
+    const own = SCENARIOS.filter((scenario) => scenario.alert === alert).map((scenario) => ({
+      ...scenario,
+      firing: Object.fromEntries(
+        Object.entries(scenario.firing).map(([minute, names]) => [minute, names.filter((name) => name === alert)]),
+      ),
+    }))
+    const changed = (change: (rule: Rule) => void): string => {
+      const rules = alertsOf(readRules()).filter((rule) => rule.alert === alert)
+      rules.forEach(change)
+      return JSON.stringify({ groups: [{ name: 'changed', rules }] })
+    }
+    const never = changed((rule) => {
+      rule.expr = 'vector(0) > 1'
+    })
+    assert.match(failures(t, never, own), /FAILED/, `${alert} that never fires`)
+    const atAllTimes = changed((rule) => {
+      rule.expr = 'vector(1)'
+      delete rule.for
+    })
+    assert.match(failures(t, atAllTimes, own), /FAILED/, `${alert} that always fires`)
+  }
+})
+
+test('what an alert says is whole: a severity, a summary, and what to do, with every value filled in', (t) => {
+  for (const { alert = '', labels = {} } of ALERTS) {
+    assert.match(labels.severity ?? '', /^(critical|warning)$/, alert)
+    const isFirstToFire = (one: Scenario) => one.alert === alert && Object.values(one.firing).flat().includes(alert)
+    const scenario = SCENARIOS.find(isFirstToFire) as Scenario
+    const [minute = ''] = Object.entries(scenario.firing).find(([, names]) => names.includes(alert)) ?? []
+    const asked = promtoolTests([scenario], lastLook(scenario) > 10 * H ? '5m' : '1m') as { tests: object[] }
+    const tests = [
+      { ...asked.tests[0], alert_rule_test: [{ eval_time: `${minute}m`, alertname: alert, exp_alerts: [] }] },
+    ]
+    // Told to expect none, promtool shows the one it got.
+    const { said } = promtool(t, ['test', 'rules', 'tests.yaml'], {
+      'rules.yaml': RULES,
+      'tests.yaml': JSON.stringify({ ...asked, tests }),
+    })
+    const got = said.split('got:')[1] ?? ''
+    for (const what of ['summary', 'description']) {
+      const [, text = ''] = new RegExp(`${what}="((?:[^"\\\\]|\\\\.)*)"`).exec(got) ?? []
+      assert.match(text, what === 'summary' ? /^.{20,120}$/ : /^.{100,500}$/, `${what} of ${alert}: ${got}`)
+      assert.doesNotMatch(text, /\{\{|<no value>|error expanding| {2}/, `${what} of ${alert}`)
+      if (what === 'description') assert.match(text, /chat/, `the description of ${alert} says where`)
+    }
+  }
+})
+
+test('every alert has its runbook in the README, where its annotation points', () => {
+  const headings = Array.from(readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/^#+ (.*)$/gm), ([, text]) => text)
+  for (const { alert = '', annotations = {} } of ALERTS) {
+    assert.equal(annotations.runbook, `README.md#${alert.toLowerCase()}`)
+    assert.ok(headings.includes(alert), `the README has a heading ${alert}`)
+  }
+})
+
+test('the rules for the operator are those for a plain Prometheus, made anew', () => {
+  const made = spawnSync(process.execPath, [join(ROOT, 'scripts/prometheus_rule.ts')], { encoding: 'utf8' })
+  const kept = readFileSync(join(ROOT, 'k8s/monitoring/prometheus_rule.yaml'), 'utf8')
+  assert.equal(kept, made.stdout)
+  assert.deepEqual((parse(kept) as { spec: RuleFile }).spec, readRules())
+})
+
+/** The rules in seconds instead of hours, every range and pause in its own proportion to a sweep every three seconds. */
+const IN_SECONDS: Readonly<Record<string, string>> = {
+  '[1d:1m]': '[30s:1s]',
+  '[1d]': '[30s]',
+  'for: 20m': 'for: 5s',
+  'for: 5m': 'for: 4s',
+  'for: 15m': 'for: 4s',
+}
+
+test('Prometheus alerts when Redis is killed, and not before; the alerts end when Redis is back', async (t) => {
+  const rules = Object.entries(IN_SECONDS).reduce((text, [long, short]) => {
+    assert.ok(text.includes(long), `${long} is in the rules`)
+    return text.replaceAll(long, short)
+  }, RULES)
+  const redis = await startRedis(t)
+  const args = ['--redis-url', redis.url, '--cron', '*/3 * * * * *', '--lease-ttl', '5s', '--reply-timeout', '1s']
+  const daemon = await startDaemon(t, args)
+  const prometheus = await startPrometheus(t, daemon.port, rules)
+  const firing = async (): Promise<string[]> => {
+    const alerts = await prometheus.query('ALERTS{alertstate="firing"}')
+    return alerts.map(({ labels }) => labels.alertname ?? '').sort()
+  }
+
+  // Before the first scrape the daemon counts as absent; after it nothing may fire, in several periods.
+  await prometheus.waitForValue('count_over_time(xtrimd_build_info[1m])', (scrapes) => scrapes >= 3)
+  await waitUntil(async () => (await firing()).length === 0, { timeoutMs: 10_000, what: 'silence at first' })
+  const quietFrom = Date.now()
+  await prometheus.waitForValue('count_over_time(xtrimd_build_info[1m])', (scrapes) => scrapes >= 12)
+  const quiet = `[${Math.max(1, Math.floor((Date.now() - quietFrom) / 1000))}s]`
+  assert.deepEqual(await prometheus.query(`max_over_time(ALERTS{alertstate="firing"}${quiet})`), [])
+
+  await redis.kill()
+  const expected = ['XtrimdNoLeader', 'XtrimdNoSuccess', 'XtrimdSweepsFailing']
+  await waitUntil(async () => (await firing()).join() === expected.join(), {
+    timeoutMs: 30_000,
+    what: `the alerts ${expected.join(', ')}`,
+    everyMs: 100,
+  })
+
+  await redis.restart()
+  await waitUntil(async () => (await firing()).length === 0, { timeoutMs: 30_000, what: 'the alerts to end' })
+})

@@ -1,0 +1,86 @@
+/** What Kustomize renders, and whether the API server would take it. */
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseAllDocuments } from 'yaml'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const PATH = `${join(ROOT, 'node_modules/.bin')}:${process.env.PATH}`
+
+// biome-ignore lint/suspicious/noExplicitAny: objects of many kinds; the real types check them, see `problemsOf`.
+export type KubernetesObject = any
+
+/** Everything that `kubectl kustomize k8s/<folder>` renders. @throws with what kubectl said */
+export function render(folder: string): KubernetesObject[] {
+  const env = { ...process.env, PATH }
+  const ended = spawnSync('kubectl', ['kustomize', join(ROOT, 'k8s', folder)], { encoding: 'utf8', env })
+  if (ended.error) throw new Error(`kubectl: ${ended.error.message}; scripts/bootstrap tests installs it`)
+  // Its warnings are of things that a later version will refuse.
+  if (ended.status !== 0 || ended.stderr !== '') throw new Error(`kubectl kustomize ${folder}: ${ended.stderr}`)
+  return parseAllDocuments(ended.stdout).map((document) => document.toJS())
+}
+
+/** The module that has the types of an API. */
+function moduleOf(apiVersion: string): string {
+  return apiVersion.startsWith('monitoring.coreos.com/')
+    ? `@kubernetes-models/prometheus-operator/${apiVersion}`
+    : `kubernetes-models/${apiVersion}`
+}
+
+/**
+ * What is wrong with these objects by the API's own types: fields it does not have and values of the wrong type, which
+ * the TypeScript compiler finds in literals of those types, and what its schemas refuse besides.
+ */
+export async function problemsOf(objects: readonly KubernetesObject[]): Promise<string[]> {
+  return [...typeProblems(objects), ...(await Promise.all(objects.map(schemaProblems))).flat()]
+}
+
+function typeProblems(objects: readonly KubernetesObject[]): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-manifests-'))
+  try {
+    symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
+    const compilerOptions = { strict: true, noEmit: true, skipLibCheck: true, module: 'nodenext', types: [] }
+    writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }))
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ type: 'module' }))
+    objects.forEach((object, n) => {
+      const { apiVersion, kind, metadata } = object
+      const type = `import type { I${kind} } from '${moduleOf(apiVersion)}'\n`
+      const name = `${n}-${kind}-${metadata?.name}`.replaceAll(/[^\w-]/g, '_')
+      writeFileSync(
+        join(folder, `${name}.ts`),
+        `${type}export const object: I${kind} = ${JSON.stringify(object, null, 1)}\n`,
+      )
+    })
+    const ended = spawnSync('tsc', ['--pretty', 'false', '-p', folder], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH },
+    })
+    if (ended.error) throw ended.error
+    return ended.stdout.split('\n').filter((line) => line !== '')
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+async function schemaProblems(object: KubernetesObject): Promise<string[]> {
+  const { apiVersion, kind, metadata } = object
+  const api = (await import(moduleOf(apiVersion))) as Record<string, new (data: unknown) => { validate(): void }>
+  const Model = api[kind]
+  if (Model === undefined) return [`${apiVersion} has no ${kind}`]
+  // Kustomize breaks long values of a Secret into lines. The API server takes them so; the schema does not.
+  const data = kind === 'Secret' && object.data
+  const unbroken = data
+    ? {
+        ...object,
+        data: Object.fromEntries(Object.entries(data).map(([key, value]) => [key, String(value).replace(/\s/g, '')])),
+      }
+    : object
+  try {
+    new Model(unbroken).validate()
+    return []
+  } catch (error) {
+    return [`${kind} ${metadata?.name}: ${(error as Error).message}`]
+  }
+}

@@ -1,0 +1,251 @@
+/** The lease: of several copies of the daemon one sweeps, and when that one is gone another does. */
+
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { startMonitor } from './harness/monitor.ts'
+import { type Daemon, type LogLine, startDaemon } from './harness/program.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { prepareSlowSweep } from './harness/slow_sweep.ts'
+import { fillStream, redisNow } from './harness/streams.ts'
+import { sweepWell } from './harness/sweep_once.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const HOUR = 3_600_000
+const KEY = 'stream:conversation:1'
+const LEASE = 'xtrimd:lease'
+const TTL_MS = 2_000
+/** How late a busy machine may be. */
+const SLACK_MS = 4_000
+
+const EVERY_SECOND = ['--cron', '* * * * * *']
+const HARDLY_EVER = ['--cron', '0 0 1 1 *']
+const SHORT_TERM = ['--lease-ttl', `${TTL_MS}ms`]
+
+const sweeps = ({ logs }: Daemon): LogLine[] => logs.filter(({ msg }) => msg === 'sweep')
+const said = ({ logs }: Daemon, message: string): boolean => logs.some(({ msg }) => msg === message)
+
+function startCopies(t: TestContext, redis: RedisServer, count: number, args: readonly string[]): Promise<Daemon[]> {
+  return Promise.all(Array.from({ length: count }, () => startDaemon(t, ['--redis-url', redis.url, ...args])))
+}
+
+/** Waits until every copy knows whether it leads. @returns the one that does, and the others */
+async function leaderAmong(copies: readonly Daemon[]): Promise<{ leader: Daemon; others: Daemon[] }> {
+  const isSettled = (copy: Daemon) => said(copy, 'lease held') || said(copy, 'lease held by another')
+  await waitUntil(() => copies.every(isSettled), { timeoutMs: 15_000, what: 'every copy to have asked for the lease' })
+  const leads = await Promise.all(copies.map((copy) => copy.metric('xtrimd_leader')))
+  assert.deepEqual(leads.toSorted(), [...copies.slice(1).map(() => 0), 1], 'exactly one leads')
+  const leader = copies[leads.indexOf(1)] as Daemon
+  return { leader, others: copies.filter((copy) => copy !== leader) }
+}
+
+async function fill(redis: RedisServer, key: string, count: number): Promise<void> {
+  await fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
+}
+
+/** Most of their time is waiting for ticks and terms. */
+describe('the lease', { concurrency: 3 }, () => {
+  test('of three copies exactly one sweeps, and only that one says it leads', async (t) => {
+    const redis = await startRedis(t)
+    const copies = await startCopies(t, redis, 3, [...EVERY_SECOND, ...SHORT_TERM])
+    const { leader, others } = await leaderAmong(copies)
+    await leader.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 3)
+    for (const other of others) {
+      await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
+      assert.deepEqual(sweeps(other), [])
+      assert.equal(await other.metric('xtrimd_leader'), 0)
+    }
+    assert.equal(await leader.metric('xtrimd_leader'), 1)
+    // The term is renewed: by now the first one would have passed.
+    await leader.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 4)
+    assert.equal(leader.logs.filter(({ msg }) => msg === 'lease held').length, 1)
+    const left = Number(await redis.command('PTTL', LEASE))
+    assert.ok(left > 0 && left <= TTL_MS, `${left} ms`)
+  })
+
+  test('with --lease=false every copy sweeps and leads, and nobody touches the key', async (t) => {
+    const redis = await startRedis(t)
+    const monitor = await startMonitor(t, redis)
+    const copies = await startCopies(t, redis, 2, [...EVERY_SECOND, '--lease', 'false'])
+    for (const copy of copies) {
+      await copy.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
+      assert.equal(await copy.metric('xtrimd_leader'), 1)
+      assert.equal(said(copy, 'lease held by another'), false)
+    }
+    const seen = await monitor.commands()
+    assert.ok(seen.some(({ name }) => name === 'SCAN'))
+    assert.deepEqual(
+      seen.filter(({ words }) => words.includes(LEASE)),
+      [],
+    )
+  })
+
+  test('the leader is killed: another leads when the term is over, not before, and sweeps at once', async (t) => {
+    const redis = await startRedis(t)
+    // No tick comes in this test: what sweeps after the first sweep is the takeover.
+    const copies = await startCopies(t, redis, 3, [...HARDLY_EVER, ...SHORT_TERM])
+    const { leader, others } = await leaderAmong(copies)
+    await leader.waitForLog('sweep')
+    await fill(redis, KEY, 3_000)
+
+    await leader.stop('SIGKILL')
+    const killedAt = performance.now()
+    const left = Number(await redis.command('PTTL', LEASE))
+    const successor = await waitUntil(() => others.find((copy) => sweeps(copy).length > 0), {
+      timeoutMs: TTL_MS * (1 + 1 / 3) + SLACK_MS,
+      what: 'another copy to sweep',
+      everyMs: 5,
+    })
+    const tookMs = performance.now() - killedAt
+    // Redis's clock and ours count whole milliseconds.
+    assert.ok(tookMs >= left - 5, `taken over after ${tookMs} ms with ${left} ms left`)
+    const [line] = sweeps(successor)
+    assert.deepEqual([line?.trigger, line?.result], ['takeover', 'success'])
+    assert.equal(await redis.command('XLEN', KEY), 1_000)
+    const leads = await Promise.all(others.map((copy) => copy.metric('xtrimd_leader')))
+    assert.deepEqual(leads.toSorted(), [0, 1])
+    assert.equal(others.filter((copy) => sweeps(copy).length > 0).length, 1)
+  })
+
+  for (const [title, frozenPastItsTerm] of [
+    ['a leader frozen past its term in the middle of a sweep does not sweep on: another did it meanwhile', true],
+    ['a leader frozen for less than its term sweeps on', false],
+  ] as const) {
+    test(title, async (t) => {
+      const redis = await startRedis(t)
+      const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
+      const term = frozenPastItsTerm ? SHORT_TERM : ['--lease-ttl', '60s']
+      const leader = await startDaemon(t, [...args, ...HARDLY_EVER, ...term])
+      await leader.waitForLog('lease held')
+      const [other] = (await startCopies(t, redis, 1, [...HARDLY_EVER, ...term])) as [Daemon]
+      await other.waitForLog('lease held by another')
+      await waitUntil(async () => (await gone()) > surplus / 40, { timeoutMs: 20_000, what: 'the sweep to get on' })
+
+      process.kill(leader.pid, 'SIGSTOP')
+      if (frozenPastItsTerm) {
+        const taken = await other.waitForLog('sweep', TTL_MS * (1 + 1 / 3) + SLACK_MS)
+        assert.deepEqual([taken.trigger, taken.result], ['takeover', 'success'])
+        process.kill(leader.pid, 'SIGCONT')
+        const line = await leader.waitForLog('sweep')
+        assert.deepEqual([line.level, line.result, line.cause], ['info', 'stopped', 'lease-lost'])
+        const removedBy = ({ removed }: LogLine) => (removed as { length: number }).length
+        assert.ok(removedBy(line) > 0 && removedBy(taken) > 0)
+        assert.equal(removedBy(line) + removedBy(taken), surplus, 'both told what they did')
+        await leader.waitForMetric('xtrimd_leader', {}, (leads) => leads === 0)
+        assert.equal(await leader.metric('xtrimd_sweeps_total', { result: 'stopped' }), 1)
+        assert.equal(await leader.metric('xtrimd_sweep_failures_total'), 0)
+      } else {
+        assert.equal(sweeps(leader).length, 0, 'it was frozen in the middle')
+        process.kill(leader.pid, 'SIGCONT')
+        await proxy.heal()
+        const line = await leader.waitForLog('sweep')
+        assert.deepEqual([line.result, line.removed], ['success', { age: 0, length: surplus, bytes: 0 }])
+        assert.deepEqual(sweeps(other), [])
+      }
+    })
+  }
+
+  test('SIGTERM gives the lease up: another has it long before the term is over', async (t) => {
+    const redis = await startRedis(t)
+    const copies = await startCopies(t, redis, 2, [...EVERY_SECOND, '--lease-ttl', '10m'])
+    const { leader, others } = await leaderAmong(copies)
+    const [other] = others as [Daemon]
+    await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
+    const token = await redis.command('GET', LEASE)
+    assert.equal(typeof token, 'string')
+
+    assert.equal((await leader.stop()).code, 0)
+    assert.ok(said(leader, 'lease released'))
+    assert.notEqual(await redis.command('GET', LEASE), token)
+    const line = await other.waitForLog('sweep')
+    assert.equal(line.result, 'success')
+    assert.equal(await other.metric('xtrimd_leader'), 1)
+  })
+
+  test('a lease that carries another token is neither extended nor deleted, and ends our sweeping', async (t) => {
+    const redis = await startRedis(t)
+    const [daemon] = (await startCopies(t, redis, 1, [...EVERY_SECOND, ...SHORT_TERM])) as [Daemon]
+    await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 1)
+    await redis.command('SET', LEASE, 'another', 'PX', '600000')
+    await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 0)
+    const before = sweeps(daemon).length
+    await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
+    assert.equal(sweeps(daemon).length, before)
+
+    assert.equal((await daemon.stop()).code, 0)
+    assert.equal(await redis.command('GET', LEASE), 'another')
+    const left = Number(await redis.command('PTTL', LEASE))
+    assert.ok(left > TTL_MS && left < 600_000, `${left} ms: its own term, neither longer nor ours`)
+  })
+
+  test('while Redis is out of memory nobody can hold the lease, so every copy sweeps; afterwards one does', async (t) => {
+    const redis = await startRedis(t)
+    await fill(redis, KEY, 3_000)
+    await redis.command('CONFIG', 'SET', 'maxmemory', '100kb')
+    await assert.rejects(redis.command('SET', 'control', 'x'), /OOM/)
+    const copies = await startCopies(t, redis, 2, [...EVERY_SECOND, ...SHORT_TERM])
+    for (const copy of copies) {
+      const line = await copy.waitForLog('sweeping without the lease')
+      assert.equal(line.level, 'warn')
+      assert.match(String(line.reason), /out of memory/)
+      await copy.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
+      assert.equal(await copy.metric('xtrimd_leader'), 1)
+    }
+    assert.equal(await redis.command('XLEN', KEY), 1_000)
+    assert.equal(await redis.command('EXISTS', LEASE), 0)
+
+    await redis.command('CONFIG', 'SET', 'maxmemory', '0')
+    const { leader, others } = await leaderAmong(copies)
+    const before = sweeps(leader).length
+    await waitUntil(() => sweeps(leader).length > before, { timeoutMs: 10_000, what: 'the leader to sweep on' })
+    for (const other of others) {
+      await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 1)
+    }
+  })
+
+  test('an ACL that does not allow the key is told with what to grant, and granting it is enough', async (t) => {
+    const redis = await startRedis(t)
+    await redis.command('ACL', 'SETUSER', 'ops', 'on', '>pass', '+@all', '~stream:*')
+    const args = ['--redis-url', `redis://ops:pass@127.0.0.1:${redis.port}`, ...EVERY_SECOND, ...SHORT_TERM]
+    const daemon = await startDaemon(t, args)
+    const line = await daemon.waitForLog('sweep')
+    assert.deepEqual([line.level, line.result, line.cause], ['error', 'failed', 'NOPERM'])
+    assert.match(
+      String(line.reason),
+      /^--lease: the ACL does not allow it on xtrimd:lease: grant it ~xtrimd:lease with \+/,
+    )
+    assert.match(String(line.reason), /or turn the lease off/)
+    assert.equal(await daemon.metric('xtrimd_leader'), 0)
+
+    await redis.command('ACL', 'SETUSER', 'ops', `~${LEASE}`)
+    await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 1)
+    assert.equal(await daemon.metric('xtrimd_leader'), 1)
+  })
+
+  test('copies with different --lease-keys do not disturb each other', async (t) => {
+    const redis = await startRedis(t)
+    const start = (key: string) =>
+      startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, ...SHORT_TERM, '--lease-key', key])
+    const copies = await Promise.all(['lease:a', 'lease:b'].map(start))
+    for (const copy of copies) {
+      await copy.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
+      assert.equal(await copy.metric('xtrimd_leader'), 1)
+      assert.equal(said(copy, 'lease held by another'), false)
+    }
+    assert.deepEqual(((await redis.command('KEYS', '*lease*')) as string[]).toSorted(), ['lease:a', 'lease:b'])
+  })
+
+  test('the command sweep takes no lease and heeds none', async (t) => {
+    const redis = await startRedis(t)
+    await redis.command('SET', LEASE, 'another', 'PX', '600000')
+    await fill(redis, KEY, 3_000)
+    const monitor = await startMonitor(t, redis)
+    const { removed } = await sweepWell(redis.url)
+    assert.equal(removed.length, 2_000)
+    const seen = await monitor.commands()
+    assert.ok(seen.some(({ name }) => name === 'XTRIM'))
+    assert.deepEqual(
+      seen.filter(({ words }) => words.includes(LEASE)),
+      [],
+    )
+  })
+})

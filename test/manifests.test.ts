@@ -1,0 +1,255 @@
+/** The Kubernetes manifests: rendered, held to the API's types, and started as they say. */
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join, relative } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { flags } from '../src/config/flags.ts'
+import { type KubernetesObject, problemsOf, render } from './harness/manifests.ts'
+import { runXtrimd, startDaemon } from './harness/program.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { fillStream, redisNow } from './harness/streams.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const FOLDERS = ['example', 'standalone', 'cronjob', 'monitoring'] as const
+const rendered = Object.fromEntries(FOLDERS.map((folder) => [folder, render(folder)])) as Record<
+  (typeof FOLDERS)[number],
+  KubernetesObject[]
+>
+
+const copyOf = <T>(value: T): T => structuredClone(value)
+
+function only(objects: readonly KubernetesObject[], kind: string, name?: string): KubernetesObject {
+  const found = objects.filter(
+    (object) => object.kind === kind && (name === undefined || object.metadata.name.startsWith(name)),
+  )
+  assert.equal(found.length, 1, `one ${kind} ${name ?? ''}`)
+  return found[0]
+}
+
+/** The pods that a workload makes. */
+function podOf(object: KubernetesObject): KubernetesObject | undefined {
+  return object.spec?.jobTemplate?.spec.template ?? object.spec?.template
+}
+
+function containersOf(pod: KubernetesObject): KubernetesObject[] {
+  return [...(pod.spec.initContainers ?? []), ...pod.spec.containers]
+}
+
+/** Every place where xtrimd runs. */
+const OURS = FOLDERS.flatMap((folder) =>
+  rendered[folder].flatMap((object) => {
+    const pod = podOf(object)
+    return pod === undefined
+      ? []
+      : containersOf(pod)
+          .filter(({ name }) => name === 'xtrimd')
+          .map((container) => ({ folder, kind: object.kind, pod, container }))
+  }),
+)
+
+test('every object is of a type that the API has, with no field that it does not have', async () => {
+  const problems = await Promise.all(FOLDERS.map(async (folder) => problemsOf(rendered[folder])))
+  assert.deepEqual(problems.flat(), [])
+  assert.deepEqual(
+    OURS.map(({ folder, kind }) => `${folder} ${kind}`),
+    ['example Deployment', 'standalone Deployment', 'cronjob CronJob'],
+  )
+})
+
+test('the check notices a misspelt field, a value of the wrong type and a missing one', async () => {
+  const objects = copyOf(rendered.example)
+  const { spec } = only(objects, 'Deployment', 'chat')
+  spec.template.spec.initContainers[0].securityContext.readOnlyRootFileSystem = true
+  spec.replicas = '3'
+  delete only(objects, 'PodMonitor').spec.selector
+  const problems = (await problemsOf(objects)).join('\n')
+  assert.match(problems, /"readOnlyRootFileSystem"' does not exist in type/)
+  assert.match(problems, /'string' is not assignable to type 'number'/)
+  assert.match(problems, /PodMonitor xtrimd: .*selector/)
+})
+
+test('the sidecar goes to the Deployments that ask for it, in four lines of an overlay, and to no other', (t) => {
+  const folder = temporaryFolder(t)
+  const deployment = (name: string, labels: object) => ({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, labels },
+    spec: {
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { labels: { app: name } }, spec: { containers: [{ name, image: `${name}:1` }] } },
+    },
+  })
+  writeFileSync(join(folder, 'app.yaml'), JSON.stringify(deployment('app', { xtrimd: 'sidecar' })))
+  writeFileSync(join(folder, 'other.yaml'), JSON.stringify(deployment('other', {})))
+  const overlay = { resources: ['app.yaml', 'other.yaml'], components: [relative(folder, join(ROOT, 'k8s/sidecar'))] }
+  writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(overlay))
+  const objects = render(relative(join(ROOT, 'k8s'), folder))
+
+  const { spec } = only(objects, 'Deployment', 'app').spec.template
+  assert.deepEqual(spec.containers, [{ name: 'app', image: 'app:1' }])
+  const [sidecar, ...more] = spec.initContainers
+  assert.deepEqual(more, [])
+  assert.equal(sidecar.restartPolicy, 'Always')
+  assert.equal(sidecar.envFrom[0].configMapRef.name, only(objects, 'ConfigMap', 'xtrimd').metadata.name)
+  assert.equal(spec.volumes[0].secret.secretName, only(objects, 'Secret', 'xtrimd-redis').metadata.name)
+  assert.deepEqual(only(objects, 'Deployment', 'other'), deployment('other', {}))
+})
+
+test('xtrimd runs restricted, bounded, and in the same version everywhere', () => {
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
+  const [first] = OURS
+  for (const { folder, container } of OURS) {
+    assert.equal(container.image, `xtrimd:${version}`, folder)
+    assert.deepEqual(container.securityContext, {
+      runAsNonRoot: true,
+      runAsUser: 65532,
+      runAsGroup: 65532,
+      readOnlyRootFilesystem: true,
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      seccompProfile: { type: 'RuntimeDefault' },
+    })
+    assert.deepEqual(container.resources.limits, first?.container.resources.limits, folder)
+    assert.deepEqual(container.resources.requests.memory, first?.container.resources.requests.memory, folder)
+    assert.deepEqual(container.envFrom.length, 1, folder)
+  }
+})
+
+test('what selects by labels and names selects something', () => {
+  const selects = (labels: Record<string, string>, { matchLabels = {}, matchExpressions = [] }: KubernetesObject) =>
+    Object.entries(matchLabels).every(([name, value]) => labels[name] === value) &&
+    matchExpressions.every(({ key, values }: KubernetesObject) => values.includes(labels[key]))
+  for (const folder of ['example', 'standalone', 'cronjob'] as const) {
+    const objects = rendered[folder]
+    const pods = objects.map(podOf).filter((pod) => pod !== undefined)
+    for (const { kind, metadata, spec } of objects) {
+      const selector = spec?.podSelector ?? (kind === 'Service' ? { matchLabels: spec.selector } : spec?.selector)
+      if (selector === undefined || kind === 'PodMonitor') continue
+      const selected = pods.filter((pod) => selects(pod.metadata.labels, selector))
+      assert.equal(selected.length, 1, `${folder}: ${kind} ${metadata.name} selects one kind of pod`)
+    }
+    const names = objects.map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+    for (const { spec } of pods) {
+      for (const { secret, configMap } of spec.volumes ?? []) {
+        if (secret) assert.ok(names.includes(`Secret ${secret.secretName}`), secret.secretName)
+        if (configMap) assert.ok(names.includes(`ConfigMap ${configMap.name}`), configMap.name)
+      }
+    }
+  }
+  const { selector, podMetricsEndpoints } = only(rendered.monitoring, 'PodMonitor').spec
+  for (const { kind, pod, container } of OURS) {
+    assert.equal(selects(pod.metadata.labels, selector), kind === 'Deployment')
+    if (kind === 'Deployment') assert.equal(container.ports[0].name, podMetricsEndpoints[0].port)
+  }
+})
+
+for (const { folder, kind, pod, container } of OURS) {
+  test(`the program starts with the arguments and variables of ${folder}'s ${kind}, and sweeps`, async (t) => {
+    const redis = await startRedis(t, { config: folder === 'example' ? redisConfig() : {} })
+    const environment = environmentOf(t, rendered[folder], pod, container)
+    const { XTRIMD_REDIS_URL: url = '', XTRIMD_REDIS_PASSWORD_FILE: passwordFile = '' } = environment
+    const password = readFileSync(passwordFile, 'utf8')
+    await (folder === 'example'
+      ? allowUsers(redis)
+      : redis.command('ACL', 'SETUSER', 'xtrimd', 'on', `>${password}`, '~*', '+@all'))
+    if (folder === 'example') {
+      const { metadata, spec } = only(rendered.example, 'Service', 'redis')
+      assert.equal(url, `redis://${metadata.name}:${spec.ports[0].port}`)
+    }
+    const env = { ...environment, XTRIMD_REDIS_URL: url.replace('//redis:6379', `//127.0.0.1:${redis.port}`) }
+    assert.notEqual(env.XTRIMD_REDIS_URL, url)
+    const keys = ['stream:conversation:read', 'stream:conversation:unread']
+    const from = (await redisNow(redis)) - 60_000
+    for (const key of keys) await fillStream(redis, key, { count: 3_000, from, stepMs: 1, bytes: 20 })
+    await redis.command('XGROUP', 'CREATE', keys[1] ?? '', 'group', '0')
+    await redis.command('XREADGROUP', 'GROUP', 'group', 'me', 'COUNT', '10', 'STREAMS', keys[1] ?? '', '>')
+    await redis.command('ACL', 'LOG', 'RESET')
+
+    if (kind === 'CronJob') {
+      const { code, stdout, stderr } = await runXtrimd(container.args, { env })
+      assert.equal(code, 0, stderr)
+      assert.equal(JSON.parse(stdout).result, 'success')
+    } else {
+      assert.equal(container.args[0], 'run')
+      const daemon = await startDaemon(t, container.args.slice(1), { env })
+      const { result } = await daemon.waitForLog('sweep')
+      assert.equal(result, 'success')
+      for (const { httpGet } of [container.livenessProbe, container.readinessProbe]) {
+        assert.equal((await daemon.get(httpGet.path)).status, 200)
+        assert.equal(httpGet.port, container.ports[0].name)
+      }
+      assert.equal(container.ports[0].containerPort, Number(flags['http-bind'].default?.replace(/.*:/, '')))
+      assert.equal(
+        (await daemon.get(only(rendered.monitoring, 'PodMonitor').spec.podMetricsEndpoints[0].path)).status,
+        200,
+      )
+      assert.equal((await daemon.stop()).code, 0)
+      assert.deepEqual(
+        daemon.logs.filter(({ level }) => !['info', 'debug'].includes(level)),
+        [],
+      )
+    }
+    const [read, unread] = await Promise.all(keys.map((key) => redis.command('XLEN', key).then(Number)))
+    assert.ok((read as number) >= 1_000 && (read as number) <= 1_100, `${read}`)
+    // Only the example protects what a group has not read.
+    assert.equal((unread as number) > 2_800, folder === 'example', `${unread}`)
+    assert.deepEqual(await redis.command('ACL', 'LOG'), [], 'nothing was refused')
+  })
+}
+
+/** The settings of the example's Redis, but where it listens and where its files are. */
+function redisConfig(): Record<string, string> {
+  const text = String(only(rendered.example, 'ConfigMap', 'redis').data['redis.conf'])
+  const settings = text
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
+    .map((line) => [line.replace(/ .*/, ''), line.replace(/^\S+ /, '')])
+  return Object.fromEntries(settings.filter(([name = '']) => !['bind', 'dir', 'aclfile'].includes(name)))
+}
+
+/** Adds the users of the example's ACL file but the default one, which is the test's own way in. */
+async function allowUsers(redis: RedisServer): Promise<void> {
+  const file = Buffer.from(only(rendered.example, 'Secret', 'redis-users').data['users.acl'], 'base64').toString()
+  for (const [, name = '', rules = ''] of file.matchAll(/^user (\S+) (.*)$/gm)) {
+    if (name === 'default') continue
+    const words = rules.split(' ')
+    await redis.command('ACL', 'SETUSER', name, ...words).catch(() => {
+      // Redis knows this one from 7.2 on, as the example has it.
+      return redis.command('ACL', 'SETUSER', name, ...words.filter((word) => word !== '+client|no-touch'))
+    })
+  }
+}
+
+/** What a container's process finds in its environment; files of Secrets lie in a folder of the test's. */
+function environmentOf(
+  t: TestContext,
+  objects: readonly KubernetesObject[],
+  pod: KubernetesObject,
+  container: KubernetesObject,
+): Record<string, string> {
+  const folder = temporaryFolder(t)
+  const environment: Record<string, string> = {}
+  for (const { configMapRef } of container.envFrom) {
+    Object.assign(environment, only(objects, 'ConfigMap', configMapRef.name).data)
+  }
+  for (const { name, mountPath } of container.volumeMounts) {
+    const { secret } = pod.spec.volumes.find((volume: KubernetesObject) => volume.name === name)
+    const mounted = join(folder, basename(mountPath))
+    mkdirSync(mounted)
+    for (const [file, content] of Object.entries(only(objects, 'Secret', secret.secretName).data)) {
+      writeFileSync(join(mounted, file), Buffer.from(String(content), 'base64'))
+    }
+    for (const [variable, value] of Object.entries(environment)) {
+      environment[variable] = value.replace(mountPath, mounted)
+    }
+  }
+  return environment
+}
+
+function temporaryFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-manifests-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
