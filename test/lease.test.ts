@@ -98,6 +98,7 @@ describe('the lease', { concurrency: 3 }, () => {
     const tookMs = performance.now() - killedAt
     // Redis's clock and ours count whole milliseconds.
     assert.ok(tookMs >= left - 5, `taken over after ${tookMs} ms with ${left} ms left`)
+    assert.ok(successor)
     const [line] = sweeps(successor)
     assert.deepEqual([line?.trigger, line?.result], ['takeover', 'success'])
     assert.equal(await redis.command('XLEN', KEY), 1_000)
