@@ -21,7 +21,7 @@ export const ACL_LINES = [
   { feature: '`--protect unacked`', rules: '+eval +xinfo|groups +xinfo|consumers +xpending' },
   { feature: '`--delete-empty`', rules: '+eval +type +xinfo|stream +unlink' },
   { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pexpire +del' },
-  { feature: '`--redis-mode cluster`', rules: '+cluster|slots' },
+  { feature: '`--redis-mode cluster`', rules: '+cluster|slots +cluster|nodes' },
   {
     feature: '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base',
     rules: '+sentinel|get-master-addr-by-name',

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { basename, join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { parse } from 'yaml'
 import { flags } from '../src/config/flags.ts'
 import { type KubernetesObject, problemsOf, render } from './harness/manifests.ts'
 import { runXtrimd, startDaemon } from './harness/program.ts'
@@ -12,6 +13,7 @@ import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
 const FOLDERS = ['example', 'standalone', 'cronjob', 'monitoring'] as const
 const rendered = Object.fromEntries(FOLDERS.map((folder) => [folder, render(folder)])) as Record<
   (typeof FOLDERS)[number],
@@ -70,8 +72,16 @@ test('the check notices a misspelt field, a value of the wrong type and a missin
   assert.match(problems, /PodMonitor xtrimd: .*selector/)
 })
 
-test('the sidecar goes to the Deployments that ask for it, in four lines of an overlay, and to no other', (t) => {
+test('the lines in the README give the sidecar to the Deployment that asks for it, and to no other', (t) => {
+  const told = Array.from(README.matchAll(/^```yaml\n([\s\S]*?)^```$/gm), ([, text]) => parse(text ?? ''))
+  const [overlay] = told.filter((block): block is { components: string[]; patches: unknown } => 'components' in block)
   const folder = temporaryFolder(t)
+  const components = overlay?.components.map((path) => {
+    assert.match(path, /\/k8s\/sidecar(\?ref=.*)?$/)
+    return relative(folder, join(ROOT, 'k8s/sidecar'))
+  })
+  assert.deepEqual(overlay?.patches, [{ path: 'settings.yaml' }])
+  const kustomization = { resources: ['deployments.yaml'], ...overlay, components }
   const deployment = (name: string, labels: object) => ({
     apiVersion: 'apps/v1',
     kind: 'Deployment',
@@ -81,10 +91,15 @@ test('the sidecar goes to the Deployments that ask for it, in four lines of an o
       template: { metadata: { labels: { app: name } }, spec: { containers: [{ name, image: `${name}:1` }] } },
     },
   })
-  writeFileSync(join(folder, 'app.yaml'), JSON.stringify(deployment('app', { xtrimd: 'sidecar' })))
-  writeFileSync(join(folder, 'other.yaml'), JSON.stringify(deployment('other', {})))
-  const overlay = { resources: ['app.yaml', 'other.yaml'], components: [relative(folder, join(ROOT, 'k8s/sidecar'))] }
-  writeFileSync(join(folder, 'kustomization.yaml'), JSON.stringify(overlay))
+  const settings = [
+    { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'xtrimd' }, data: { XTRIMD_MAX_AGE: '7d' } },
+    { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'xtrimd-redis' }, data: { password: 'c2VjcmV0' } },
+  ]
+  const write = (name: string, objects: readonly object[]): void =>
+    writeFileSync(join(folder, name), objects.map((object) => JSON.stringify(object)).join('\n---\n'))
+  write('kustomization.yaml', [kustomization])
+  write('deployments.yaml', [deployment('app', { xtrimd: 'sidecar' }), deployment('other', {})])
+  write('settings.yaml', settings)
   const objects = render(relative(join(ROOT, 'k8s'), folder))
 
   const { spec } = only(objects, 'Deployment', 'app').spec.template
@@ -92,8 +107,12 @@ test('the sidecar goes to the Deployments that ask for it, in four lines of an o
   const [sidecar, ...more] = spec.initContainers
   assert.deepEqual(more, [])
   assert.equal(sidecar.restartPolicy, 'Always')
-  assert.equal(sidecar.envFrom[0].configMapRef.name, only(objects, 'ConfigMap', 'xtrimd').metadata.name)
-  assert.equal(spec.volumes[0].secret.secretName, only(objects, 'Secret', 'xtrimd-redis').metadata.name)
+  const config = only(objects, 'ConfigMap', 'xtrimd')
+  assert.equal(sidecar.envFrom[0].configMapRef.name, config.metadata.name)
+  assert.deepEqual([config.data.XTRIMD_MAX_AGE, config.data.XTRIMD_MAX_LENGTH], ['7d', '1000'])
+  const secret = only(objects, 'Secret', 'xtrimd-redis')
+  assert.equal(spec.volumes[0].secret.secretName, secret.metadata.name)
+  assert.deepEqual(secret.data, { password: 'c2VjcmV0' })
   assert.deepEqual(only(objects, 'Deployment', 'other'), deployment('other', {}))
 })
 

@@ -12,6 +12,8 @@ export type Topology =
 export interface Primaries {
   readonly addresses: readonly Address[]
   readonly layout: string
+  /** Whether keys are spread over them by slots, which may be on their way from one to another. */
+  readonly haveSlots: boolean
 }
 
 const SLOTS = 16_384
@@ -19,7 +21,7 @@ const SLOTS = 16_384
 /** Finds the primaries. @throws Fault where nobody who should know answers, or nobody serves */
 export async function findPrimaries(topology: Topology, reach: Reach, stop?: AbortSignal): Promise<Primaries> {
   const { mode, addresses } = topology
-  if (mode === 'standalone') return { addresses, layout: '' }
+  if (mode === 'standalone') return { addresses, layout: '', haveSlots: false }
   const ask = mode === 'cluster' ? askCluster : (address: Address) => askSentinel(address, topology.master, reach, stop)
   return firstToAnswer(addresses.map((address) => ask(address, reach, stop)))
 }
@@ -47,7 +49,7 @@ async function askCluster(seed: Address, reach: Reach, stop?: AbortSignal): Prom
     covered += to - from + 1
   }
   if (covered < SLOTS) throw new Fault('CLUSTERDOWN', `${SLOTS - covered} of ${SLOTS} slots have no primary`)
-  return { addresses: [...addresses.values()], layout: layout.sort().join('\n') }
+  return { addresses: [...addresses.values()], layout: layout.sort().join('\n'), haveSlots: true }
 }
 
 async function askSentinel(sentinel: Address, master: string, reach: Reach, stop?: AbortSignal): Promise<Primaries> {
@@ -64,7 +66,7 @@ async function askSentinel(sentinel: Address, master: string, reach: Reach, stop
   if (!Array.isArray(reply))
     throw new Fault('other', `--sentinel-master: sentinel ${formatAddress(sentinel)} knows no master of this name`)
   const address = { host: String(reply[0]), port: Number(reply[1]) }
-  return { addresses: [address], layout: formatAddress(address) }
+  return { addresses: [address], layout: formatAddress(address), haveSlots: false }
 }
 
 async function askOnce(address: Address, reach: Reach, command: Command, stop?: AbortSignal): Promise<Reply> {
@@ -88,6 +90,19 @@ export async function withConnection<T>(
   } finally {
     connection.close()
   }
+}
+
+/**
+ * Whether slots of this node are open, `[slot->-id]` or `[slot-<-id]` in its own line: their keys move one by one, and
+ * one may have been on neither side when it was looked for.
+ * @throws Fault where Redis does not allow to ask
+ */
+export async function hasOpenSlots({ ask }: Connection): Promise<boolean> {
+  const [reply] = await ask([['CLUSTER', 'NODES']])
+  if (reply instanceof Refusal) throw Fault.of(reply)
+  return String(reply)
+    .split('\n')
+    .some((line) => / (?:\S+,)?myself\b/.test(line) && / \[\d+-[<>]-/.test(line))
 }
 
 /** Where a slot has gone, out of `MOVED <slot> <host>:<port>`; null for another refusal. */

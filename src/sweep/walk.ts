@@ -1,9 +1,9 @@
 /** Walks over every matching stream of every primary, page by page, at the pace that was asked for. */
 
 import { setMaxListeners } from 'node:events'
-import type { Address } from '../redis/address.ts'
-import type { Reach, Reply } from '../redis/connection.ts'
-import { type Primaries, withConnection } from '../redis/primaries.ts'
+import { formatAddress } from '../redis/address.ts'
+import type { Connection, Reach, Reply } from '../redis/connection.ts'
+import { hasOpenSlots, type Primaries, withConnection } from '../redis/primaries.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
 import { pagesOfKeys } from './keys.ts'
@@ -82,10 +82,24 @@ export async function walk(
   await catchFault(faults, async () => {
     // A stop may have come while the lease was asked for: a frozen Redis is not waited for twice.
     if (ending.aborted) return
-    const { addresses, layout } = await task.findPrimaries(ending)
+    const { addresses, layout, haveSlots } = await task.findPrimaries(ending)
     primaries = addresses.length
     await Promise.all(
-      addresses.map((address) => catchFault(faults, () => walkPrimary(address, task, ending, work, memories, missing))),
+      addresses.map((address) =>
+        catchFault(faults, async () => {
+          await withConnection(address, task.reach, ending, async (connection) => {
+            const wereOpen = haveSlots && (await hasOpenSlots(connection))
+            await walkPrimary(connection, task, ending, work, memories, missing)
+            // What is on its way was perhaps on neither side when we were there.
+            if (!ending.aborted && (wereOpen || (haveSlots && (await hasOpenSlots(connection))))) {
+              throw new Fault(
+                'MOVED',
+                `${formatAddress(address)}: slots are being moved, and not every stream may have been seen`,
+              )
+            }
+          })
+        }),
+      ),
     )
     if (!ending.aborted && (await task.findPrimaries(ending)).layout !== layout) {
       throw new Fault(
@@ -122,22 +136,20 @@ async function catchFault(faults: Fault[], work: () => Promise<void>): Promise<v
   }
 }
 
-/** Walks over one primary, on a connection of its own: it takes new addresses, passwords and certificates with it. */
+/** Walks over one primary. Its connection is made for this walk: it takes new addresses, passwords and certificates with it. */
 async function walkPrimary(
-  address: Address,
+  connection: Connection,
   task: WalkTask,
   stop: AbortSignal,
   work: (page: Page) => Promise<void>,
   memories: Memory[],
   missing: (command: string, neededFor: string) => void,
 ): Promise<void> {
-  await withConnection(address, task.reach, stop, async (connection) => {
-    const { nowMs, memory } = await readServer(connection.ask, missing)
-    memories.push(memory)
-    const pace = makePace(task.pacePercent, stop)
-    const ask: Ask = (commands) => pace.run(() => connection.ask(commands))
-    await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop }))
-  })
+  const { nowMs, memory } = await readServer(connection.ask, missing)
+  memories.push(memory)
+  const pace = makePace(task.pacePercent, stop)
+  const ask: Ask = (commands) => pace.run(() => connection.ask(commands))
+  await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop }))
 }
 
 async function walkPages(

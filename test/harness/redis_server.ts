@@ -188,8 +188,10 @@ async function launch(folder: string, port: number, config: Readonly<Record<stri
 
   const ready = waitUntil(
     async () => {
+      // Asked before reading, so that its last words are read too.
+      const over = child.exitCode !== null || child.signalCode !== null
       const text = await readFile(logPath, 'utf8')
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`redis-server ended:\n${text}`)
+      if (over) throw new Error(`redis-server ended:\n${text}`)
       return text.includes('eady to accept connections')
     },
     { timeoutMs: READY_WITHIN_MS, what: 'redis-server to be ready', everyMs: 5 },

@@ -1,0 +1,322 @@
+/** Redis Cluster: every primary is swept, and what befalls one costs the streams of that one. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { sweep } from '../src/sweep/sweep.ts'
+import { startDaemon } from './harness/program.ts'
+import { type RedisCluster, startCluster } from './harness/redis_cluster.ts'
+import type { RedisServer } from './harness/redis_server.ts'
+import { fillStream, redisNow, streamIds } from './harness/streams.ts'
+import { sweepHere, taskOf } from './harness/sweep_here.ts'
+import { sweepOnce, sweepWell } from './harness/sweep_once.ts'
+import { startProxy } from './harness/tcp_proxy.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const HOUR = 3_600_000
+const LENGTH_LIMIT = 1_000
+/** Two nodes. */
+const SURPLUS = 200
+
+const CLUSTER = ['--redis-mode', 'cluster']
+/** The others go on serving their slots when one is gone. */
+const WITHOUT_FULL_COVERAGE = { config: { 'cluster-require-full-coverage': 'no' } }
+/** What a cluster answers for a slot that is not where it was. */
+const HAS_MOVED = ['MOVED', 'ASK', 'TRYAGAIN']
+
+/** With hash tags and without; each kind has keys on every primary. */
+const KEYS = Array.from({ length: 30 }, (_, i) => [
+  `stream:conversation:${i}`,
+  `stream:conversation:{tag${i}}:x`,
+]).flat()
+
+/** The keys by their primary's place. */
+async function byHome(cluster: RedisCluster, keys: readonly string[]): Promise<string[][]> {
+  const homes = await Promise.all(keys.map((key) => cluster.homeOf(key)))
+  return cluster.primaries.map((_, place) => keys.filter((_, i) => homes[i] === place))
+}
+
+/** Brings streams two nodes over their limit, with entries newer than all before. @returns the IDs that must stay */
+async function overfill(node: RedisServer, keys: readonly string[]): Promise<Map<string, string[]>> {
+  const from = (await redisNow(node)) - HOUR
+  const kept = new Map<string, string[]>()
+  for (const key of keys) {
+    await node.command('UNLINK', key)
+    await fillStream(node, key, { count: LENGTH_LIMIT + SURPLUS, from, stepMs: 1, bytes: 10 })
+    kept.set(key, await streamIds(node, key, LENGTH_LIMIT))
+  }
+  return kept
+}
+
+async function overfillAll(
+  cluster: RedisCluster,
+  homes: readonly (readonly string[])[],
+): Promise<Map<string, string[]>> {
+  const kept = await Promise.all(cluster.primaries.map((node, place) => overfill(node, homes[place] ?? [])))
+  return new Map(kept.flatMap((one) => [...one]))
+}
+
+async function lengthsOf(node: RedisServer, keys: readonly string[]): Promise<number[]> {
+  return Promise.all(keys.map((key) => node.command('XLEN', key).then(Number)))
+}
+
+async function assertTrimmed(node: RedisServer, keys: readonly string[]): Promise<void> {
+  assert.deepEqual(
+    await lengthsOf(node, keys),
+    keys.map(() => LENGTH_LIMIT),
+  )
+}
+
+async function assertUntouched(node: RedisServer, keys: readonly string[]): Promise<void> {
+  assert.deepEqual(
+    await lengthsOf(node, keys),
+    keys.map(() => LENGTH_LIMIT + SURPLUS),
+  )
+}
+
+describe('a cluster', { concurrency: 2 }, () => {
+  test('every primary is swept, whatever the keys are tagged with, and one that is gone costs its own streams', async (t) => {
+    const cluster = await startCluster(t, WITHOUT_FULL_COVERAGE)
+    const homes = await byHome(cluster, KEYS)
+    for (const keys of homes) {
+      assert.ok(keys.some((key) => key.includes('{')) && keys.some((key) => !key.includes('{')), 'each has both kinds')
+    }
+    const [first, broken, third] = cluster.primaries as [RedisServer, RedisServer, RedisServer]
+    const [firstKeys, brokenKeys, thirdKeys] = homes as [string[], string[], string[]]
+    const others = firstKeys.length + thirdKeys.length
+
+    await t.test('the control: nothing is wrong', async () => {
+      await overfillAll(cluster, homes)
+      const report = await sweepWell(cluster.urls, CLUSTER)
+      assert.equal(report.streams, KEYS.length)
+      assert.equal(report.removed.length, KEYS.length * SURPLUS)
+      for (const [place, node] of cluster.primaries.entries()) await assertTrimmed(node, homes[place] ?? [])
+    })
+
+    await t.test('one seed is enough, and one that is dead or silent is not waited for', async () => {
+      const silent = await startProxy(t, first.port)
+      silent.blackhole()
+      const dead = await startProxy(t, first.port)
+      await dead.refuse()
+      await overfillAll(cluster, homes)
+      const seeds = `${dead.url},${silent.url},${third.url}`
+      const report = await sweepWell(seeds, [...CLUSTER, '--reply-timeout', '30s'])
+      assert.equal(report.removed.length, KEYS.length * SURPLUS)
+      assert.ok(report.durationSeconds < 20, `${report.durationSeconds} s`)
+      assert.ok(silent.accepted > 0, 'it was asked')
+    })
+
+    await t.test('no seed answers', async () => {
+      const dead = await startProxy(t, first.port)
+      await dead.refuse()
+      const { report, code } = await sweepOnce(dead.url, CLUSTER)
+      assert.deepEqual([code, report.result, report.cause], [1, 'failed', 'connect'])
+    })
+
+    await t.test('one primary is frozen', async () => {
+      await overfillAll(cluster, homes)
+      await broken.freeze()
+      const { report, code } = await sweepOnce(cluster.urls, [...CLUSTER, '--reply-timeout', '1s'])
+      await broken.thaw()
+      assert.deepEqual([code, report.result, report.cause], [1, 'partial', 'timeout'])
+      assert.match(String(report.reason), new RegExp(`127\\.0\\.0\\.1:${broken.port}$`))
+      assert.deepEqual([report.streams, report.removed.length], [others, others * SURPLUS])
+      await assertTrimmed(first, firstKeys)
+      await assertTrimmed(third, thirdKeys)
+      await cluster.untilServing(cluster.primaries)
+      await assertUntouched(broken, brokenKeys)
+      await sweepWell(cluster.urls, CLUSTER)
+      await assertTrimmed(broken, brokenKeys)
+    })
+
+    await t.test('one primary is killed, and comes back', async () => {
+      await overfillAll(cluster, homes)
+      await broken.kill()
+      const { report, code } = await sweepOnce(cluster.urls, CLUSTER)
+      assert.deepEqual([code, report.result, report.cause], [1, 'partial', 'connect'])
+      assert.match(String(report.reason), new RegExp(`^127\\.0\\.0\\.1:${broken.port}: .*ECONNREFUSED`))
+      assert.deepEqual([report.streams, report.removed.length], [others, others * SURPLUS])
+      await assertTrimmed(first, firstKeys)
+      await assertTrimmed(third, thirdKeys)
+      await broken.restart()
+      await cluster.untilServing(cluster.primaries)
+      await overfill(broken, brokenKeys)
+      assert.equal((await sweepWell(cluster.urls, CLUSTER)).removed.length, brokenKeys.length * SURPLUS)
+    })
+  })
+
+  test('a replica takes over: the daemon goes on with the new primary, also where the old one held the lease', async (t) => {
+    const cluster = await startCluster(t, { withReplicas: true })
+    const home = await cluster.homeOf('xtrimd:lease')
+    const old = cluster.primaries[home] as RedisServer
+    const successor = cluster.replicas[home] as RedisServer
+    const keys = (await byHome(cluster, KEYS))[home] as string[]
+    const args = ['--redis-url', cluster.urls, ...CLUSTER, '--cron', '* * * * * *', '--lease-ttl', '2s']
+    const daemon = await startDaemon(t, args)
+    await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
+    assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)
+
+    await old.kill()
+    await daemon.waitForMetric('xtrimd_sweep_failures_total', {}, (failures) => failures >= 1)
+    await waitUntil(async () => /role:master/.test(String(await successor.command('INFO', 'replication'))), {
+      timeoutMs: 20_000,
+      what: 'the replica to take over',
+    })
+    const alive = [...cluster.primaries.filter((node) => node !== old), ...cluster.replicas]
+    await cluster.untilServing(alive)
+    const kept = await overfill(successor, keys)
+    const from = daemon.logs.length
+    await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', 15_000, from)
+    await waitUntil(async () => (await lengthsOf(successor, keys)).every((length) => length === LENGTH_LIMIT), {
+      timeoutMs: 10_000,
+      what: 'the streams of the new primary to be trimmed',
+    })
+    for (const [key, ids] of kept) assert.deepEqual(await streamIds(successor, key), ids)
+    assert.equal(await daemon.metric('xtrimd_leader'), 1)
+    assert.equal(await daemon.metric('xtrimd_streams'), keys.length)
+    assert.equal((await daemon.stop()).code, 0)
+  })
+
+  test('without a quorum the sweep fails with CLUSTERDOWN, and nothing is touched', async (t) => {
+    const cluster = await startCluster(t)
+    const homes = await byHome(cluster, KEYS)
+    await overfillAll(cluster, homes)
+    const [survivor, ...others] = cluster.primaries as [RedisServer, RedisServer, RedisServer]
+    for (const node of others) await node.kill()
+    await waitUntil(async () => /cluster_state:fail/.test(String(await survivor.command('CLUSTER', 'INFO'))), {
+      timeoutMs: 20_000,
+      what: 'the survivor to notice',
+    })
+    const { report, code } = await sweepOnce(cluster.urls, CLUSTER)
+    assert.deepEqual([code, report.result, report.cause], [1, 'failed', 'CLUSTERDOWN'])
+    // Which of them are gone is said as well.
+    for (const { port } of others) assert.match(String(report.reason), new RegExp(`127\\.0\\.0\\.1:${port}`))
+    assert.equal(report.removed.length, 0)
+    // Their slots are empty now.
+    for (const node of others) await node.restart()
+    await cluster.untilServing(cluster.primaries)
+    await assertUntouched(survivor, homes[0] as string[])
+    assert.equal((await sweepWell(cluster.urls, CLUSTER)).removed.length, (homes[0] as string[]).length * SURPLUS)
+  })
+
+  test('slots that nobody serves are told', async (t) => {
+    const cluster = await startCluster(t, WITHOUT_FULL_COVERAGE)
+    for (const node of cluster.primaries) await node.command('CLUSTER', 'DELSLOTS', '0', '1')
+    const { report, code } = await sweepOnce(cluster.urls, CLUSTER)
+    assert.deepEqual([code, report.result, report.cause], [1, 'failed', 'CLUSTERDOWN'])
+    assert.equal(report.reason, '2 of 16384 slots have no primary')
+  })
+
+  test('slots move during a sweep: it tells so, nothing the policy keeps is lost, and the next one is a success', async (t) => {
+    const cluster = await startCluster(t)
+    const homes = await byHome(cluster, KEYS)
+    const kept = await overfillAll(cluster, homes)
+    const [source, target] = cluster.primaries as [RedisServer, RedisServer]
+    const moving = homes[0] as string[]
+
+    const task = taskOf(cluster.urls, [...CLUSTER, '--page-size', '4', '--pace', '20'])
+    let moved: Promise<void> | undefined
+    let looks = 0
+    const report = await sweep(
+      {
+        ...task,
+        // They move from the first page on, and the sweep looks for the primaries again only when they have moved.
+        onProgress: () => {
+          moved ??= moveSlots(cluster, source, target, moving)
+        },
+        findPrimaries: async (stop) => {
+          if (++looks > 1) await moved
+          return task.findPrimaries(stop)
+        },
+      },
+      new AbortController().signal,
+    )
+    assert.equal(looks, 2)
+    assert.equal(report.result, 'partial')
+    assert.ok(HAS_MOVED.includes(String(report.cause)), String(report.cause))
+    assert.match(String(report.message), /slots or primaries changed during the sweep/)
+    assert.deepEqual(
+      Object.keys(report.total.errors).filter((word) => !HAS_MOVED.includes(word)),
+      [],
+    )
+
+    const next = await sweepHere(cluster.urls, CLUSTER)
+    assert.deepEqual([next.result, next.message, next.total.streams], ['success', null, KEYS.length])
+    for (const [place, node] of cluster.primaries.entries()) {
+      const keys = place === 0 ? [] : [...(homes[place] as string[]), ...(place === 1 ? moving : [])]
+      for (const key of keys) assert.deepEqual(await streamIds(node, key), kept.get(key), key)
+    }
+    assert.equal(report.total.removed.length + next.total.removed.length, KEYS.length * SURPLUS)
+  })
+
+  test('a stream that moves behind the back of a sweep, its slot still open, is not skipped silently', async (t) => {
+    const cluster = await startCluster(t)
+    const [source, target] = cluster.primaries as [RedisServer, RedisServer]
+    const [key] = (await byHome(cluster, KEYS))[0] as [string]
+    await overfill(source, [key])
+    // The control: nothing moves.
+    await sweepWell(cluster.urls, CLUSTER)
+    await assertTrimmed(source, [key])
+
+    await openSlot(source, target, await cluster.slotOf(key))
+    const more = { count: SURPLUS, from: await redisNow(source), stepMs: 1, bytes: 10 }
+    await fillStream(source, key, more)
+    const proxy = await startProxy(t, source.port)
+    await source.command('CONFIG', 'SET', 'cluster-announce-port', String(proxy.port))
+    await waitUntil(async () => JSON.stringify(await target.command('CLUSTER', 'SLOTS')).includes(String(proxy.port)), {
+      timeoutMs: 20_000,
+      what: 'the announced port to spread',
+    })
+    proxy.delay(1_000)
+    const scansBefore = await callsOf(target, 'scan')
+    const sweeping = sweepOnce(target.url, CLUSTER)
+    await waitUntil(async () => (await callsOf(target, 'scan')) > scansBefore && !(await isSweeping(target)), {
+      timeoutMs: 20_000,
+      what: 'the target to be swept',
+    })
+    await migrate(source, target, [key])
+    await proxy.heal()
+    const { report } = await sweeping
+    assert.deepEqual([report.result, report.removed.length], ['partial', 0], 'it was missed, and that is said')
+    assert.ok(HAS_MOVED.includes(String(report.cause)), String(report.cause))
+  })
+})
+
+async function callsOf(node: RedisServer, command: string): Promise<number> {
+  const stats = String(await node.command('INFO', 'commandstats'))
+  return Number(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, 'm').exec(stats)?.[1] ?? 0)
+}
+
+async function isSweeping(node: RedisServer): Promise<boolean> {
+  return / name=xtrimd /.test(String(await node.command('CLIENT', 'LIST')))
+}
+
+async function openSlot(source: RedisServer, target: RedisServer, slot: number): Promise<void> {
+  const [sourceId, targetId] = await Promise.all([source, target].map((node) => node.command('CLUSTER', 'MYID')))
+  await target.command('CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', String(sourceId))
+  await source.command('CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', String(targetId))
+}
+
+async function migrate(source: RedisServer, target: RedisServer, keys: readonly string[]): Promise<void> {
+  await source.command('MIGRATE', '127.0.0.1', String(target.port), '', '0', '5000', 'KEYS', ...keys)
+}
+
+/** Moves the slots of these keys as redis-cli does, and waits until every node knows. */
+async function moveSlots(
+  cluster: RedisCluster,
+  source: RedisServer,
+  target: RedisServer,
+  keys: readonly string[],
+): Promise<void> {
+  const slots = new Map<number, string[]>()
+  for (const key of keys) {
+    const slot = await cluster.slotOf(key)
+    slots.set(slot, [...(slots.get(slot) ?? []), key])
+  }
+  const targetId = String(await target.command('CLUSTER', 'MYID'))
+  for (const [slot, inSlot] of slots) {
+    await openSlot(source, target, slot)
+    await migrate(source, target, inSlot)
+    const others = cluster.primaries.filter((node) => node !== target)
+    for (const node of [target, ...others]) await node.command('CLUSTER', 'SETSLOT', String(slot), 'NODE', targetId)
+  }
+}

@@ -1,0 +1,126 @@
+/** A private Redis Cluster on loopback: primaries with a third of the slots each, and replicas if wanted. */
+
+import type { TestContext } from 'node:test'
+import { type RedisServer, startRedis } from './redis_server.ts'
+import { waitUntil } from './waiting.ts'
+
+const SLOTS = 16_384
+const PRIMARIES = 3
+const READY_WITHIN_MS = 20_000
+
+export interface RedisCluster {
+  /** The three that were primaries at first. */
+  readonly primaries: readonly RedisServer[]
+  /** The one replica of each primary, in their order, where replicas were asked for. */
+  readonly replicas: readonly RedisServer[]
+  /** The URLs of the three primaries. */
+  readonly urls: string
+  /** The slot of a key. */
+  slotOf(key: string): Promise<number>
+  /** The place among `primaries` of the one that the key belonged to at first. */
+  homeOf(key: string): Promise<number>
+  /** Waits until these nodes all say that the cluster serves. */
+  untilServing(nodes: readonly RedisServer[]): Promise<void>
+}
+
+/**
+ * Starts three primaries, each with one replica if `withReplicas`, and returns once all of them serve. A node that is
+ * silent for `nodeTimeoutMs` (1 s unless told) is taken for dead by the others. They end with the test.
+ */
+export async function startCluster(
+  t: TestContext,
+  options: {
+    readonly withReplicas?: boolean
+    readonly nodeTimeoutMs?: number
+    readonly config?: Readonly<Record<string, string>>
+  } = {},
+): Promise<RedisCluster> {
+  const config = {
+    'cluster-enabled': 'yes',
+    'cluster-node-timeout': String(options.nodeTimeoutMs ?? 1_000),
+    // A replica takes over however old its data is, and nothing is waited for on disk.
+    'cluster-replica-validity-factor': '0',
+    'repl-diskless-sync-delay': '0',
+    ...options.config,
+  }
+  const count = options.withReplicas ? 2 * PRIMARIES : PRIMARIES
+  // Where one fails, the test ends only when the others are there, since it is the test's end that ends them.
+  const starts = await Promise.allSettled(Array.from({ length: count }, () => startRedis(t, { config })))
+  const nodes = starts.map((start) => {
+    if (start.status === 'rejected') throw start.reason
+    return start.value
+  })
+  const primaries = nodes.slice(0, PRIMARIES)
+  const replicas = nodes.slice(PRIMARIES)
+  const [first] = primaries as [RedisServer]
+
+  // Epochs that differ from the start spare the nodes the election of them.
+  for (const [i, node] of nodes.entries()) await node.command('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1))
+  for (const [i, node] of primaries.entries()) {
+    await node.command('CLUSTER', 'ADDSLOTSRANGE', String(firstSlot(i)), String(firstSlot(i + 1) - 1))
+  }
+  for (const node of nodes.slice(1)) await first.command('CLUSTER', 'MEET', '127.0.0.1', String(node.port))
+  await everywhere(nodes, (info) => info.includes(`cluster_known_nodes:${count}`), 'all nodes to know each other')
+  for (const [i, replica] of replicas.entries()) {
+    const id = String(await (primaries[i] as RedisServer).command('CLUSTER', 'MYID'))
+    await waitUntil(
+      () =>
+        replica.command('CLUSTER', 'REPLICATE', id).then(
+          () => true,
+          () => false,
+        ),
+      { timeoutMs: READY_WITHIN_MS, what: 'a replica to follow' },
+    )
+  }
+  await Promise.all(replicas.map(untilInSync))
+  const untilServing = (nodes: readonly RedisServer[]) =>
+    everywhere(nodes, (info) => info.includes('cluster_state:ok'), 'the cluster to serve')
+  await untilServing(nodes)
+  await Promise.all(nodes.map(untilCovered))
+
+  const slotOf = async (key: string) => Number(await first.command('CLUSTER', 'KEYSLOT', key))
+  return {
+    primaries,
+    replicas,
+    urls: primaries.map(({ url }) => url).join(','),
+    slotOf,
+    async homeOf(key) {
+      const slot = await slotOf(key)
+      return primaries.findIndex((_, i) => slot < firstSlot(i + 1))
+    },
+    untilServing,
+  }
+}
+
+/** The first slot of the primary at this place, or behind the last one. */
+function firstSlot(place: number): number {
+  return Math.floor((place * SLOTS) / PRIMARIES)
+}
+
+async function everywhere(
+  nodes: readonly RedisServer[],
+  holds: (info: string) => boolean,
+  what: string,
+): Promise<void> {
+  for (const node of nodes) {
+    await waitUntil(async () => holds(String(await node.command('CLUSTER', 'INFO'))), {
+      timeoutMs: READY_WITHIN_MS,
+      what,
+    })
+  }
+}
+
+/** Each node answers by what it has heard, which at first is not everything. */
+async function untilCovered(node: RedisServer): Promise<void> {
+  await waitUntil(async () => ((await node.command('CLUSTER', 'SLOTS')) as unknown[]).length === PRIMARIES, {
+    timeoutMs: READY_WITHIN_MS,
+    what: 'a node to know who serves which slot',
+  })
+}
+
+async function untilInSync(replica: RedisServer): Promise<void> {
+  await waitUntil(async () => /master_link_status:up/.test(String(await replica.command('INFO', 'replication'))), {
+    timeoutMs: READY_WITHIN_MS,
+    what: 'a replica to be in sync',
+  })
+}

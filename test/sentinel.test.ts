@@ -1,0 +1,140 @@
+/** Sentinel: the primary is asked for at each sweep, so a failover costs no more than the sweeps it falls into. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { sweep } from '../src/sweep/sweep.ts'
+import { type Daemon, type LogLine, startDaemon } from './harness/program.ts'
+import { MASTER, startWatchedRedis } from './harness/redis_sentinel.ts'
+import type { RedisServer } from './harness/redis_server.ts'
+import { fillStream, redisNow, streamIds } from './harness/streams.ts'
+import { taskOf } from './harness/sweep_here.ts'
+import { sweepOnce, sweepWell } from './harness/sweep_once.ts'
+import { startProxy } from './harness/tcp_proxy.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const HOUR = 3_600_000
+const LENGTH_LIMIT = 1_000
+/** Two nodes. */
+const SURPLUS = 200
+const KEYS = Array.from({ length: 60 }, (_, i) => `stream:conversation:${i}`)
+
+const SENTINEL = ['--redis-mode', 'sentinel', '--sentinel-master']
+/** What a server that is about to be, or no longer is, the primary answers or lets happen. */
+const FAILING_OVER = ['connect', 'timeout', 'READONLY', 'MASTERDOWN', 'LOADING']
+
+/** Brings every stream two nodes over its limit. @returns the IDs that must stay, by key; the replica has them too */
+async function overfill(primary: RedisServer, replicas: number): Promise<Map<string, string[]>> {
+  const from = (await redisNow(primary)) - HOUR
+  const kept = new Map<string, string[]>()
+  for (const key of KEYS) {
+    await primary.command('UNLINK', key)
+    await fillStream(primary, key, { count: LENGTH_LIMIT + SURPLUS, from, stepMs: 1, bytes: 10 })
+    kept.set(key, await streamIds(primary, key, LENGTH_LIMIT))
+  }
+  if (replicas > 0) {
+    const reached = async () => Number(await primary.command('WAIT', String(replicas), '1000')) >= replicas
+    await waitUntil(reached, { timeoutMs: 10_000, what: 'the replica to have everything' })
+  }
+  return kept
+}
+
+async function assertTrimmed(server: RedisServer, kept: ReadonlyMap<string, string[]>): Promise<void> {
+  for (const [key, ids] of kept) assert.deepEqual(await streamIds(server, key), ids, key)
+}
+
+const sweeps = ({ logs }: Daemon, from: number): LogLine[] => logs.slice(from).filter(({ msg }) => msg === 'sweep')
+
+describe('behind sentinels', { concurrency: 2 }, () => {
+  test('the primary is found anew for each sweep, and a failover in the middle costs that sweep', async (t) => {
+    const redis = await startWatchedRedis(t)
+    const { primary, replica } = redis
+
+    await t.test('any sentinel will do; those that are dead or silent are not waited for', async (inner) => {
+      const kept = await overfill(primary, 1)
+      const [url] = redis.urls.split(',')
+      const silent = await startProxy(inner, primary.port)
+      silent.blackhole()
+      const dead = await startProxy(inner, primary.port)
+      await dead.refuse()
+      const args = [...SENTINEL, MASTER, '--reply-timeout', '30s']
+      const report = await sweepWell(`${dead.url},${silent.url},${url}`, args)
+      assert.equal(report.removed.length, KEYS.length * SURPLUS)
+      assert.ok(report.durationSeconds < 20, `${report.durationSeconds} s`)
+      await assertTrimmed(primary, kept)
+    })
+
+    await t.test('a name that no sentinel knows is told', async () => {
+      const { report, code } = await sweepOnce(redis.urls, [...SENTINEL, 'nobody'])
+      assert.deepEqual([code, report.result], [1, 'failed'])
+      assert.match(String(report.reason), /^--sentinel-master: sentinel 127\.0\.0\.1:\d+ knows no master of this name/)
+    })
+
+    await t.test('the replica is promoted in the middle of a sweep', async () => {
+      const kept = await overfill(primary, 1)
+      const task = taskOf(redis.urls, [...SENTINEL, MASTER, '--page-size', '4', '--pace', '20'])
+      let promoted: Promise<void> | undefined
+      let looks = 0
+      const report = await sweep(
+        {
+          ...task,
+          // From the first page on; and the sweep looks for the primary again only when every sentinel names the new one.
+          onProgress: () => {
+            promoted ??= redis.failOver().then(() => redis.untilPrimaryIs(replica))
+          },
+          findPrimaries: async (stop) => {
+            if (++looks > 1) await promoted
+            return task.findPrimaries(stop)
+          },
+        },
+        new AbortController().signal,
+      )
+      await promoted
+      // The old primary is told only seconds later that it is none: the sweep may come to its end there.
+      const wentOn = report.result === 'partial' && report.cause === 'MOVED'
+      const wasCut = report.result === 'failed' && FAILING_OVER.includes(String(report.cause))
+      assert.ok(wentOn || wasCut, `${report.result} ${report.cause} ${report.message}`)
+      assert.ok(report.total.removed.length > 0)
+
+      await sweepWell(redis.urls, [...SENTINEL, MASTER])
+      await assertTrimmed(replica, kept)
+    })
+  })
+
+  test('the primary is killed: the daemon goes on with the new one, and gives a password to sentinels too', async (t) => {
+    const password = 'watched'
+    const redis = await startWatchedRedis(t, { password })
+    const { primary, replica } = redis
+    const refused = await sweepOnce(redis.urls, [...SENTINEL, MASTER])
+    assert.deepEqual([refused.report.result, refused.report.cause], ['failed', 'NOAUTH'], 'the control: without it')
+
+    const args = ['--redis-url', redis.urls, ...SENTINEL, MASTER, '--cron', '* * * * * *', '--lease-ttl', '2s']
+    const daemon = await startDaemon(t, args, { env: { XTRIMD_REDIS_PASSWORD: password } })
+    await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
+    assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)
+
+    const killedAt = daemon.logs.length
+    await primary.kill()
+    await daemon.waitForMetric('xtrimd_sweep_failures_total', { cause: 'connect' }, (failures) => failures >= 1)
+    await redis.untilPrimaryIs(replica)
+    const from = daemon.logs.length
+    await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', 15_000, from)
+    const failed = sweeps(daemon, killedAt).filter(({ result }) => result !== 'success')
+    for (const { result, cause } of failed) {
+      const wasSeen = result === 'partial' && cause === 'MOVED'
+      assert.ok(wasSeen || (result === 'failed' && FAILING_OVER.includes(String(cause))), `${result} ${cause}`)
+    }
+    const since = sweeps(daemon, from).filter(({ result }) => result !== 'success')
+    assert.ok(since.length <= 1, 'none but the one that was under way')
+
+    const kept = await overfill(replica, 0)
+    await daemon.waitForMetric(
+      'xtrimd_entries_trimmed_total',
+      { reason: 'length' },
+      (trimmed) => trimmed === KEYS.length * SURPLUS,
+    )
+    await assertTrimmed(replica, kept)
+    assert.equal(await daemon.metric('xtrimd_leader'), 1)
+    assert.doesNotMatch(daemon.stdout, new RegExp(password))
+    assert.equal((await daemon.stop()).code, 0)
+  })
+})
