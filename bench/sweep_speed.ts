@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
-import { awaitedLoop, blockingScript, type Contender, theLimit, xtrimd } from './contenders.ts'
+import { awaitedLoop, blockingScript, type Contender, pages, theLimit, xtrimd } from './contenders.ts'
 import { fillKeyspace } from './keyspace.ts'
 
 const RESULTS = new URL('RESULTS.md', import.meta.url)
@@ -16,6 +16,8 @@ const contenders: readonly (readonly [name: string, contender: Contender])[] = [
   ['xtrimd --pace 100', xtrimd('--pace', '100')],
   ['xtrimd, default pace', xtrimd()],
   ['xtrimd --pace 100 --max-age off (no entry is read)', xtrimd('--pace', '100', '--max-age', 'off')],
+  ['plain pages: XRANGE COUNT 1, XLEN', pages((key) => ['XRANGE', key, '-', '+', 'COUNT', '1'])],
+  ['plain pages: XTRIM MINID without looking, XLEN', pages((key, minId) => ['XTRIM', key, 'MINID', '~', minId])],
   ['one blocking script', blockingScript],
   ['node-redis, each command awaited (sample of 5,000)', awaitedLoop],
 ]

@@ -162,6 +162,26 @@ const SCENARIOS: readonly Scenario[] = [
     firing: { 40: [], 55: [], [H + 30]: [] },
   },
   {
+    alert: 'XtrimdNoSuccess',
+    when: 'the copy that swept for hours was replaced by one that waits for the next tick',
+    copies: {
+      a: {
+        ...until(250, LEADER),
+        xtrimd_next_sweep_timestamp_seconds: steps([3600, H], [7200, H], [10800, H], [14400, H], [18000, 10]),
+        xtrimd_last_sweep_timestamp_seconds: steps([5, H], [3605, H], [7205, H], [10805, H], [14405, 10]),
+        xtrimd_last_success_timestamp_seconds: steps([5, H], [3605, H], [7205, H], [10805, H], [14405, 10]),
+      },
+      b: {
+        ...FOLLOWER,
+        xtrimd_leader: steps(['_', 250], [1, 2 * H]),
+        xtrimd_next_sweep_timestamp_seconds: steps(['_', 250], [18000, 50], [21600, H]),
+        xtrimd_last_sweep_timestamp_seconds: steps(['_', 250], [0, 50], [18005, H]),
+        xtrimd_last_success_timestamp_seconds: steps(['_', 250], [0, 50], [18005, H]),
+      },
+    },
+    firing: { 249: [], 275: [], 299: [], 330: [] },
+  },
+  {
     alert: 'XtrimdSweepsFailing',
     when: 'the last sweep was no success for five minutes',
     copies: { a: { ...LEADER, xtrimd_last_success_timestamp_seconds: ONCE }, b: FOLLOWER },

@@ -164,6 +164,58 @@ test('what selects by labels and names selects something', () => {
   }
 })
 
+test('every port that a Service, a probe or a NetworkPolicy names is one that the pods behind it have', () => {
+  const named = new Set<string>()
+  for (const folder of ['example', 'standalone', 'cronjob'] as const) {
+    const pods = rendered[folder].map(podOf).filter((pod) => pod !== undefined)
+    const portsOf = (pod: KubernetesObject): KubernetesObject[] => containersOf(pod).flatMap(({ ports = [] }) => ports)
+    const has = (pod: KubernetesObject, port: string | number): boolean =>
+      portsOf(pod).some(({ name, containerPort }) => port === name || port === containerPort)
+    for (const { kind, metadata, spec } of rendered[folder]) {
+      const labels = kind === 'Service' ? spec.selector : kind === 'NetworkPolicy' ? spec.podSelector.matchLabels : null
+      if (labels === null) continue
+      const ports: (string | number)[] =
+        kind === 'Service'
+          ? spec.ports.map(({ targetPort }: KubernetesObject) => targetPort)
+          : spec.ingress.flatMap((rule: KubernetesObject) => rule.ports.map(({ port }: KubernetesObject) => port))
+      for (const pod of pods) {
+        const isBehind = Object.entries(labels).every(([name, value]) => pod.metadata.labels[name] === value)
+        // A Job listens nowhere: who may reach its ports reaches nothing.
+        if (!isBehind || portsOf(pod).length === 0) continue
+        for (const port of ports) {
+          assert.ok(has(pod, port), `${folder}: ${kind} ${metadata.name} names port ${port}`)
+          named.add(`${folder} ${kind} ${port}`)
+        }
+      }
+    }
+    for (const pod of pods) {
+      for (const { name, startupProbe, livenessProbe, readinessProbe } of containersOf(pod)) {
+        for (const probe of [startupProbe, livenessProbe, readinessProbe]) {
+          const port = (probe?.httpGet ?? probe?.tcpSocket)?.port
+          if (port !== undefined) assert.ok(has(pod, port), `${folder}: a probe of ${name} names port ${port}`)
+        }
+      }
+    }
+  }
+  assert.deepEqual(Array.from(named).sort(), [
+    'example NetworkPolicy http',
+    'example NetworkPolicy redis',
+    'example NetworkPolicy xtrimd',
+    'example Service redis',
+    'standalone NetworkPolicy xtrimd',
+  ])
+
+  // Out of a pod no name counts: the number of Redis's port is that of its address.
+  for (const folder of ['standalone', 'cronjob'] as const) {
+    const { port } = new URL(only(rendered[folder], 'ConfigMap', 'xtrimd').data.XTRIMD_REDIS_URL)
+    const { egress } = only(rendered[folder], 'NetworkPolicy', 'xtrimd').spec
+    assert.ok(egress.some(({ to, ports }: KubernetesObject) => to === undefined && ports[0].port === Number(port)))
+  }
+  const [, dir] = /^dir (.*)$/m.exec(only(rendered.example, 'ConfigMap', 'redis').data['redis.conf']) ?? []
+  const [redis] = only(rendered.example, 'StatefulSet').spec.template.spec.containers
+  assert.ok(redis.volumeMounts.some(({ mountPath }: KubernetesObject) => mountPath === dir))
+})
+
 for (const { folder, kind, pod, container } of OURS) {
   test(`the program starts with the arguments and variables of ${folder}'s ${kind}, and sweeps`, async (t) => {
     const redis = await startRedis(t, { config: folder === 'example' ? redisConfig() : {} })
