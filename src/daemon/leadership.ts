@@ -19,6 +19,8 @@ export class Leadership {
   readonly #onChange: (isLeader: boolean) => void
   #claiming: Promise<Standing> | null = null
   #isLeader = false
+  /** Whether the key is ours, and not only open to all. */
+  #isHeld = false
   /** Ours by the monotonic clock until then: a process that was frozen may find it passed. */
   #untilMs = 0
   #renewal: NodeJS.Timeout | undefined
@@ -53,7 +55,7 @@ export class Leadership {
     clearInterval(this.#renewal)
     await this.#claiming
     clearTimeout(this.#expiry)
-    if (!this.#isLeader || this.#untilMs === Number.POSITIVE_INFINITY) return
+    if (!this.#isLeader || !this.#isHeld) return
     this.#setLeader(false)
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<never>((_, reject) => {
@@ -84,12 +86,15 @@ export class Leadership {
       this.#setLeader(false)
     } else if (standing.kind === 'held') {
       this.#untilMs = standing.untilMs
+      this.#isHeld = true
       clearTimeout(this.#expiry)
       this.#expiry = setTimeout(() => this.#setLeader(false), standing.untilMs - performance.now())
       this.#setLeader(true)
     } else {
       clearTimeout(this.#expiry)
-      this.#untilMs = Number.POSITIVE_INFINITY
+      // Nothing is held; after a term without an answer nobody may go on as if it still were open.
+      this.#untilMs = performance.now() + this.#ttlMs
+      this.#isHeld = false
       this.#setLeader(standing.kind === 'open')
     }
     return standing

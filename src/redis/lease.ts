@@ -59,7 +59,11 @@ export class Lease {
         ['EVAL', CLAIM_LUA, '1', this.#terms.key, this.#token, String(this.#terms.ttlMs)],
         stop,
       )
-      return reply === 1 ? { kind: 'held', untilMs: askedAt + this.#terms.ttlMs } : { kind: 'other' }
+      if (reply !== 1) return { kind: 'other' }
+      const untilMs = askedAt + this.#terms.ttlMs
+      if (performance.now() >= untilMs)
+        throw new Fault('timeout', '--lease-ttl: the lease ran out before the reply came')
+      return { kind: 'held', untilMs }
     } catch (error) {
       if (error instanceof Fault && /\bOOM\b/.test(error.message))
         return { kind: 'open', why: 'Redis is out of memory, and trimming is the cure' }

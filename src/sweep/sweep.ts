@@ -82,7 +82,9 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
     return { result: 'stopped', cause: stopped, message: '--sweep-timeout passed', failure: 'timeout' }
   }
   if (fault === undefined) return null
-  const result = faults.length < primaries || fault.code === 'MOVED' ? 'partial' : 'failed'
+  // What moved is no primary that is down.
+  const down = faults.filter(({ code }) => code !== 'MOVED').length
+  const result = down < primaries || fault.code === 'MOVED' ? 'partial' : 'failed'
   const messages = new Set([fault, ...faults].map(({ message }) => message))
   return { result, cause: fault.code, message: [...messages].join('; '), failure: fault.code }
 }
