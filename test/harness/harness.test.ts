@@ -156,6 +156,21 @@ test('each fault of the proxy bites, and heals', async (t) => {
     await proxy.heal()
   })
 
+  await t.test('hold: the request waits with those behind it, and goes on when it ends', async () => {
+    const client = await connected()
+    proxy.hold('HELD', 1)
+    assert.equal(await client.sendCommand(['SET', 'first', 'HELD']), 'OK')
+    assert.equal(proxy.held, 0)
+    const held = client.sendCommand(['SET', 'second', 'HELD'])
+    await waitUntil(() => proxy.held > 0, { timeoutMs: 2_000, what: 'the request to be held' })
+    const behind = client.sendCommand(['ECHO', 'behind'])
+    assert.ok(await silent(behind))
+    assert.equal(await redis.command('GET', 'second'), null)
+    await proxy.heal()
+    assert.deepEqual(await Promise.all([held, behind]), ['OK', 'behind'])
+    client.destroy()
+  })
+
   await t.test('refuse: nobody can connect until it heals', async () => {
     await proxy.refuse()
     await assert.rejects(connected(), { code: 'ECONNREFUSED' })

@@ -25,6 +25,13 @@ export interface TcpProxy {
   cutAfterReplyBytes(n: number): void
   /** Accepts connections and is silent: nothing reaches the server either. */
   blackhole(): void
+  /**
+   * A request that holds this text, the first `passed` of them aside, waits here with all that follows it on its
+   * connection until the fault ends: so a test can do something between two commands of the program.
+   */
+  hold(text: string, passed?: number): void
+  /** How many requests were held since `hold()`. */
+  readonly held: number
   /** Stops listening: a new connection gets ECONNREFUSED. Those open are left alone. */
   refuse(): Promise<void>
   /** Destroys the connections that are open now. No lasting fault. */
@@ -39,6 +46,7 @@ type Fault =
   | { readonly kind: 'swallow' }
   | { readonly kind: 'cut'; readonly bytes: number }
   | { readonly kind: 'blackhole' }
+  | { readonly kind: 'hold'; readonly text: string }
   | { readonly kind: 'refuse' }
 
 interface Link {
@@ -47,6 +55,8 @@ interface Link {
   /** Replies still to pass before the fault `cut` strikes this connection. */
   bytesLeft: number
   lostBytes: boolean
+  /** Requests that wait here for the fault `hold` to end. */
+  held: Buffer[]
   /** Keeps delayed pieces in order: each waits for the one before. */
   delayed: Promise<void>
 }
@@ -57,6 +67,8 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
   let fault: Fault = { kind: 'none' }
   let accepted = 0
   let replyBytes = 0
+  let toPass = 0
+  let held = 0
 
   const server = createServer({ noDelay: true }, (near) => {
     accepted++
@@ -66,6 +78,7 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
       far,
       bytesLeft: fault.kind === 'cut' ? fault.bytes : 0,
       lostBytes: far === undefined,
+      held: [],
       delayed: Promise.resolve(),
     }
     links.add(link)
@@ -75,10 +88,18 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
     }
     near.on('data', (request) => {
       if (fault.kind === 'blackhole') link.lostBytes = true
+      else if (isHeld(link, request)) link.held.push(request)
       else far?.write(request)
     })
     far?.on('data', (reply) => passReply(link, reply))
   })
+
+  function isHeld(link: Link, request: Buffer): boolean {
+    if (fault.kind !== 'hold') return false
+    if (link.held.length === 0 && (!request.includes(fault.text) || toPass-- > 0)) return false
+    held++
+    return true
+  }
 
   function passReply(link: Link, reply: Buffer): void {
     switch (fault.kind) {
@@ -122,7 +143,10 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
 
   function set(next: Fault): void {
     fault = next
-    for (const link of links) link.bytesLeft = next.kind === 'cut' ? next.bytes : 0
+    for (const link of links) {
+      link.bytesLeft = next.kind === 'cut' ? next.bytes : 0
+      for (const request of link.held.splice(0)) link.far?.write(request)
+    }
   }
 
   async function listen(port: number): Promise<void> {
@@ -157,6 +181,14 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
       set({ kind: 'refuse' })
       // Not waiting for 'close': that comes only once the connections still open are gone.
       server.close()
+    },
+    hold(text, passed = 0) {
+      set({ kind: 'hold', text })
+      toPass = passed
+      held = 0
+    },
+    get held() {
+      return held
     },
     dropAll: () => {
       for (const link of links) cut(link)

@@ -1,0 +1,358 @@
+/** Every fault of Redis, and of the network between: the real daemon goes through it and out again. */
+
+import assert from 'node:assert/strict'
+import { mkdir, rmdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { suite, type TestContext, test } from 'node:test'
+import { type FaultRow, REACH_FAULTS, REFUSAL_FAULTS, STREAM_FAULTS } from './faults.ts'
+import { assertMeets, type Scene, type SceneOptions, startScene } from './harness/fault_scene.ts'
+import { startDaemon } from './harness/program.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { fillStream, redisNow, streamIds } from './harness/streams.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const ROWS = [...REACH_FAULTS, ...REFUSAL_FAULTS, ...STREAM_FAULTS]
+type Name = (typeof ROWS)[number]['name']
+
+/** Where the deadline is what ends the sweep. Elsewhere it stays at its default, which a busy machine does not reach. */
+const IMPATIENT = ['--reply-timeout', '2s']
+
+const tried: Name[] = []
+
+function meeting(name: Name, work: (t: TestContext, row: FaultRow) => Promise<void>): void {
+  const row = ROWS.find((one) => one.name === name) as FaultRow
+  tried.push(name)
+  const ends = row.cause === null ? row.result : `${row.result}, ${row.cause}`
+  test(`${name}: the sweep is told as ${ends}, and the next one is a success`, (t) => work(t, row))
+}
+
+// Each waits for ticks most of the time.
+suite('Redis is away, silent or slow', { concurrency: 4 }, () => {
+  meeting('it refuses connections', async (t, row) => {
+    const scene = await startScene(t)
+    await scene.proxy.refuse()
+    scene.proxy.dropAll()
+    await scene.appear()
+    const line = await assertMeets(scene, row)
+    assert.match(String(line.reason), /ECONNREFUSED/)
+    assert.equal(await scene.gone(), 0)
+    await scene.proxy.heal()
+    await scene.assertOver()
+  })
+
+  meeting('its name does not resolve', async (t, row) => {
+    const redis = await startRedis(t)
+    const at = (host: string) => ['--redis-url', `redis://${host}:${redis.port}`, '--cron', '* * * * * *']
+    // The control: the same with a name that does.
+    const control = await startDaemon(t, at('localhost'))
+    assert.equal((await control.waitForLog('sweep')).result, 'success')
+    const daemon = await startDaemon(t, at('redis.invalid'))
+    const line = await daemon.waitForLog('sweep')
+    assert.deepEqual([line.result, line.cause], [row.result, row.cause], JSON.stringify(line))
+    assert.match(String(line.reason), /redis\.invalid.*(?:ENOTFOUND|EAI_AGAIN)/)
+    await daemon.waitForMetric('xtrimd_sweep_failures_total', { cause: 'connect' }, (failures) => failures >= 2)
+    assert.equal((await daemon.stop()).code, 0)
+  })
+
+  meeting('it accepts connections and never answers', async (t, row) => {
+    const scene = await startScene(t, { args: IMPATIENT })
+    scene.proxy.blackhole()
+    await scene.appear()
+    const accepted = scene.proxy.accepted
+    await assertMeets(scene, row)
+    assert.ok(scene.proxy.accepted > accepted)
+    assert.equal(await scene.gone(), 0)
+    await scene.proxy.heal()
+    await scene.assertOver()
+  })
+
+  meeting('it is frozen', async (t, row) => {
+    const scene = await startScene(t, { args: IMPATIENT })
+    scene.proxy.hold('')
+    await scene.appear()
+    await scene.redis.freeze()
+    await scene.proxy.heal()
+    await assertMeets(scene, row)
+    await scene.redis.thaw()
+    await scene.assertOver()
+  })
+
+  meeting('it freezes in the middle of a sweep', async (t, row) => {
+    const scene = await startMiddle(t, { args: IMPATIENT })
+    await scene.redis.freeze()
+    await scene.proxy.heal()
+    const line = await scene.sweepThat(row)
+    await scene.redis.thaw()
+    await assertPartlyDone(scene, line)
+    await scene.assertOver()
+  })
+
+  meeting('its replies are lost on the way', async (t, row) => {
+    const scene = await startMiddle(t, { args: IMPATIENT })
+    scene.proxy.swallowReplies()
+    await assertPartlyDone(scene, await scene.sweepThat(row))
+    await scene.proxy.heal()
+    await scene.assertOver()
+  })
+
+  meeting('the network drops a connection without telling (half-open)', async (t, row) => {
+    const scene = await startMiddle(t, { args: IMPATIENT })
+    // What is held is never passed on: neither side hears of the other again, and none is told.
+    await assertPartlyDone(scene, await scene.sweepThat(row))
+    scene.proxy.dropAll()
+    await scene.proxy.heal()
+    await scene.assertOver()
+  })
+
+  meeting('it is killed in the middle of a sweep', async (t, row) => {
+    const scene = await startMiddle(t)
+    await scene.redis.command('SAVE')
+    const gone = await scene.gone()
+    await scene.redis.kill()
+    const line = await scene.sweepThat(row)
+    assert.ok(removedBy(line) > 0 && removedBy(line) <= gone && gone < scene.surplus, `${removedBy(line)} of ${gone}`)
+    await scene.proxy.heal()
+    await scene.redis.restart()
+    await scene.assertOver()
+  })
+
+  meeting('somebody kills the connection (`CLIENT KILL`)', async (t, row) => {
+    const scene = await startMiddle(t)
+    assert.equal(await scene.redis.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'), 1)
+    await assertPartlyDone(scene, await scene.sweepThat(row))
+    await scene.proxy.heal()
+    await scene.assertOver()
+  })
+
+  meeting('a reply is cut in the middle', async (t, row) => {
+    const scene = await startMiddle(t)
+    // The shortest reply there is has four bytes.
+    scene.proxy.cutAfterReplyBytes(3)
+    await assertPartlyDone(scene, await scene.sweepThat(row))
+    await scene.proxy.heal()
+    await scene.assertOver()
+  })
+
+  meeting('it answers 300 ms late', async (t, row) => {
+    const scene = await startScene(t)
+    scene.proxy.delay(300)
+    await scene.appear()
+    const line = await assertMeets(scene, row)
+    assert.ok(Number(line.durationSeconds) > 0.9, 'it was late with every batch')
+    assert.equal(removedBy(line), scene.surplus)
+    await scene.proxy.heal()
+    await scene.assertOver()
+  })
+})
+
+suite('Redis says no', { concurrency: 4 }, () => {
+  meeting('it is loading its data', async (t, row) => {
+    const scene = await startScene(t, {
+      config: { 'key-load-delay': '25000', 'loading-process-events-interval-bytes': '1024' },
+      prepare: async (redis) => {
+        for (let i = 0; i < 300; i++) await redis.command('SET', `filler:${i}`, 'x'.repeat(1_000))
+        await redis.command('SAVE')
+      },
+    })
+    const restarted = scene.redis.restart()
+    await scene.sweepThat(row)
+    await assert.rejects(scene.redis.command('DBSIZE'), /^Error: LOADING/)
+    await scene.redis.command('CONFIG', 'SET', 'key-load-delay', '0')
+    await restarted
+    await scene.appear()
+    await scene.assertOver()
+  })
+
+  meeting('a script blocks it', async (t, row) => {
+    const scene = await startScene(t, { config: { 'busy-reply-threshold': '50' } })
+    const { redis, proxy } = scene
+    const other = redis.client.duplicate()
+    t.after(() => other.destroy())
+    other.on('error', () => {})
+    await other.connect()
+    proxy.hold('')
+    await scene.appear()
+    const script = assert.rejects(other.sendCommand(['EVAL', 'while true do end', '0']), /killed/)
+    const isBusy = () =>
+      redis.command('PING').then(
+        () => false,
+        (error: Error) => /^BUSY/.test(error.message),
+      )
+    await waitUntil(isBusy, { timeoutMs: 5_000, what: 'Redis to be busy' })
+    await proxy.heal()
+    await assertMeets(scene, row)
+    await redis.command('SCRIPT', 'KILL')
+    await script
+    assert.equal(await scene.gone(), 0)
+    await scene.assertOver()
+  })
+
+  meeting('it cannot write its snapshot and refuses writes', async (t, row) => {
+    const scene = await startScene(t, {
+      config: { save: '3600 1', dbfilename: 'snapshot', 'stop-writes-on-bgsave-error': 'no' },
+    })
+    const { redis } = scene
+    const snapshot = join(dirname(redis.socketPath), 'snapshot')
+    await mkdir(snapshot)
+    await saveUntil(redis, 'err')
+    await scene.appear(['CONFIG', 'SET', 'stop-writes-on-bgsave-error', 'yes'])
+    await assert.rejects(write(redis), /^Error: MISCONF/)
+    await assertMeets(scene, row)
+    assert.equal(await scene.gone(), 0)
+    await rmdir(snapshot)
+    await saveUntil(redis, 'ok')
+    await scene.assertOver()
+  })
+
+  meeting('it is out of memory (`noeviction`)', async (t, row) => {
+    const scene = await startScene(t, { longStreams: 20, bytes: 300, args: ['--lease=true'] })
+    const { redis, proxy, daemon } = scene
+    proxy.hold('')
+    await scene.appear()
+    await redis.command('DEL', 'xtrimd:lease')
+    const used = await redis.usedMemory()
+    await redis.command('CONFIG', 'SET', 'maxmemory', String(used - 300_000))
+    await assert.rejects(write(redis), /^Error: OOM/)
+    const from = daemon.logs.length
+    await proxy.heal()
+    await daemon.waitForLog(
+      ({ msg, level, reason }) =>
+        msg === 'sweeping without the lease' && level === 'warn' && /out of memory/.test(String(reason)),
+      10_000,
+      from,
+    )
+    const line = await scene.sweepThat(row)
+    assert.equal(line.result, row.result)
+    await waitUntil(async () => (await scene.gone()) > 0.9 * scene.surplus, { timeoutMs: 10_000, what: 'the trim' })
+    await write(redis)
+    const freed = daemon.logs.length
+    await daemon.waitForLog('lease held', 10_000, freed)
+    await scene.assertOver()
+  })
+
+  meeting('it became a replica', async (t, row) => {
+    const scene = await startScene(t)
+    await scene.appear(['REPLICAOF', '127.0.0.1', '1'])
+    await assert.rejects(write(scene.redis), /^Error: READONLY/)
+    await assertMeets(scene, row)
+    assert.equal(await scene.gone(), 0)
+    await scene.redis.command('REPLICAOF', 'NO', 'ONE')
+    await scene.assertOver()
+  })
+
+  meeting('it is a replica that lost its primary and serves no stale data', async (t, row) => {
+    const scene = await startScene(t, { config: { 'replica-serve-stale-data': 'no' } })
+    await scene.appear(['REPLICAOF', '127.0.0.1', '1'])
+    await assert.rejects(scene.gone(), /^Error: MASTERDOWN/)
+    await assertMeets(scene, row)
+    await scene.redis.command('REPLICAOF', 'NO', 'ONE')
+    assert.equal(await scene.gone(), 0)
+    await scene.assertOver()
+  })
+
+  meeting('it has too many clients', async (t, row) => {
+    const scene = await startScene(t)
+    await scene.appear(['CONFIG', 'SET', 'maxclients', '1'])
+    const line = await assertMeets(scene, row)
+    assert.match(String(line.reason), /max number of clients/)
+    await scene.redis.command('CONFIG', 'SET', 'maxclients', '1000')
+    await scene.assertOver()
+  })
+
+  meeting('it has no database of that number', async (t, row) => {
+    const redis = await startRedis(t)
+    const key = 'stream:conversation:1'
+    await fillStream(redis, key, { count: 3_000, from: await redisNow(redis), stepMs: 1, bytes: 10 })
+    const before = await streamIds(redis, key)
+    const daemon = await startDaemon(t, ['--redis-url', `${redis.url}/99`, '--cron', '* * * * * *', '--lease=false'])
+    await daemon.waitForMetric('xtrimd_sweep_failures_total', { cause: 'ERR' }, (failures) => failures >= 2)
+    const line = await daemon.waitForLog('sweep')
+    assert.deepEqual([line.result, line.cause], [row.result, row.cause], JSON.stringify(line))
+    assert.deepEqual(await streamIds(redis, key), before, 'database 0 was not swept instead')
+    assert.equal((await daemon.stop()).code, 0)
+    // The control: database 0 is swept where it is meant.
+    const control = await startDaemon(t, ['--redis-url', `${redis.url}/0`])
+    assert.equal((await control.waitForLog('sweep')).result, 'success')
+    assert.equal(await redis.command('XLEN', key), 1_000)
+  })
+})
+
+suite('a stream changes under the sweep', { concurrency: 4 }, () => {
+  meeting('a key is deleted before its turn comes', async (t, row) => {
+    const scene = await startScene(t, { longStreams: 4 })
+    const line = await betweenCommands(scene, row, (key) => scene.redis.command('DEL', key))
+    assert.deepEqual([line.skipped, line.errors], [{ custom_ids: 0, not_a_stream: 0 }, {}])
+    await scene.assertOver()
+  })
+
+  meeting('a key is no stream any more when its turn comes', async (t, row) => {
+    const scene = await startScene(t, { longStreams: 4 })
+    const changed: string[] = []
+    const line = await betweenCommands(scene, row, async (key) => {
+      changed.push(key)
+      await scene.redis.command('SET', key, 'value')
+    })
+    assert.deepEqual([line.skipped, line.errors], [{ custom_ids: 0, not_a_stream: 3 }, {}])
+    for (const key of changed) assert.equal(await scene.redis.command('GET', key), 'value')
+    await scene.assertOver()
+  })
+})
+
+test('every fault of these lists was met', () => {
+  assert.deepEqual(tried.toSorted(), ROWS.map(({ name }) => name).toSorted())
+})
+
+/** A sweep that got some of its work done, and whose next command waits in the proxy. */
+async function startMiddle(t: TestContext, options: SceneOptions = {}): Promise<Scene> {
+  const args = ['--page-size', '4', ...(options.args ?? [])]
+  const scene = await startScene(t, { longStreams: 60, ...options, args })
+  scene.proxy.hold('XTRIM', 16)
+  await scene.appear()
+  await waitUntil(() => scene.proxy.held > 0, { timeoutMs: 10_000, what: 'the middle of a sweep' })
+  return scene
+}
+
+/** What Redis carried out without its reply arriving is not counted, and the rest of the work was not begun. */
+async function assertPartlyDone(scene: Scene, line: Record<string, unknown>): Promise<void> {
+  const removed = removedBy(line)
+  const gone = await scene.gone()
+  assert.ok(removed > 0 && removed <= gone && gone < scene.surplus, `${removed} of ${gone} of ${scene.surplus}`)
+}
+
+function removedBy(line: Record<string, unknown>): number {
+  return (line.removed as { length: number }).length
+}
+
+/** Something is done to a key before each of the commands that a sweep gives it: to one before it is looked at, … */
+async function betweenCommands(scene: Scene, row: FaultRow, act: (key: string) => Promise<unknown>) {
+  const { proxy, longKeys } = scene
+  const commands = ['XLEN', 'XINFO', 'XTRIM']
+  proxy.hold('')
+  await scene.appear()
+  for (const [i, command] of commands.entries()) {
+    proxy.hold(command)
+    await waitUntil(() => proxy.held > 0, { timeoutMs: 10_000, what: command })
+    const key = longKeys[i] as string
+    await act(key)
+    scene.forget(key)
+  }
+  await proxy.heal()
+  const line = await scene.sweepThat(row)
+  return line
+}
+
+const write = (redis: RedisServer) => redis.command('XADD', 'other:written', '*', 'a', 'b')
+
+/** Lets Redis save in the background until it says so of the last time. */
+async function saveUntil(redis: RedisServer, status: 'ok' | 'err'): Promise<void> {
+  await waitUntil(
+    async () => {
+      const info = String(await redis.command('INFO', 'persistence'))
+      if (/^rdb_bgsave_in_progress:1/m.test(info)) return false
+      if (new RegExp(`^rdb_last_bgsave_status:${status}`, 'm').test(info)) return true
+      await redis.command('BGSAVE')
+      return false
+    },
+    { timeoutMs: 10_000, what: `a snapshot to be ${status}` },
+  )
+}

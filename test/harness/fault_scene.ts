@@ -1,0 +1,173 @@
+/** A daemon that sweeps every second, streams that appear together with a fault, and what must hold when it is over. */
+
+import assert from 'node:assert/strict'
+import type { TestContext } from 'node:test'
+import type { FaultRow } from '../faults.ts'
+import { parseExposition } from './exposition.ts'
+import { type Daemon, type LogLine, startDaemon } from './program.ts'
+import { type RedisServer, startRedis } from './redis_server.ts'
+import { fillStream, redisNow, streamIds } from './streams.ts'
+import { startProxy, type TcpProxy } from './tcp_proxy.ts'
+
+const HOUR = 3_600_000
+const LENGTH_LIMIT = 1_000
+/** How far each long stream is beyond the default length limit: two nodes. */
+const SURPLUS = 200
+/** What `--trim approx` may leave: one node. */
+const SLACK = 100
+
+/** Inside its policy from the first moment to the last. */
+const SHORT = 'stream:conversation:short'
+/** Nobody's business. */
+const OTHER = 'other:stream'
+
+export interface SceneOptions {
+  readonly config?: Readonly<Record<string, string>>
+  /** More arguments of the daemon. */
+  readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+  /** Where the daemon finds Redis; the proxy unless told. */
+  readonly url?: (redis: RedisServer, proxy: TcpProxy) => string
+  /** How many streams beyond their policy `appear()`; one unless told. */
+  readonly longStreams?: number
+  /** Size of each of their entries' values. */
+  readonly bytes?: number
+  /** By how much the daemon's clock is ahead of ours, in ms. */
+  readonly aheadMs?: number
+  /** Done before the daemon starts. */
+  readonly prepare?: (redis: RedisServer) => Promise<void>
+}
+
+export interface Scene {
+  readonly redis: RedisServer
+  readonly proxy: TcpProxy
+  readonly daemon: Daemon
+  /** The streams that `appear()`. */
+  readonly longKeys: readonly string[]
+  /** How many entries they are beyond their policy, in all. */
+  readonly surplus: number
+  /** Lets the streams beyond their policy be there from one moment to the next, together with what these commands do. */
+  appear(...commands: readonly (readonly string[])[]): Promise<void>
+  /** What becomes of this stream is not asked any more: the test itself destroys it. */
+  forget(key: string): void
+  /** How many entries of them have been removed so far. */
+  gone(): Promise<number>
+  /** The line of the first sweep that begins after this call. */
+  nextSweep(): Promise<LogLine>
+  /** The line of the first sweep that ended with this result after the fault began, as `during` has it. */
+  sweepThat(ends: Pick<FaultRow, 'result' | 'cause'>): Promise<LogLine>
+  /** Nothing that the policy keeps has been removed, in no stream. */
+  assertKept(): Promise<void>
+  /**
+   * After the fault: the first sweep that begins now is a success, every stream is inside its policy and holds what it
+   * keeps; each sweep of before is counted as it was logged; and the process ends well when it is asked to.
+   */
+  assertOver(): Promise<void>
+}
+
+/** Starts it all, and returns when a first sweep was a success: the control of whatever comes then. */
+export async function startScene(t: TestContext, options: SceneOptions = {}): Promise<Scene> {
+  const redis = await startRedis(t, { config: { ...options.config } })
+  const proxy = await startProxy(t, redis.port)
+  const longKeys = Array.from({ length: options.longStreams ?? 1 }, (_, i) => `stream:conversation:${i}`)
+  const staged = (key: string) => `staged:${key}`
+  const from = (await redisNow(redis)) - HOUR
+  const kept = new Map<string, readonly string[]>()
+  for (const [key, count] of [
+    [SHORT, 500],
+    [OTHER, 1_500],
+  ] as const) {
+    await fillStream(redis, key, { count, from, stepMs: 1, bytes: 10 })
+    kept.set(key, await streamIds(redis, key))
+  }
+  for (const key of longKeys) {
+    const { bytes = 10 } = options
+    await fillStream(redis, staged(key), { count: LENGTH_LIMIT + SURPLUS, from, stepMs: 1, bytes })
+    kept.set(key, await streamIds(redis, staged(key), LENGTH_LIMIT))
+  }
+  await options.prepare?.(redis)
+
+  const url = (options.url ?? (() => proxy.url))(redis, proxy)
+  const common = ['--cron', '* * * * * *', '--lease=false', '--log-level', 'debug']
+  const args = ['--redis-url', url, ...common, ...(options.args ?? [])]
+  const daemon = await startDaemon(t, args, options.env ? { env: options.env } : {})
+  const isSweep = ({ msg }: LogLine): boolean => msg === 'sweep'
+  const first = await daemon.waitForLog(isSweep)
+  assert.equal(first.result, 'success', `the control: ${JSON.stringify(first)}`)
+  let appearedAt = 0
+
+  const scene: Scene = {
+    redis,
+    proxy,
+    daemon,
+    longKeys,
+    surplus: longKeys.length * SURPLUS,
+    async appear(...commands) {
+      appearedAt = daemon.logs.length
+      await redis.command('MULTI')
+      for (const key of longKeys) await redis.command('RENAME', staged(key), key)
+      for (const command of commands) await redis.command(...command)
+      for (const reply of (await redis.command('EXEC')) as unknown[]) assert.equal(reply, 'OK')
+    },
+    forget(key) {
+      kept.delete(key)
+    },
+    async gone() {
+      const lengths = await Promise.all(longKeys.map((key) => redis.command('XLEN', key).then(Number)))
+      return lengths.reduce((sum, length) => sum + LENGTH_LIMIT + SURPLUS - length, 0)
+    },
+    async nextSweep() {
+      const since = Date.now() + (options.aheadMs ?? 0)
+      let begun = false
+      // No two sweeps overlap: the first that ends behind a beginning is the one that began there.
+      return daemon.waitForLog((line) => {
+        begun ||= line.msg === 'sweep begins' && Date.parse(String(line.time)) > since
+        return begun && isSweep(line)
+      }, 15_000)
+    },
+    sweepThat: ({ result, cause }) =>
+      daemon.waitForLog(
+        (line) => isSweep(line) && line.result === result && (line.cause ?? null) === cause,
+        15_000,
+        appearedAt,
+      ),
+    async assertKept() {
+      for (const [key, ids] of kept) {
+        const exact = key === SHORT || key === OTHER
+        assert.deepEqual(await streamIds(redis, key, exact ? undefined : LENGTH_LIMIT), ids, `${key} is whole`)
+      }
+    },
+    async assertOver() {
+      const line = await scene.nextSweep()
+      assert.deepEqual([line.result, line.cause], ['success', undefined], JSON.stringify(line))
+      await scene.assertKept()
+      for (const key of longKeys.filter((one) => kept.has(one))) {
+        assert.ok(Number(await redis.command('XLEN', key)) <= LENGTH_LIMIT + SLACK, key)
+      }
+      const logged = countBy(daemon.logs.filter(isSweep), ({ cause }) => String(cause ?? ''))
+      const series = parseExposition(await daemon.metrics())
+      const failures = series.filter(({ name, value }) => name === 'xtrimd_sweep_failures_total' && value > 0)
+      const counted = new Map(failures.map(({ labels, value }) => [labels.cause ?? '', value]))
+      logged.delete('')
+      assert.deepEqual(counted, logged, 'every sweep that failed is counted under the cause that was logged')
+      assert.doesNotMatch(daemon.stdout, /"level":"fatal"/)
+      const { code, stderr } = await daemon.stop()
+      assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+    },
+  }
+  return scene
+}
+
+/** The first sweep that begins after this call ends as the table says. */
+export async function assertMeets({ nextSweep, daemon }: Scene, { result, cause }: FaultRow): Promise<LogLine> {
+  const line = await nextSweep()
+  assert.deepEqual([line.result, line.cause ?? null], [result, cause], JSON.stringify(line))
+  for (const probe of ['/healthz', '/readyz']) assert.equal((await daemon.get(probe)).status, 200)
+  return line
+}
+
+function countBy<T>(items: readonly T[], of: (item: T) => string): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const item of items) counts.set(of(item), (counts.get(of(item)) ?? 0) + 1)
+  return counts
+}
