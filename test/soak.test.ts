@@ -26,6 +26,10 @@ const NODE = 100
 const LEASE_TTL_MS = 3_000
 /** Far above what a copy needs, and soon passed by one that forgets nothing. */
 const MOST_RSS = 250e6
+/** A process takes its size in its first minutes: growth is asked of a soak that goes on long enough behind them. */
+const LONG_SECONDS = 1_200
+/** What the allocator alone moves up and down. */
+const MOST_GROWTH = 1.15
 
 const BY_LENGTH = Array.from({ length: 10 }, (_, i) => `stream:conversation:${i}`)
 const BY_AGE = Array.from({ length: 10 }, (_, i) => `stream:event:${i}`)
@@ -67,12 +71,24 @@ class Fleet {
     this.#alive.push(copy)
   }
 
+  /** The first copy lives from the beginning to the end: its memory is watched. */
+  get eldest(): Copy {
+    return this.copies[0] as Copy
+  }
+
   /** As often the one that leads as any. */
-  async pick(random: Random): Promise<Copy> {
-    const any = random.pick(this.#alive)
+  async pick(random: Random, among = this.#alive): Promise<Copy> {
+    const any = random.pick(among)
     if (random.chance(0.5)) return any
-    const leads = await Promise.all(this.#alive.map(({ daemon }) => daemon.metric('xtrimd_leader')))
-    return this.#alive[leads.indexOf(1)] ?? any
+    const leads = await Promise.all(among.map(({ daemon }) => daemon.metric('xtrimd_leader')))
+    return among[leads.indexOf(1)] ?? any
+  }
+
+  pickToEnd(random: Random): Promise<Copy> {
+    return this.pick(
+      random,
+      this.#alive.filter((copy) => copy !== this.eldest),
+    )
   }
 
   async end(copy: Copy, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
@@ -97,12 +113,12 @@ type Strike = (redis: RedisServer, fleet: Fleet, random: Random) => Promise<void
 
 const FAULTS: Readonly<Record<string, Strike>> = {
   'a copy is killed': async (_, fleet, random) => {
-    await fleet.end(await fleet.pick(random), 'SIGKILL')
+    await fleet.end(await fleet.pickToEnd(random), 'SIGKILL')
     await pause(random.int(100, 2_000))
     await fleet.add()
   },
   'a copy is replaced': async (_, fleet, random) => {
-    await fleet.end(await fleet.pick(random), 'SIGTERM')
+    await fleet.end(await fleet.pickToEnd(random), 'SIGTERM')
     await fleet.add()
   },
   'a copy is frozen': async (_, fleet, random) => {
@@ -125,7 +141,7 @@ test(`${SECONDS} s of faults: nothing is lost, nothing grows, nobody dies, and n
   ledger.start(ENTRIES_PER_SECOND)
   const fleet = await startFleet(t, redis)
 
-  await strikeUntil(performance.now() + SECONDS * 1_000, t, redis, fleet, ledger)
+  const rssOfEldest = await strikeUntil(performance.now() + SECONDS * 1_000, t, redis, fleet, ledger)
 
   // What is left alive sweeps on after the last fault.
   const settled = fleet.alive.map(({ daemon }) => daemon.logs.length)
@@ -142,6 +158,7 @@ test(`${SECONDS} s of faults: nothing is lost, nothing grows, nobody dies, and n
     assert.ok(rss < MOST_RSS, `${rss} bytes`)
     t.diagnostic(`${Math.round(rss / 1e6)} MB`)
   }
+  if (SECONDS >= LONG_SECONDS) assertNoGrowth(rssOfEldest, t)
   for (const copy of [...fleet.alive]) await fleet.end(copy, 'SIGTERM')
   for (const { daemon } of fleet.copies) {
     assert.deepEqual(
@@ -177,7 +194,8 @@ async function strikeUntil(
   redis: RedisServer,
   fleet: Fleet,
   ledger: Ledger,
-): Promise<void> {
+): Promise<readonly number[]> {
+  const rssOfEldest: number[] = []
   const random = new Random(SEED)
   const names = Object.keys(FAULTS)
   // Each once before any twice.
@@ -194,7 +212,20 @@ async function strikeUntil(
       const ended = await Promise.race([daemon.ended, null])
       assert.equal(ended, null, `a copy ended by itself: ${JSON.stringify(ended)}`)
     }
+    rssOfEldest.push(await fleet.eldest.daemon.rssBytes())
   }
+  return rssOfEldest
+}
+
+/** The last third of the samples is no larger than the second. */
+function assertNoGrowth(samples: readonly number[], t: TestContext): void {
+  const third = Math.floor(samples.length / 3)
+  const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
+  const [before, after] = [median(samples.slice(third, 2 * third)), median(samples.slice(2 * third))]
+  t.diagnostic(
+    `the eldest copy: ${Math.round(before / 1e6)} MB in the second third, ${Math.round(after / 1e6)} in the last`,
+  )
+  assert.ok(after < before * MOST_GROWTH, `${before} bytes grew to ${after}`)
 }
 
 async function verifyAll(ledger: Ledger): Promise<void> {
