@@ -7,7 +7,8 @@ import { makePace } from '../src/sweep/pace.ts'
 
 /** Runs works of a few ms, several at a time as a sweep does, and measures the share of time with one under way. */
 async function shareAt(percent: number): Promise<{ share: number; most: number }> {
-  const pace = makePace(percent, new AbortController().signal)
+  const pace = makePace(percent)
+  const { signal } = new AbortController()
   let underWay = 0
   let most = 0
   let busyMs = 0
@@ -20,7 +21,7 @@ async function shareAt(percent: number): Promise<{ share: number; most: number }
   }
   const start = performance.now()
   const worker = async (): Promise<void> => {
-    for (let i = 0; i < 25; i++) await pace.run(work)
+    for (let i = 0; i < 25; i++) await pace.run(work, signal)
   }
   await Promise.all([worker(), worker(), worker(), worker()])
   return { share: busyMs / (performance.now() - start), most }
@@ -38,12 +39,12 @@ test('work fills no more than its share of the time, several works at once inclu
 test('at 100 % nothing ever waits', async () => {
   const { share } = await shareAt(100)
   assert.ok(share > 0.9, `${share}`)
-  const pace = makePace(100, new AbortController().signal)
+  const pace = makePace(100)
   let started = 0
   const works = Array.from({ length: 3 }, () =>
     pace.run(async () => {
       started++
-    }),
+    }, new AbortController().signal),
   )
   assert.equal(started, 3)
   await Promise.all(works)
@@ -51,13 +52,13 @@ test('at 100 % nothing ever waits', async () => {
 
 test('a pause ends when the sweep is to stop', async () => {
   const stop = new AbortController()
-  const pace = makePace(1, stop.signal)
-  await pace.run(() => pause(30))
+  const pace = makePace(1)
+  await pace.run(() => pause(30), stop.signal)
   let begun = false
   const start = performance.now()
   const second = pace.run(async () => {
     begun = true
-  })
+  }, stop.signal)
   await pause(50)
   // The control: at 1 % a pause of some 3 s is due.
   assert.equal(begun, false)
@@ -67,15 +68,16 @@ test('a pause ends when the sweep is to stop', async () => {
 })
 
 test('work that fails is told so, and the pace is kept all the same', async () => {
-  const pace = makePace(50, new AbortController().signal)
+  const pace = makePace(50)
+  const { signal } = new AbortController()
   for (let i = 0; i < 3; i++) {
     await assert.rejects(
       pace.run(async () => {
         await pause(6)
         throw new Error('refused')
-      }),
+      }, signal),
       /refused/,
     )
   }
-  assert.equal(await pace.run(async () => 'done'), 'done')
+  assert.equal(await pace.run(async () => 'done', signal), 'done')
 })

@@ -2,17 +2,22 @@
 import type { Config } from '../config/config.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
+import { makePaces } from '../sweep/pace.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
 
-export function sweepTask(config: Config, log: Log): SweepTask {
+export function sweepTask(
+  config: Config,
+  log: Log,
+  paceOf: SweepTask['paceOf'] = makePaces(config.pacePercent),
+): SweepTask {
   return {
     findPrimaries: (stop) => findPrimaries(config.redis.topology, config.redis.reach, stop),
     reach: config.redis.reach,
     policies: config.policies,
     pageSize: config.pageSize,
-    pacePercent: config.pacePercent,
+    paceOf,
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,
     dryRun: config.dryRun,

@@ -1,20 +1,24 @@
 /** Bounds the share of time in which one Redis has any work of ours. */
+import { type Address, formatAddress } from '../redis/address.ts'
+import type { Connection } from '../redis/connection.ts'
 
 /** How long work may go on before a pause: short, so that other clients wait for little; a page is a few ms. */
 const BURST_MS = 5
 /** Timers have a grain of 1 ms: smaller pauses are saved up. */
 const LEAST_PAUSE_MS = 2
+/** Addresses come and go over months; which of them is forgotten costs one burst. */
+const MOST_PACES = 1000
 
 export interface Pace {
-  /** Runs the work when it is its turn. What it waits for does not count as its time. */
-  run<T>(work: () => Promise<T>): Promise<T>
+  /** Runs the work when it is its turn, or at once when `stop` fires. What it waits for does not count as its time. */
+  run<T>(work: () => Promise<T>, stop: AbortSignal): Promise<T>
 }
 
 /**
  * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that share. At 100 nothing
- * ever waits. A pause ends early when `stop` fires.
+ * ever waits.
  */
-export function makePace(percent: number, stop: AbortSignal): Pace {
+export function makePace(percent: number): Pace {
   if (percent === 100) return { run: (work) => work() }
   const pausePerBusyMs = (100 - percent) / percent
   let outstanding = 0
@@ -23,18 +27,15 @@ export function makePace(percent: number, stop: AbortSignal): Pace {
   /** Resolves when the pause under way, or about to be, is over; null while work may start. */
   let pause: PromiseWithResolvers<void> | null = null
 
-  const rest = async (): Promise<void> => {
-    const start = performance.now()
-    await sleep(owedMs, stop)
-    owedMs -= performance.now() - start
+  const end = (): void => {
     const over = pause
     pause = null
     over?.resolve()
   }
 
   return {
-    async run(work) {
-      while (pause !== null) await pause.promise
+    async run(work, stop) {
+      while (pause !== null && !stop.aborted) await firstOf(pause.promise, stop)
       if (outstanding === 0) burstStart = performance.now()
       outstanding++
       try {
@@ -43,16 +44,18 @@ export function makePace(percent: number, stop: AbortSignal): Pace {
         outstanding--
         const busyMs = performance.now() - burstStart
         // Who comes from now on waits, so that what is outstanding drains and the pause can begin.
-        if (pause === null && busyMs >= BURST_MS && !stop.aborted) pause = Promise.withResolvers()
+        if (pause === null && busyMs >= BURST_MS) pause = Promise.withResolvers()
         if (outstanding === 0) {
           owedMs += busyMs * pausePerBusyMs
-          if (owedMs >= LEAST_PAUSE_MS && !stop.aborted) {
+          if (owedMs >= LEAST_PAUSE_MS) {
             pause ??= Promise.withResolvers()
-            void rest()
+            const start = performance.now()
+            setTimeout(() => {
+              owedMs -= performance.now() - start
+              end()
+            }, owedMs)
           } else {
-            const over = pause
-            pause = null
-            over?.resolve()
+            end()
           }
         }
       }
@@ -60,15 +63,31 @@ export function makePace(percent: number, stop: AbortSignal): Pace {
   }
 }
 
-function sleep(ms: number, stop: AbortSignal): Promise<void> {
+/** One pace for each primary, whoever asks: a sweep, and what is done between sweeps. */
+export function makePaces(percent: number): (address: Address) => Pace {
+  const paces = new Map<string, Pace>()
+  return (address) => {
+    const name = formatAddress(address)
+    const pace = paces.get(name) ?? makePace(percent)
+    if (paces.size >= MOST_PACES) paces.clear()
+    paces.set(name, pace)
+    return pace
+  }
+}
+
+/** Asks over a connection, at a pace. */
+export function paced({ ask }: Connection, pace: Pace, stop: AbortSignal): Connection['ask'] {
+  return (commands) => pace.run(() => ask(commands), stop)
+}
+
+/** Resolves when the promise does, or when `stop` fires. */
+function firstOf(promise: Promise<void>, stop: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
-      clearTimeout(timer)
       stop.removeEventListener('abort', done)
       resolve()
     }
-    const timer = setTimeout(done, ms)
     stop.addEventListener('abort', done, { once: true })
-    if (stop.aborted) done()
+    void promise.then(done)
   })
 }

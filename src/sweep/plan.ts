@@ -2,6 +2,7 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
+import type { Memory } from '../redis/server_state.ts'
 import { NODE_ENTRIES } from '../retention/bites.ts'
 import { estimateTrim } from '../retention/estimate.ts'
 import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
@@ -13,7 +14,7 @@ import { accepted, ageLimitMs, lengthLimit, nameOf, Refused, readOldest } from '
 import { type Verdict, verdictOn } from './sweep.ts'
 import { HELD_NAMED, type HeldStream } from './tally.ts'
 import { isDue } from './trim.ts'
-import { type Memory, type Page, type WalkTask, walk } from './walk.ts'
+import { type Page, type WalkTask, walk } from './walk.ts'
 
 /** Of one policy, or of all of them. */
 export interface PolicyPlan {

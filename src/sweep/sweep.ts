@@ -1,9 +1,10 @@
 /** One sweep: every primary, every matching stream, once. It always ends in a report. */
+import type { Memory } from '../redis/server_state.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { LongStream } from './longest.ts'
 import { sweepPage } from './page.ts'
 import { entriesOf, type HeldStream, type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
-import { LEASE_LOST, type Memory, type Walk, type WalkTask, walk } from './walk.ts'
+import { LEASE_LOST, type Walk, type WalkTask, walk } from './walk.ts'
 
 export const RESULTS = ['success', 'partial', 'failed', 'stopped', 'skipped'] as const
 

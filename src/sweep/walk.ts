@@ -1,20 +1,15 @@
 /** Walks over every matching stream of every primary, page by page, at the pace that was asked for. */
 
 import { setMaxListeners } from 'node:events'
-import { formatAddress } from '../redis/address.ts'
-import type { Connection, Reach, Reply } from '../redis/connection.ts'
+import { type Address, formatAddress } from '../redis/address.ts'
+import type { Connection, Reach } from '../redis/connection.ts'
 import { hasOpenSlots, type Primaries, withConnection } from '../redis/primaries.ts'
-import { Fault, Refusal } from '../redis/refusal.ts'
+import { Fault } from '../redis/refusal.ts'
+import { addMemory, type Memory, NO_MEMORY, readServer } from '../redis/server_state.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
 import { pagesOfKeys } from './keys.ts'
-import { makePace } from './pace.ts'
+import { type Pace, paced } from './pace.ts'
 import type { Ask } from './stream.ts'
-
-/** Memory of one or all primaries, in bytes. A maximum of 0 is none. */
-export interface Memory {
-  readonly usedBytes: number
-  readonly maxBytes: number
-}
 
 export interface WalkTask {
   /** Finds the primaries as they are now. May throw a Fault. */
@@ -23,7 +18,10 @@ export interface WalkTask {
   readonly policies: readonly Policy[]
   /** Streams in hand at a time. */
   readonly pageSize: number
-  readonly pacePercent: number
+  /** The pace of a primary, kept together with whoever else works on it. */
+  readonly paceOf: (address: Address) => Pace
+  /** The primaries to walk over; all unless told. A walk that leaves some out is never whole. */
+  readonly only?: (address: Address) => boolean
   /** Milliseconds after which it stops by itself; Infinity for never. */
   readonly sweepTimeoutMs: number
 }
@@ -79,11 +77,14 @@ export async function walk(
   const faults: Fault[] = []
   const memories: Memory[] = []
   let primaries = 0
+  let leftOut = 0
   await catchFault(faults, async () => {
     // A stop may have come while the lease was asked for: a frozen Redis is not waited for twice.
     if (ending.aborted) return
-    const { addresses, layout, haveSlots } = await task.findPrimaries(ending)
+    const { addresses: all, layout, haveSlots } = await task.findPrimaries(ending)
+    const addresses = all.filter(task.only ?? (() => true))
     primaries = addresses.length
+    leftOut = all.length - primaries
     await Promise.all(
       addresses.map((address) =>
         catchFault(faults, async () => {
@@ -122,7 +123,7 @@ export async function walk(
     faults,
     stopped,
     memory: memories.length === 0 ? null : memories.reduce(addMemory),
-    whole: faults.length === 0 && stopped === null,
+    whole: faults.length === 0 && stopped === null && leftOut === 0,
   }
 }
 
@@ -145,10 +146,10 @@ async function walkPrimary(
   memories: Memory[],
   missing: (command: string, neededFor: string) => void,
 ): Promise<void> {
-  const { nowMs, memory } = await readServer(connection.ask, missing)
-  memories.push(memory)
-  const pace = makePace(task.pacePercent, stop)
-  const ask: Ask = (commands) => pace.run(() => connection.ask(commands))
+  const { nowMs, memory } = await readServer(connection.ask)
+  if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')
+  memories.push(memory ?? NO_MEMORY)
+  const ask = paced(connection, task.paceOf(connection.address), stop)
   await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop }))
 }
 
@@ -173,26 +174,4 @@ async function walkPages(
   }
   await Promise.all(inFlight)
   if (failed !== undefined) throw failed
-}
-
-/** Redis's clock, the only judge of age, and its memory. */
-async function readServer(
-  ask: Ask,
-  missing: (command: string, neededFor: string) => void,
-): Promise<{ nowMs: number; memory: Memory }> {
-  const [time, info] = await ask([['TIME'], ['INFO', 'memory']])
-  if (time instanceof Refusal) throw Fault.of(time)
-  const [seconds, microseconds] = (time as [Buffer, Buffer]).map(Number) as [number, number]
-  if (info instanceof Refusal) missing('INFO', 'xtrimd_redis_memory_used_bytes')
-  return { nowMs: seconds * 1000 + Math.floor(microseconds / 1000), memory: readMemory(info ?? null) }
-}
-
-function readMemory(info: Reply): Memory {
-  const text = info instanceof Refusal ? '' : String(info)
-  const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(text)?.[1] ?? 0)
-  return { usedBytes: field('used_memory'), maxBytes: field('maxmemory') }
-}
-
-function addMemory(a: Memory, b: Memory): Memory {
-  return { usedBytes: a.usedBytes + b.usedBytes, maxBytes: a.maxBytes + b.maxBytes }
 }

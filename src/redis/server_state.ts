@@ -1,0 +1,60 @@
+/** What a server says of itself: its clock, the only judge of age, and its memory. */
+import type { Command, Connection, Reply } from './connection.ts'
+import { Fault, Refusal } from './refusal.ts'
+
+/** Memory of one or all primaries, in bytes. A maximum of 0 is none. */
+export interface Memory {
+  readonly usedBytes: number
+  readonly maxBytes: number
+  /** What of the used Redis does not hold against the maximum: buffers of replicas and of the append-only file. */
+  readonly uncountedBytes: number
+}
+
+/** Of a server that does not say. */
+export const NO_MEMORY: Memory = { usedBytes: 0, maxBytes: 0, uncountedBytes: 0 }
+
+const TIME: Command = ['TIME']
+const INFO_MEMORY: Command = ['INFO', 'memory']
+
+/** Redis's clock in milliseconds since 1970. @throws Fault */
+export async function readClock(ask: Connection['ask']): Promise<number> {
+  const [time] = await ask([TIME])
+  return clockOf(time)
+}
+
+/** @throws Fault, also where Redis does not allow to ask */
+export async function readMemory(ask: Connection['ask']): Promise<Memory> {
+  const [info] = await ask([INFO_MEMORY])
+  if (info instanceof Refusal) throw Fault.of(info)
+  return memoryOf(info)
+}
+
+/** Both at once; `memory` is null where Redis does not allow to ask. @throws Fault */
+export async function readServer(ask: Connection['ask']): Promise<{ nowMs: number; memory: Memory | null }> {
+  const [time, info] = await ask([TIME, INFO_MEMORY])
+  return { nowMs: clockOf(time), memory: info instanceof Refusal ? null : memoryOf(info) }
+}
+
+export function addMemory(a: Memory, b: Memory): Memory {
+  return {
+    usedBytes: a.usedBytes + b.usedBytes,
+    maxBytes: a.maxBytes + b.maxBytes,
+    uncountedBytes: a.uncountedBytes + b.uncountedBytes,
+  }
+}
+
+function clockOf(time: Reply | undefined): number {
+  if (time instanceof Refusal) throw Fault.of(time)
+  const [seconds, microseconds] = (time as [Buffer, Buffer]).map(Number) as [number, number]
+  return seconds * 1000 + Math.floor(microseconds / 1000)
+}
+
+function memoryOf(info: Reply | undefined): Memory {
+  const text = String(info)
+  const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(text)?.[1] ?? 0)
+  return {
+    usedBytes: field('used_memory'),
+    maxBytes: field('maxmemory'),
+    uncountedBytes: field('mem_not_counted_for_evict'),
+  }
+}
