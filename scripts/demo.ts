@@ -1,11 +1,13 @@
 /**
  * The demo: a chat service's month in a private Redis, and xtrimd at work on it. Runs until Ctrl-C; with `--once`, for
- * one sweep. Every figure it prints was read from Redis or told by the program.
+ * one sweep; with `--burst`, what happens between two sweeps. Every figure it prints was read from Redis or told by the program.
  */
 
+import { demonstrateBurst } from './stage/burst.ts'
 import { CONVERSATIONS, DAYS, keepWriting, MESSAGES_PER_HOUR, makeChat, writeHistory } from './stage/chat.ts'
 import { type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
 import { runDaemon, runSweep, type SweepTally } from './stage/program.ts'
+import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from './stage/say.ts'
 
 const POLICY = ['--match', 'stream:*', '--max-age', '24h', '--max-length', '1000']
 const SCHEDULE = ['--cron', '*/5 * * * * *', '--http-bind', '127.0.0.1:0']
@@ -39,7 +41,7 @@ async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: Abor
   if (once) {
     say(`$ xtrimd sweep ${quoted(POLICY)}`)
     say()
-    sayHead()
+    sayHead(COLUMNS)
     const tally = await runSweep(args, over)
     sayRow(tally, before, await measure(redis))
     if (tally.result !== 'success') throw new Error(`the sweep was no success: ${tally.cause}`)
@@ -52,7 +54,7 @@ async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: Abor
         say(`  /metrics is at http://${line.host}:${line.port}/metrics`)
         say('  Ctrl-C ends it; until then messages keep coming in')
         say()
-        sayHead()
+        sayHead(COLUMNS)
       } else if (line.msg === 'sweep') {
         const tally = line as unknown as SweepTally
         sayRow(tally, before, await measure(redis))
@@ -94,7 +96,7 @@ function describe(now: Measure): string {
   return `${size}, the longest ${count(now.longest)}; ${megabytes(now.bytes)}`
 }
 
-const COLUMNS: readonly (readonly [title: string, width: number])[] = [
+const COLUMNS: Columns = [
   ['sweep', -9],
   ['took', 8],
   ['removed: age', 14],
@@ -105,12 +107,8 @@ const COLUMNS: readonly (readonly [title: string, width: number])[] = [
   ['saved', 8],
 ]
 
-function sayHead(): void {
-  sayCells(COLUMNS.map(([title]) => title))
-}
-
 function sayRow(tally: SweepTally, before: Measure, now: Measure): void {
-  sayCells([
+  sayCells(COLUMNS, [
     tally.result,
     `${tally.durationSeconds.toFixed(2)} s`,
     count(tally.removed.age),
@@ -122,38 +120,13 @@ function sayRow(tally: SweepTally, before: Measure, now: Measure): void {
   ])
 }
 
-function sayCells(cells: readonly string[]): void {
-  const padded = cells.map((cell, column) => {
-    const width = COLUMNS[column]?.[1] ?? 0
-    return width < 0 ? cell.padEnd(-width) : cell.padStart(width)
-  })
-  say(`  ${padded.join('')}`)
-}
-
-/** As one would type it into a shell. */
-function quoted(words: readonly string[]): string {
-  return words.map((word) => (/[*? ]/.test(word) ? `'${word}'` : word)).join(' ')
-}
-
-function say(line = ''): void {
-  process.stdout.write(`${line}\n`)
-}
-
-function count(number: number): string {
-  return number.toLocaleString('en')
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`
-}
-
 function saved(before: Measure, now: Measure): string {
   return `${((1 - now.bytes / before.bytes) * 100).toFixed(1)} %`
 }
 
 const [flag, ...more] = process.argv.slice(2)
-if (more.length > 0 || (flag !== undefined && flag !== '--once')) {
-  process.stderr.write('usage: scripts/demo [--once]\n')
+if (more.length > 0 || (flag !== undefined && flag !== '--once' && flag !== '--burst')) {
+  process.stderr.write('usage: scripts/demo [--once | --burst]\n')
   process.exit(2)
 }
 
@@ -169,19 +142,20 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   })
 }
 
-const once = flag === '--once'
+const endsByItself = flag !== undefined
 let exitCode = 0
 try {
   const redis = await startPrivateRedis()
   try {
-    await demonstrate(redis, once, stopping.signal)
+    if (flag === '--burst') await demonstrateBurst(redis, stopping.signal)
+    else await demonstrate(redis, flag === '--once', stopping.signal)
   } finally {
     await redis.stop()
   }
 } catch (error) {
   if (stopping.signal.aborted) {
     // Ctrl-C is how the demo is meant to end, unless it was to end by itself.
-    exitCode = once ? 130 : 0
+    exitCode = endsByItself ? 130 : 0
   } else {
     process.stderr.write(`demo: ${error instanceof Error ? error.message : error}\n`)
     exitCode = 1

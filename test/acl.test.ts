@@ -1,7 +1,7 @@
 /** The README's list of ACL rights: each feature works with exactly its rules, and not one of them is too many. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { Lease } from '../src/redis/lease.ts'
 import { planJson, sweepJson } from '../src/report/json.ts'
 import { plan } from '../src/sweep/plan.ts'
@@ -318,8 +318,71 @@ test('exactly this rule is enough at a sentinel that asks for a user', async (t)
   assert.match(String(without.report.reason), /sentinel\|get-master-addr-by-name/)
 })
 
+const WATCHING = ['--lease=false', '--watch', '--watch-every', '10', '--max-length', '20', '--trim', 'exact']
+
+/** Starts a daemon with these rights that watches, writes, and looks whether that is capped. */
+async function isCapped(t: TestContext, redis: RedisServer, rules: readonly string[], more: readonly string[] = []) {
+  await begin(redis, { prepare: async () => {}, works: () => {} }, rules)
+  const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER, ...WATCHING, ...more])
+  const told = await daemon.waitForLog(({ msg }) => msg === 'watching' || msg === 'watch lost')
+  for (let i = 0; i < 100; i++) await redis.command('XADD', KEY, '*', 'body', 'x')
+  const capped = async (): Promise<boolean> => Number(await redis.command('XLEN', KEY)) === 20
+  if (told.msg === 'watching') await waitUntil(capped, { timeoutMs: 10_000, what: 'the stream to be capped' })
+  await daemon.stop()
+  return { capped: await capped(), told, logs: daemon.logs }
+}
+
+test('exactly these rules are enough to watch, and none too many', async (t) => {
+  const redis = await startRedis(t, { config: { 'notify-keyspace-events': 'Et' } })
+  const base = [...rulesOf(BASE), ...rulesOf('`--trim exact`')]
+  const own = rulesOf('`--watch`')
+  assert.ok((await isCapped(t, redis, [...base, ...own])).capped)
+  assert.deepEqual(
+    (await refusedCommands(redis)).filter((name) => !DISPENSABLE.includes(name)),
+    [],
+  )
+  for (const rule of own) {
+    const { capped, told, logs } = await isCapped(t, redis, [...base, ...own.filter((other) => other !== rule)])
+    if (rule === '+config|get') {
+      // It can go on without, and says that it cannot know.
+      assert.ok(
+        capped && logs.some(({ msg, reason }) => msg === 'watch limited' && /config\|get/i.test(String(reason))),
+      )
+    } else if (rule === '+ping') {
+      assert.ok(capped, 'it is missed only when nothing is written for a while')
+    } else {
+      assert.deepEqual([capped, told.msg, told.cause], [false, 'watch lost', 'NOPERM'], rule)
+    }
+  }
+})
+
+test('exactly this rule is enough for --watch-configure', async (t) => {
+  const redis = await startRedis(t)
+  const base = [...rulesOf(BASE), ...rulesOf('`--trim exact`'), ...rulesOf('`--watch`')]
+  const without = await isCapped(t, redis, base, ['--watch-configure'])
+  assert.deepEqual([without.capped, without.told.cause], [false, 'NOPERM'])
+  assert.match(String(without.told.reason), /CONFIG SET notify-keyspace-events Et, which --watch-configure may not do/)
+  assert.ok((await isCapped(t, redis, [...base, ...rulesOf('`--watch-configure`')], ['--watch-configure'])).capped)
+})
+
+test('exactly this rule is enough for --pressure', async (t) => {
+  const redis = await startRedis(t)
+  for (const [rules, isSwept] of [
+    [rulesOf('`--pressure`'), true],
+    [[], false],
+  ] as const) {
+    await begin(redis, trimmed, [...rulesOf(BASE), ...rules])
+    const pressure = ['--pressure', '1kb', '--pressure-interval', '100ms', '--lease=false']
+    const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER, ...pressure])
+    if (isSwept) await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps > 0)
+    else assert.equal((await daemon.waitForLog('memory not read')).cause, 'NOPERM')
+    assert.equal((await daemon.stop()).code, 0)
+  }
+})
+
 test('every line of the list is tried here', () => {
-  const tried = [...Object.keys(SCENARIOS), '`xtrimd_redis_memory_*`', LEASE, SENTINEL]
+  const daemons = ['`xtrimd_redis_memory_*`', '`--watch`', '`--watch-configure`', '`--pressure`']
+  const tried = [...Object.keys(SCENARIOS), ...daemons, LEASE, SENTINEL]
   assert.deepEqual(tried.sort(), ACL_LINES.map(({ feature }) => feature).sort())
 })
 

@@ -26,6 +26,9 @@ export const ACL_LINES = [
     feature: '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base',
     rules: '+sentinel|get-master-addr-by-name',
   },
+  { feature: '`--watch`', rules: '&__keyevent@0__:xadd +subscribe +ping +config|get' },
+  { feature: '`--watch-configure`', rules: '+config|set' },
+  { feature: '`--pressure`', rules: '+info' },
   { feature: '`xtrimd plan`, which needs no `+xtrim`', rules: '+xrevrange' },
   { feature: 'the bytes that `xtrimd plan` shows', rules: '+xrevrange +memory|usage' },
 ] as const satisfies readonly AclLine[]

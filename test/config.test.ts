@@ -83,6 +83,19 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--reply-timeout', 'off'], `--reply-timeout: ${DURATION}; got "off"`],
   [['--pace', '101'], '--pace: must be a whole number from 1 to 100, in plain digits; got "101"'],
   [['--page-size', '0'], '--page-size: must be a whole number from 1 to 100000, in plain digits; got "0"'],
+  [['--watch-every', '0'], '--watch-every: must be a whole number of at least 1, in plain digits; got "0"'],
+  [
+    ['--watch', '--max-length', 'off'],
+    '--watch: must go with a max-length or max-bytes in some policy: it holds streams to nothing else',
+  ],
+  [['--pressure', '101%'], '--pressure: must be a whole number from 1 to 100, as in 80%; got "101%"'],
+  [['--pressure', '0'], '--pressure: must be a whole number from 1 to 100, as in 80%; got "0"'],
+  [['--pressure', '0.8'], '--pressure: must be a share such as 80%, a size such as 2gb, or off; got "0.8"'],
+  [['--pressure-interval', '10'], `--pressure-interval: ${DURATION}; got "10"`],
+  [
+    ['--pressure-max-length', 'off'],
+    '--pressure-max-length: must be a whole number of at least 1, in plain digits; got "off"',
+  ],
   [['--stream-metrics', '-1'], '--stream-metrics: must be a whole number from 0 to 10000, in plain digits; got "-1"'],
   [['--http-bind', '9464'], '--http-bind: must be host:port such as 0.0.0.0:9464 or [::]:9464; got "9464"'],
   [
@@ -215,6 +228,19 @@ test('a flag beats its variable, and a variable its default', () => {
   assert.equal(configOf(['--max-length', '7'], { XTRIMD_MAX_LENGTH: '5' }).policies[0]?.maxLength, 7)
   // Nor is a variable that does not count looked at.
   assert.equal(configOf(['--max-length', '7'], { XTRIMD_MAX_LENGTH: 'x' }).policies[0]?.maxLength, 7)
+})
+
+test('pressure is a share of maxmemory, with or without its sign, or a size', () => {
+  for (const [text, threshold] of [
+    ['80%', { share: 0.8 }],
+    ['80', { share: 0.8 }],
+    ['2gb', { bytes: 2 * 1024 ** 3 }],
+  ] as const) {
+    const { pressure } = configOf(['--pressure', text])
+    assert.deepEqual(pressure, { threshold, maxLength: Number.POSITIVE_INFINITY, intervalMs: 10_000 })
+  }
+  assert.equal(configOf(['--pressure', 'off', '--pressure-max-length', '5']).pressure, null)
+  assert.deepEqual(configOf(['--watch', '--watch-every', '7']).watch, { every: 7, configure: false })
 })
 
 test('an empty variable counts as unset, for every flag', () => {

@@ -91,3 +91,26 @@ test('Ctrl-C while the demo fills Redis ends it too, and leaves nothing behind',
   assert.doesNotMatch(output(), /written/)
   await assertNothingLeft()
 })
+
+test('the demo of a burst shows what watching and pressure are for, in 80 columns, and leaves nothing behind', async (t) => {
+  const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--burst'])
+  assert.equal(await exitCode(), 0, output())
+  for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
+  const scenes = output()
+    .split('$ xtrimd run')
+    .slice(1)
+    .map((scene) =>
+      [...scene.matchAll(/^ {2}\d+ +([\d,]+) +([\d,]+) +([\d,]+) /gm)].map((row) => row.slice(1).map(number)),
+    )
+  const last = (scene: number, column: number): number => scenes[scene]?.at(-1)?.[column] ?? Number.NaN
+  const [, refused, longest] = [0, 1, 2]
+  assert.ok(last(0, longest) > 2 * last(1, longest), output())
+  assert.ok(last(2, refused) > 0, output())
+  assert.equal(last(3, refused), 0, output())
+  assert.match(output(), /under pressure: [\d,]+ entries removed/)
+  await assertNothingLeft()
+})
+
+function number(text: string): number {
+  return Number(text.replaceAll(',', ''))
+}

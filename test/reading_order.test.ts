@@ -7,7 +7,7 @@ import { test } from 'node:test'
 
 /** A file imports only from its own folder and from those before it. `main.ts` comes last. */
 const READING_ORDER = [
-  ...['text', 'retention', 'schedule', 'redis', 'config', 'sweep'],
+  ...['text', 'retention', 'schedule', 'redis', 'config', 'sweep', 'watch'],
   ...['telemetry', 'report', 'http', 'daemon', 'main.ts'],
 ]
 

@@ -110,3 +110,22 @@ test('--stream-metrics 0 keeps keys off the page', async (t) => {
   assert.doesNotMatch(await (await hidden.get('/')).text(), /who-talks-to-whom/)
   assert.doesNotMatch(await hidden.metrics(), /who-talks-to-whom/)
 })
+
+test('what is done between sweeps is on the page', async (t) => {
+  const redis = await startRedis(t, { config: { maxmemory: '100mb' } })
+  const flags = ['--watch', '--watch-configure', '--watch-every', '5', '--pressure', '80%', '--pressure-interval', '1s']
+  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, ...flags, '--max-length', '10'])
+  await daemon.waitForLog('watching')
+  for (let i = 0; i < 200; i++) await redis.command('XADD', 'stream:conversation:a', '*', 'body', 'x')
+  await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === 200)
+  const page = await waitUntil(
+    async () => {
+      const text = await (await daemon.get('/')).text()
+      return /hears 1 of 1 primaries: 200 writes/.test(text) && /sweeps above 80mb/.test(text) ? text : ''
+    },
+    { timeoutMs: 10_000, what: 'the page to tell' },
+  )
+  assert.match(page, /<dt>sweeps under pressure<\/dt><dd>0<\/dd>/)
+  const plain = await startDaemon(t, ['--redis-url', redis.url, '--lease=false'])
+  assert.doesNotMatch(await (await plain.get('/')).text(), /primaries|pressure/)
+})

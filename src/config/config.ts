@@ -2,6 +2,7 @@
 
 import type { LeaseTerms } from '../redis/lease.ts'
 import type { Policy } from '../retention/policy.ts'
+import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import type { Bind } from './bind.ts'
 import { type CommandName, type Problem, parseCommandLine, suggestion } from './command_line.ts'
@@ -23,6 +24,10 @@ export interface Config {
   readonly pageSize: number
   readonly pacePercent: number
   readonly dryRun: boolean
+  /** Null where nothing is done between sweeps at writes. */
+  readonly watch: WatchTerms | null
+  /** Null where memory calls for no sweep. */
+  readonly pressure: PressureTerms | null
   /** Null where every copy may sweep. */
   readonly lease: LeaseTerms | null
   readonly httpBind: Bind
@@ -32,6 +37,20 @@ export interface Config {
   readonly logFormat: FlagValue<'log-format'> | null
   /** Variables that look like ours and are none, each a sentence. */
   readonly warnings: readonly string[]
+}
+
+export interface WatchTerms {
+  /** Writes to one stream after which it is held to its policy. */
+  readonly every: number
+  /** Whether Redis may be told to tell of writes. */
+  readonly configure: boolean
+}
+
+export interface PressureTerms {
+  readonly threshold: Threshold
+  /** Infinity for the policies' own. */
+  readonly maxLength: number
+  readonly intervalMs: number
 }
 
 export type Configured =
@@ -47,17 +66,20 @@ export function configure(args: readonly string[], env: Environment, version: st
   if (line.command === 'run' && line.given.has('output'))
     reader.problem('--output', 'must go with sweep or plan; the daemon logs')
 
+  const policies = readPolicies(reader)
   const config = {
     command: line.command,
     output: reader.value('output'),
     redis: readRedis(reader),
-    policies: readPolicies(reader),
+    policies,
     cron: readCron(reader),
     runOnStart: reader.value('run-on-start'),
     sweepTimeoutMs: reader.value('sweep-timeout'),
     pageSize: reader.value('page-size'),
     pacePercent: reader.value('pace'),
     dryRun: reader.value('dry-run'),
+    watch: readWatch(reader, policies),
+    pressure: readPressure(reader),
     lease: readLease(reader),
     httpBind: reader.value('http-bind'),
     streamMetrics: reader.value('stream-metrics'),
@@ -76,6 +98,23 @@ function readLease(reader: Reader): LeaseTerms | null | undefined {
   if (isOn === undefined || key === undefined || ttlMs === undefined) return undefined
   // A lease is a write, and a dry run makes none; nor does it matter how many copies look.
   return isOn && reader.value('dry-run') !== true ? { key, ttlMs } : null
+}
+
+function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {
+  const [isOn, every, configure] = [reader.value('watch'), reader.value('watch-every'), reader.value('watch-configure')]
+  if (!isOn || every === undefined || configure === undefined) return null
+  const isBounded = (policy: Policy): boolean =>
+    [policy.maxLength, policy.hardMaxLength, policy.maxBytes].some(Number.isFinite)
+  if (policies !== undefined && !policies.some(isBounded))
+    reader.problem('--watch', 'must go with a max-length or max-bytes in some policy: it holds streams to nothing else')
+  return { every, configure }
+}
+
+function readPressure(reader: Reader): PressureTerms | null {
+  const [threshold, intervalMs] = [reader.value('pressure'), reader.value('pressure-interval')]
+  const maxLength = reader.value('pressure-max-length')
+  if (!threshold || intervalMs === undefined) return null
+  return { threshold, maxLength: maxLength ?? Number.POSITIVE_INFINITY, intervalMs }
 }
 
 function readCron(reader: Reader): CronPattern | undefined {

@@ -1,12 +1,14 @@
 /** Every flag, once: its name, its default, the rule its value obeys, and what the help says. All else derives from here. */
 import { accessSync, constants } from 'node:fs'
 import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
+import type { Threshold } from '../retention/pressure.ts'
 import { parseTimezone } from '../schedule/cron.ts'
 import {
   BrokenRule,
   oneOf,
   orOff,
   parseDuration,
+  parsePercent,
   parseSize,
   parseSwitch,
   parseTimer,
@@ -51,6 +53,19 @@ function parseLeaseTtl(text: string): number {
   const ms = parseTimer(text)
   if (ms < 1000) throw new BrokenRule('must be at least 1s')
   return ms
+}
+
+/** Null for off. */
+function parsePressure(text: string): Threshold | null {
+  if (text === 'off') return null
+  if (/^\d+%?$/.test(text)) return { share: parsePercent(text) }
+  try {
+    return { bytes: parseSize(text) }
+  } catch (error) {
+    throw error instanceof BrokenRule
+      ? new BrokenRule('must be a share such as 80%, a size such as 2gb, or off')
+      : error
+  }
 }
 
 function flag<T>(
@@ -173,6 +188,24 @@ export const flagGroups = {
     ),
     'dry-run': toggle('false', 'look and count, write nothing'),
   },
+  'Between sweeps': {
+    watch: toggle('false', "hold a stream's length and bytes at its writes too, told by keyspace notifications"),
+    'watch-every': flag('<n>', '100', wholeNumber(1), 'after so many writes to one stream'),
+    'watch-configure': toggle('false', 'let Redis tell of writes where it does not: sets its notify-keyspace-events'),
+    pressure: flag(
+      '<percent|size|off>',
+      'off',
+      parsePressure,
+      'sweep at once when used memory passes this share of maxmemory, or this size',
+    ),
+    'pressure-max-length': flag(
+      '<n>',
+      null,
+      wholeNumber(1),
+      'the length limit of such a sweep, where the policy allows more',
+    ),
+    'pressure-interval': flag('<duration>', '10s', parseTimer, 'how often memory is read, at least'),
+  },
   Lease: {
     lease: toggle('true', 'of several copies, only the one that holds the lease sweeps'),
     'lease-key': flag('<key>', 'xtrimd:lease', nonEmpty, 'the key that is the lease'),
@@ -203,7 +236,12 @@ export const flagGroups = {
 } as const
 
 type Groups = typeof flagGroups
-type AllFlags = Groups['Redis'] & Groups['Retention'] & Groups['Schedule'] & Groups['Lease'] & Groups['Telemetry']
+type AllFlags = Groups['Redis'] &
+  Groups['Retention'] &
+  Groups['Schedule'] &
+  Groups['Between sweeps'] &
+  Groups['Lease'] &
+  Groups['Telemetry']
 export type FlagName = keyof AllFlags
 
 /** What a flag's rule makes of its text. */

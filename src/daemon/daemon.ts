@@ -4,20 +4,23 @@ import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
 import { recordInStatus, type Status } from '../http/status.ts'
 import { STATUS_PAGE_POLICY, statusPage } from '../http/status_page.ts'
+import type { Address } from '../redis/address.ts'
 import { Lease } from '../redis/lease.ts'
 import { Fault } from '../redis/refusal.ts'
 import { sweepFields } from '../report/json.ts'
+import { tightened } from '../retention/policy.ts'
 import { startCron } from '../schedule/cron.ts'
 import { type SweepReport, type SweepTask, sweep } from '../sweep/sweep.ts'
 import { LEASE_LOST } from '../sweep/walk.ts'
 import type { Log } from '../telemetry/log.ts'
 import { type Metrics, makeMetrics } from '../telemetry/metrics.ts'
+import { BetweenSweeps } from './between_sweeps.ts'
 import { Leadership } from './leadership.ts'
 import { whyWedged } from './liveness.ts'
 import { sweepTask } from './task.ts'
 
 /** Why a sweep was started. */
-type Trigger = 'start' | 'schedule' | 'takeover'
+type Trigger = 'start' | 'schedule' | 'takeover' | 'pressure'
 
 /**
  * Runs until `stop` fires, then returns when the page in hand is counted.
@@ -42,9 +45,11 @@ class Daemon {
   readonly #metrics: Metrics
   readonly #status: Status
   /** The sweep under way. */
-  #running: Promise<void> | null = null
+  #running: Promise<SweepReport | null> | null = null
   /** Null where every copy may sweep. */
   readonly #leadership: Leadership | null
+  readonly #task: SweepTask
+  readonly #between: BetweenSweeps
   /** Ends the sweep under way when the lease is lost. */
   #lost = new AbortController()
   /** A tick went by because another held the lease: whether it swept then, only it knows. */
@@ -70,7 +75,18 @@ class Daemon {
       last: null,
       past: [],
       nextSweepMs: null,
+      watch: null,
+      pressure: null,
     }
+    this.#task = { ...sweepTask(config, log), onProgress: () => this.#step() }
+    this.#between = new BetweenSweeps(config, {
+      task: this.#task,
+      sweepUnderPressure: (only) => this.#sweepUnderPressure(only),
+      status: this.#status,
+      log,
+      metrics: this.#metrics,
+      onBug: (error) => this.#onBug(error),
+    })
     this.#leadership =
       config.lease && makeLeadership(config.lease, config.redis, log, stop, (isLeader) => this.#lead(isLeader))
     this.#metrics.setLeader(this.#status.isLeader)
@@ -87,11 +103,12 @@ class Daemon {
       this.#scheduled = true
       this.#expectNext()
       this.#leadership?.start()
+      if (this.#leadership === null) this.#between.lead(true)
       const end = (): void => {
         this.#scheduled = false
         endCron()
         this.#log.info({ sweeping: this.#running !== null }, 'stopping')
-        Promise.resolve(this.#running)
+        Promise.all([this.#running, this.#between.end()])
           .then(() => this.#leadership?.end())
           .then(resolve, reject)
       }
@@ -109,7 +126,10 @@ class Daemon {
         body: statusPage(this.#status, Date.now()),
         policy: STATUS_PAGE_POLICY,
       }),
-      '/metrics': async () => ({ status: 200, type: this.#metrics.contentType, body: await this.#metrics.text() }),
+      '/metrics': async () => {
+        this.#between.tellMetrics()
+        return { status: 200, type: this.#metrics.contentType, body: await this.#metrics.text() }
+      },
       '/healthz': () => {
         const why = this.#whyWedged()
         return why === null ? plain(200, 'ok') : plain(503, why)
@@ -134,7 +154,7 @@ class Daemon {
   }
 
   /** Starts a sweep unless one is under way: a tick that comes too early is skipped and counted, never queued. */
-  #trigger(why: Trigger): void {
+  #trigger(why: Trigger, changes: Partial<SweepTask> = {}): void {
     if (this.#stop.aborted) return
     if (this.#running !== null) {
       this.#metrics.recordSkippedSweep()
@@ -142,32 +162,49 @@ class Daemon {
       return
     }
     this.#step()
-    this.#running = this.#sweepIfLeader(why)
-      .catch((error: unknown) => this.#onBug(error))
+    this.#running = this.#sweepIfLeader(why, changes)
+      .catch((error: unknown) => {
+        this.#onBug(error)
+        return null
+      })
       .finally(() => {
         this.#running = null
         this.#status.sweeping = false
       })
   }
 
-  async #sweepIfLeader(why: Trigger): Promise<void> {
+  /** With the tighter length limit, where there is one. Another sweep that is under way may bring relief: it is waited for. */
+  async #sweepUnderPressure(only: (address: Address) => boolean): Promise<SweepReport | null> {
+    if (this.#running !== null) {
+      await this.#running
+      return null
+    }
+    const { policies, pressure } = this.#config
+    const maxLength = pressure?.maxLength ?? Number.POSITIVE_INFINITY
+    this.#trigger('pressure', { only, policies: policies.map((policy) => tightened(policy, maxLength)) })
+    return this.#running
+  }
+
+  async #sweepIfLeader(why: Trigger, changes: Partial<SweepTask>): Promise<SweepReport | null> {
     const standing = await this.#leadership?.claim()
     if (standing instanceof Fault) {
       // The sweep would meet the same: it fails with what the lease was refused for.
-      await this.#sweep(why, () => Promise.reject(standing))
-    } else if (standing?.kind === 'other') {
+      return this.#sweep(why, { findPrimaries: () => Promise.reject(standing) })
+    }
+    if (standing?.kind === 'other') {
       this.#overdue = true
       this.#metrics.recordSkippedSweep()
       this.#log.debug({ trigger: why }, 'sweep skipped: another holds the lease')
-    } else {
-      await this.#sweep(why)
+      return null
     }
+    return this.#sweep(why, changes)
   }
 
   /** Becoming the leader is no reason to wait for the next tick where one went by without us; ceasing to be ends the sweep. */
   #lead(isLeader: boolean): void {
     this.#status.isLeader = isLeader
     this.#metrics.setLeader(isLeader)
+    this.#between.lead(isLeader)
     if (!isLeader) this.#lost.abort(LEASE_LOST)
     else if (this.#overdue && this.#running === null) this.#trigger('takeover')
   }
@@ -176,22 +213,18 @@ class Daemon {
     this.#stepAt = performance.now()
   }
 
-  async #sweep(why: Trigger, findPrimaries?: SweepTask['findPrimaries']): Promise<void> {
+  async #sweep(why: Trigger, changes: Partial<SweepTask>): Promise<SweepReport> {
     this.#lost = new AbortController()
     this.#overdue = false
     this.#status.sweeping = true
     this.#step()
     this.#log.debug({ trigger: why }, 'sweep begins')
-    const task = {
-      ...sweepTask(this.#config, this.#log),
-      ...(findPrimaries && { findPrimaries }),
-      onProgress: () => this.#step(),
-    }
-    const report = await sweep(task, AbortSignal.any([this.#stop, this.#lost.signal]))
+    const report = await sweep({ ...this.#task, ...changes }, AbortSignal.any([this.#stop, this.#lost.signal]))
     const endedAtMs = Date.now()
     recordInStatus(this.#status, report, endedAtMs)
     this.#metrics.recordSweep(report, endedAtMs)
     logSweep(report, why, this.#log)
+    return report
   }
 }
 

@@ -1,6 +1,8 @@
 /** What the daemon knows of itself: the one source of the status page. */
 import type { Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
+import type { PolicyTally } from '../sweep/tally.ts'
+import type { Hearing } from '../watch/watch.ts'
 
 /** One sweep in the chart. */
 export interface PastSweep {
@@ -26,12 +28,37 @@ export interface Status {
   /** The oldest first. */
   past: readonly PastSweep[]
   nextSweepMs: number | null
+  /** Null where this copy does not watch. */
+  watch: WatchStatus | null
+  /** Null where this copy does not guard memory. */
+  pressure: PressureStatus | null
+}
+
+/** The watch since it began. */
+export interface WatchStatus {
+  readonly hearing: Hearing
+  readonly total: PolicyTally
+  tellMetrics(): void
+}
+
+/** Memory against its threshold, as it was last read. */
+export interface PressureStatus {
+  readonly loads: readonly {
+    readonly address: string
+    readonly usedBytes: number
+    readonly threshold: number
+    /** Trimming has nothing left to remove. */
+    readonly isHelpless: boolean
+  }[]
+  /** Sweeps it called for. */
+  readonly sweeps: number
 }
 
 /** Takes a sweep that just ended into the status. */
 export function recordInStatus(status: Status, report: SweepReport, endedAtMs: number): void {
   const { age, length, bytes } = report.total.removed
   const past = { endedAtMs, result: report.result, removed: age + length + bytes, durationMs: report.durationMs }
-  status.last = { report, endedAtMs }
+  // A success over some of the primaries, which alone were under pressure, says nothing of the others.
+  if (report.whole || report.result !== 'success') status.last = { report, endedAtMs }
   status.past = [...status.past, past].slice(-REMEMBERED)
 }

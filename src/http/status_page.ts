@@ -49,6 +49,7 @@ ${term('now', status.sweeping ? 'sweeping' : 'waiting')}
 ${term('lease', status.isLeader ? 'this copy sweeps' : 'another copy sweeps, or none')}
 ${term('next sweep', status.nextSweepMs === null ? 'none' : `${when(status.nextSweepMs)}, in ${span(status.nextSweepMs - nowMs)}`)}
 ${last === null ? '' : lastSweep(last.report, nowMs - last.endedAtMs)}
+${betweenSweeps(status)}
 ${term('running for', span(nowMs - status.startedAtMs))}
 </dl>
 ${status.past.length === 0 ? '' : `<h2>Sweeps</h2>\n${sweepChart(status.past)}`}
@@ -94,6 +95,28 @@ function lastSweep(report: SweepReport, sinceMs: number): string {
           `${formatSize(memory.usedBytes)} of ${memory.maxBytes > 0 ? formatSize(memory.maxBytes) : 'no limit'}`,
         ),
   ].join('\n')
+}
+
+function betweenSweeps({ watch, pressure }: Status): string {
+  const terms: string[] = []
+  if (watch !== null) {
+    const { heard, primaries, writes, waiting, leftToSweep } = watch.hearing
+    const { age, length, bytes } = watch.total.removed
+    const left = leftToSweep === 0 ? '' : `, ${count(leftToSweep)} left to the next sweep`
+    terms.push(
+      term(
+        'watch',
+        `hears ${heard} of ${primaries} primaries: ${count(writes)} writes, ${count(waiting)} streams waiting${left}`,
+      ),
+      term('removed at writes', `${count(age + length + bytes)} entries, by ${count(watch.total.streams)} looks`),
+    )
+  }
+  for (const { address, usedBytes, threshold, isHelpless } of pressure?.loads ?? []) {
+    const told = `${formatSize(usedBytes)} used on ${address}, sweeps above ${formatSize(threshold)}`
+    terms.push(term('pressure', isHelpless ? `${told}: trimming has nothing left to remove` : told))
+  }
+  if (pressure !== null) terms.push(term('sweeps under pressure', count(pressure.sweeps)))
+  return terms.join('\n')
 }
 
 function policyTable(policies: readonly Policy[], report: SweepReport | null): string {

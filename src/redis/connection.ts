@@ -37,6 +37,13 @@ export interface Connection {
    * @throws Fault when the connection is lost (`connect`) or the deadline passes (`timeout`); it is unusable then
    */
   ask(commands: readonly Command[]): Promise<Reply[]>
+  /**
+   * Gives every message on the channel to `listener` from now on. Nothing but PING may be asked afterwards.
+   * @throws Fault also where Redis does not allow it
+   */
+  subscribe(channel: string, listener: (message: Buffer) => void): Promise<void>
+  /** Resolves when the connection is gone, with what ended it. */
+  readonly ended: Promise<Fault>
   /** Ends the connection now, whatever is under way. */
   close(): void
 }
@@ -51,6 +58,7 @@ const STOP_GRACE_MS = 2000
 interface Client {
   connect(): Promise<unknown>
   sendCommand(args: Command): Promise<Reply>
+  subscribe(channel: string, listener: (message: Buffer) => void, bufferMode: true): Promise<unknown>
   destroy(): void
   on(event: 'error', listener: (error: Error) => void): unknown
 }
@@ -59,14 +67,17 @@ interface Client {
 export async function connect(address: Address, reach: Reach, stop?: AbortSignal): Promise<Connection> {
   const client = makeClient(address, reach)
   let lost: Error | undefined
+  const { promise: ended, resolve: end } = Promise.withResolvers<Fault>()
   client.on('error', (error) => {
     lost ??= error
+    end(asFault(error, address))
   })
 
   const waiting = new Set<(fault: Fault) => void>()
   const close = (fault = new Fault('connect', 'the connection was closed')): void => {
     stop?.removeEventListener('abort', hurry)
     clearTimeout(grace)
+    end(fault)
     // Its commands are rejected first, so that they tell the reason and not what destroy() makes of it.
     for (const reject of waiting) reject(fault)
     try {
@@ -109,13 +120,18 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
       Promise.all(commands.map((command) => client.sendCommand(command).then(asReply, asRefusal))).then(resolve, reject)
     })
 
+  const subscribe = (channel: string, listener: (message: Buffer) => void): Promise<void> =>
+    within((resolve, reject) => {
+      client.subscribe(channel, listener, true).then(() => resolve(), reject)
+    })
+
   try {
     await within<unknown>((resolve, reject) => {
       client.connect().then(resolve, reject)
     })
     lost = undefined
     await greet(ask)
-    return { address, ask, close: () => close() }
+    return { address, ask, subscribe, ended, close: () => close() }
   } catch (error) {
     close()
     throw error

@@ -46,3 +46,18 @@ export function scanPattern(policies: readonly Policy[]): string {
   while (!prefixes.every((prefix) => prefix.startsWith(common))) common = common.slice(0, -1)
   return `${common}*`
 }
+
+/** What of a policy can be held at every write, and not only by a sweep: the limits on what a stream may hold. */
+export function betweenSweeps(policy: Policy): Policy {
+  return Object.freeze({
+    ...policy,
+    maxAgeMs: Number.POSITIVE_INFINITY,
+    hardMaxAgeMs: Number.POSITIVE_INFINITY,
+    deleteEmpty: false,
+  })
+}
+
+/** The policy with a length limit that is at most this. */
+export function tightened(policy: Policy, maxLength: number): Policy {
+  return Object.freeze({ ...policy, maxLength: Math.min(policy.maxLength, maxLength) })
+}

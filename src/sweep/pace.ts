@@ -1,6 +1,7 @@
 /** Bounds the share of time in which one Redis has any work of ours. */
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Connection } from '../redis/connection.ts'
+import { orStop } from './or_stop.ts'
 
 /** How long work may go on before a pause: short, so that other clients wait for little; a page is a few ms. */
 const BURST_MS = 5
@@ -35,7 +36,7 @@ export function makePace(percent: number): Pace {
 
   return {
     async run(work, stop) {
-      while (pause !== null && !stop.aborted) await firstOf(pause.promise, stop)
+      while (pause !== null && !stop.aborted) await orStop(pause.promise, stop)
       if (outstanding === 0) burstStart = performance.now()
       outstanding++
       try {
@@ -78,16 +79,4 @@ export function makePaces(percent: number): (address: Address) => Pace {
 /** Asks over a connection, at a pace. */
 export function paced({ ask }: Connection, pace: Pace, stop: AbortSignal): Connection['ask'] {
   return (commands) => pace.run(() => ask(commands), stop)
-}
-
-/** Resolves when the promise does, or when `stop` fires. */
-function firstOf(promise: Promise<void>, stop: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      stop.removeEventListener('abort', done)
-      resolve()
-    }
-    stop.addEventListener('abort', done, { once: true })
-    void promise.then(done)
-  })
 }

@@ -121,7 +121,7 @@ export class Tally {
   }
 }
 
-function emptyTally(policy: string): PolicyTally {
+export function emptyTally(policy: string): PolicyTally {
   return {
     policy,
     streams: 0,
@@ -141,21 +141,24 @@ function emptyTally(policy: string): PolicyTally {
 /** The sum over policies, under the name `all`. */
 export function sumOf(tallies: readonly PolicyTally[]): PolicyTally {
   const sum = emptyTally('all')
-  for (const tally of tallies) {
-    sum.streams += tally.streams
-    sum.emptyStreams += tally.emptyStreams
-    sum.entries.before += tally.entries.before
-    sum.entries.after += tally.entries.after
-    sum.longestStream = Math.max(sum.longestStream, tally.longestStream)
-    for (const [reason, n] of entriesOf(tally.removed)) sum.removed[reason] += n
-    sum.unread += tally.unread
-    sum.deletedStreams += tally.deletedStreams
-    for (const [reason, n] of entriesOf(tally.skipped)) sum.skipped[reason] += n
-    for (const [limit, n] of entriesOf(tally.overLimit)) sum.overLimit[limit] += n
-    sum.protectedStreams += tally.protectedStreams
-    for (const [word, n] of entriesOf(tally.errors)) addTo(sum.errors, word, n)
-  }
+  for (const tally of tallies) addTally(sum, tally)
   return sum
+}
+
+/** Adds one tally to another. */
+export function addTally(sum: PolicyTally, tally: PolicyTally): void {
+  sum.streams += tally.streams
+  sum.emptyStreams += tally.emptyStreams
+  sum.entries.before += tally.entries.before
+  sum.entries.after += tally.entries.after
+  sum.longestStream = Math.max(sum.longestStream, tally.longestStream)
+  for (const [reason, n] of entriesOf(tally.removed)) sum.removed[reason] += n
+  sum.unread += tally.unread
+  sum.deletedStreams += tally.deletedStreams
+  for (const [reason, n] of entriesOf(tally.skipped)) sum.skipped[reason] += n
+  for (const [limit, n] of entriesOf(tally.overLimit)) sum.overLimit[limit] += n
+  sum.protectedStreams += tally.protectedStreams
+  for (const [word, n] of entriesOf(tally.errors)) addTo(sum.errors, word, n)
 }
 
 function addTo(counts: Record<string, number>, name: string, n: number): void {

@@ -1,10 +1,12 @@
 /** The one door to the metrics client. Every series with closed labels exists from the start, at 0. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
+import type { Memory } from '../redis/server_state.ts'
 import { type Policy, REASONS } from '../retention/policy.ts'
 import { RESULTS, type SweepReport } from '../sweep/sweep.ts'
-import { entriesOf, SKIP_REASONS } from '../sweep/tally.ts'
+import { entriesOf, type PolicyTally, SKIP_REASONS } from '../sweep/tally.ts'
 import { shown } from '../text/shown.ts'
+import type { Hearing } from '../watch/watch.ts'
 
 export interface Metrics {
   readonly contentType: string
@@ -12,6 +14,16 @@ export interface Metrics {
   text(): Promise<string>
   recordSweep(report: SweepReport, endedAtMs: number): void
   recordSkippedSweep(): void
+  /** What was removed between sweeps counts as what a sweep removed. */
+  recordDone(policies: readonly PolicyTally[]): void
+  recordPressureSweep(): void
+  /** How the watch stands, and what it heard since it was last told. */
+  recordHearing(
+    hearing: Pick<Hearing, 'heard' | 'primaries' | 'waiting'>,
+    more: Pick<Hearing, 'writes' | 'leftToSweep'>,
+  ): void
+  recordWatchLost(): void
+  setMemory(memory: Memory): void
   setNextSweep(atMs: number): void
   setLeader(isLeader: boolean): void
 }
@@ -38,15 +50,20 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
   }
 
   /** What was done counts however the sweep ended. */
-  const addDone = (report: SweepReport): void => {
-    for (const tally of report.policies) {
+  const recordDone = (policies: readonly PolicyTally[]): void => {
+    for (const tally of policies) {
       const { policy } = tally
       for (const [reason, n] of entriesOf(tally.removed)) own.trimmed.inc({ policy, reason }, n)
       for (const [reason, n] of entriesOf(tally.skipped)) own.skipped.inc({ policy, reason }, n)
       own.unread.inc({ policy }, tally.unread)
       own.deleted.inc({ policy }, tally.deletedStreams)
+      for (const [code, n] of entriesOf(tally.errors)) own.streamErrors.inc({ code }, n)
     }
-    for (const [code, n] of entriesOf(report.total.errors)) own.streamErrors.inc({ code }, n)
+  }
+
+  const setMemory = ({ usedBytes, maxBytes }: Memory): void => {
+    own.memoryUsed.set(usedBytes)
+    own.memoryMax.set(maxBytes)
   }
 
   /** What was seen is told only by a sweep that saw everything. */
@@ -72,14 +89,21 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       if (report.failure !== null) own.failures.inc({ cause: report.failure })
       own.duration.observe(report.durationMs / 1000)
       own.lastSweep.set(endedAtMs / 1000)
-      if (report.result === 'success') own.lastSuccess.set(endedAtMs / 1000)
+      if (report.result === 'success' && report.whole) own.lastSuccess.set(endedAtMs / 1000)
       own.redisUp.set(report.memory === null ? 0 : 1)
-      if (report.memory !== null) {
-        own.memoryUsed.set(report.memory.usedBytes)
-        own.memoryMax.set(report.memory.maxBytes)
-      }
-      addDone(report)
+      if (report.memory !== null) setMemory(report.memory)
+      recordDone(report.policies)
       if (report.whole) setSeen(report)
+    },
+    recordDone,
+    setMemory,
+    recordPressureSweep: () => own.pressureSweeps.inc(),
+    recordWatchLost: () => own.watchLost.inc(),
+    recordHearing({ heard, primaries, waiting }, { writes, leftToSweep }) {
+      own.watchUp.set(primaries > 0 && heard === primaries ? 1 : 0)
+      own.watchWaiting.set(waiting)
+      own.watchWrites.inc(writes)
+      own.watchLeft.inc(leftToSweep)
     },
     recordSkippedSweep: () => own.sweeps.inc({ result: 'skipped' }),
     setLeader: (isLeader) => own.leader.set(isLeader ? 1 : 0),
@@ -127,6 +151,18 @@ function makeOwnMetrics(registry: Registry) {
     streamErrors: counter('stream_errors_total', 'Streams that Redis refused to have trimmed, by its error word.', [
       'code',
     ]),
+    pressureSweeps: counter('pressure_sweeps_total', 'Sweeps that memory pressure called for.'),
+    watchUp: gauge(
+      'watch_up',
+      'Whether the writes on every primary are heard; 0 without --watch, or where another leads.',
+    ),
+    watchWrites: counter('watch_writes_total', 'Writes to matching streams that were heard.'),
+    watchWaiting: gauge('watch_waiting', 'Streams that wait to be held to their policy after their writes.'),
+    watchLeft: counter(
+      'watch_left_to_sweep_total',
+      'How often a stream was left to the next sweep, since too many were written to.',
+    ),
+    watchLost: counter('watch_lost_total', 'How often the writes on a primary were heard no more, or not yet.'),
     memoryUsed: gauge('redis_memory_used_bytes', 'Memory that Redis uses, over all primaries.'),
     memoryMax: gauge('redis_memory_max_bytes', 'Its maxmemory; 0 is no limit.'),
   }

@@ -46,6 +46,13 @@ export function parseSize(text: string): number {
   return bytes
 }
 
+/** Reads a share of a hundred, such as `80%` or `80`. @returns 0.01 to 1 @throws BrokenRule */
+export function parsePercent(text: string): number {
+  const share = Number(/^([1-9]\d{0,2})%?$/.exec(text)?.[1]) / 100
+  if (!(share <= 1)) throw new BrokenRule('must be a whole number from 1 to 100, as in 80%')
+  return share
+}
+
 /** A reader of whole numbers in plain digits from `least` to `most`. The reader throws BrokenRule. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`

@@ -1,0 +1,121 @@
+/** Between two sweeps: a burst of writes, and a Redis that fills up, each without and with what xtrimd does against it. */
+
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Client, PrivateRedis } from './private_redis.ts'
+import { type LogLine, runDaemon } from './program.ts'
+import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from './say.ts'
+
+const WRITERS = 20
+const STREAMS = 200
+const SECONDS = 6
+/** Entries that a writer sends in one go. */
+const LOT = 20
+const MAX_MEMORY_MB = 64
+
+/** Nothing sweeps but at the start: it is an hour until the next one. */
+const HOURLY = ['--cron', '0 * * * *', '--max-length', '1000']
+const WATCH = ['--watch', '--watch-configure', '--watch-every', '100']
+const PRESSURE = ['--pressure', '80%', '--pressure-max-length', '50', '--pressure-interval', '1s']
+
+const COLUMNS: Columns = [
+  ['second', -8],
+  ['written', 12],
+  ['refused', 10],
+  ['longest', 10],
+  ['memory', 11],
+]
+
+/** Plays it. @throws the signal's reason when it is aborted */
+export async function demonstrateBurst(redis: PrivateRedis, interrupted: AbortSignal): Promise<void> {
+  say(`A private redis-server ${redis.version}, ${WRITERS} writers at full speed into ${STREAMS} streams,`)
+  say('and an hour until the next sweep. First nothing is done between sweeps, then')
+  say('every stream is held to its length after each hundred writes to it.')
+  await scene(redis, [], 'x'.repeat(100), interrupted)
+  await scene(redis, WATCH, 'x'.repeat(100), interrupted)
+  say()
+  say(`Now a Redis of ${MAX_MEMORY_MB} MB that evicts nothing, and larger messages: it fills up, and`)
+  say('refuses its writers. With --pressure it is swept in time.')
+  await redis.client.configSet({ maxmemory: `${MAX_MEMORY_MB}mb`, 'maxmemory-policy': 'noeviction' })
+  await scene(redis, [], 'x'.repeat(2_000), interrupted)
+  await scene(redis, PRESSURE, 'x'.repeat(2_000), interrupted)
+}
+
+/** One run of the daemon, with the writers at work. */
+async function scene(
+  redis: PrivateRedis,
+  flags: readonly string[],
+  message: string,
+  interrupted: AbortSignal,
+): Promise<void> {
+  await redis.client.flushAll()
+  const args = [...HOURLY, ...flags]
+  say()
+  say(`$ xtrimd run ${quoted(HOURLY)}${flags.length > 0 ? ' \\' : ''}`)
+  if (flags.length > 0) say(`             ${quoted(flags)}`)
+  say()
+  const done = new AbortController()
+  const over = AbortSignal.any([interrupted, done.signal])
+  const seen = Promise.withResolvers<void>()
+  const isReady = flags.includes('--watch') ? 'watching' : 'sweep'
+  const daemon = follow(['--redis-url', redis.url, '--http-bind', '127.0.0.1:0', ...args], over, ({ msg, ...line }) => {
+    if (msg === isReady) seen.resolve()
+    if (msg === 'sweep' && line.trigger === 'pressure') say(`  under pressure: ${removedBy(line)} entries removed`)
+  })
+  daemon.catch(seen.reject)
+  try {
+    await seen.promise
+    await burst(redis, message, over)
+  } finally {
+    done.abort()
+    await daemon
+  }
+  interrupted.throwIfAborted()
+}
+
+async function follow(args: readonly string[], over: AbortSignal, tell: (line: LogLine) => void): Promise<void> {
+  for await (const line of runDaemon([...args, '--log-format', 'json'], over)) tell(line)
+}
+
+function removedBy(line: Record<string, unknown>): string {
+  const { age, length, bytes } = line.removed as { age: number; length: number; bytes: number }
+  return count(age + length + bytes)
+}
+
+/** Writes for some seconds, and says how it goes in each of them. */
+async function burst(redis: PrivateRedis, message: string, over: AbortSignal): Promise<void> {
+  const told = { written: 0, refused: 0 }
+  const end = new AbortController()
+  const stop = AbortSignal.any([over, end.signal])
+  const clients = await Promise.all(Array.from({ length: WRITERS }, () => redis.connect()))
+  const writers = clients.map((client) => write(client, message, told, stop))
+  sayHead(COLUMNS)
+  for (let second = 1; second <= SECONDS && !over.aborted; second++) {
+    await pause(1_000)
+    const longest = Math.max(0, ...(await redis.streamLengths()))
+    const figures = [count(told.written), count(told.refused), count(longest), megabytes(await redis.memory())]
+    sayCells(COLUMNS, [String(second), ...figures])
+  }
+  end.abort()
+  await Promise.all(writers)
+  for (const client of clients) client.destroy()
+}
+
+async function write(
+  client: Client,
+  message: string,
+  told: { written: number; refused: number },
+  stop: AbortSignal,
+): Promise<void> {
+  while (!stop.aborted) {
+    const lot = Array.from({ length: LOT }, () => {
+      const key = `stream:conversation:${Math.floor(Math.random() * STREAMS)}`
+      return client.sendCommand(['XADD', key, '*', 'message', message]).then(
+        () => told.written++,
+        () => told.refused++,
+      )
+    })
+    await Promise.all(lot)
+    // Large messages fill this Redis in seconds as it is: writers that are refused need not try as fast as they can.
+    if (message.length > 1_000) await pause(40)
+  }
+}

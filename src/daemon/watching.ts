@@ -1,0 +1,98 @@
+/** The watch as part of the daemon: what it hears and does is counted, logged, and shown. */
+import type { Config, WatchTerms } from '../config/config.ts'
+import type { WatchStatus } from '../http/status.ts'
+import { formatAddress } from '../redis/address.ts'
+import { betweenSweeps } from '../retention/policy.ts'
+import type { SweepTask } from '../sweep/sweep.ts'
+import { addTally, emptyTally, type Tally } from '../sweep/tally.ts'
+import type { Log } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import { type Hearing, Watch } from '../watch/watch.ts'
+
+/** What was capped is told in one line a minute, not in one for each page. */
+const TELL_MS = 60_000
+
+export class Watching implements WatchStatus {
+  readonly #log: Log
+  readonly #metrics: Metrics
+  readonly #watch: Watch
+  /** Since it began. */
+  readonly total = emptyTally('all')
+  /** Since the last line of the log. */
+  #untold = emptyTally('all')
+  #metricsHave = { writes: 0, leftToSweep: 0 }
+  readonly #limits = new Set<string>()
+
+  constructor(
+    terms: WatchTerms,
+    config: Config,
+    task: SweepTask,
+    log: Log,
+    metrics: Metrics,
+    bug: (error: unknown) => void,
+  ) {
+    this.#log = log
+    this.#metrics = metrics
+    this.#watch = new Watch({
+      ...terms,
+      findPrimaries: task.findPrimaries,
+      reach: task.reach,
+      policies: config.policies.map(betweenSweeps),
+      dryRun: config.dryRun,
+      paceOf: task.paceOf,
+      onOutcome: task.onOutcome ?? (() => {}),
+      events: {
+        heard: (address) => log.info({ address: formatAddress(address), every: terms.every }, 'watching'),
+        lost: (address, { code, message }) => {
+          metrics.recordWatchLost()
+          const where = address === null ? {} : { address: formatAddress(address) }
+          log.warn({ ...where, cause: code, reason: message }, 'watch lost')
+        },
+        limited: (reason) => {
+          if (!this.#limits.has(reason)) log.warn({ reason }, 'watch limited')
+          this.#limits.add(reason)
+        },
+        capped: (tally) => this.#count(tally),
+        bug,
+      },
+    })
+  }
+
+  get hearing(): Hearing {
+    return this.#watch.hearing
+  }
+
+  /** Watches until `stop` fires and what was in hand is counted. */
+  async run(stop: AbortSignal): Promise<void> {
+    const timer = setInterval(() => this.#tell(), TELL_MS)
+    await this.#watch.run(stop)
+    clearInterval(timer)
+    this.#tell()
+    this.tellMetrics()
+  }
+
+  /** Brings the metrics to what is now. */
+  tellMetrics(): void {
+    const { hearing } = this
+    const more = {
+      writes: hearing.writes - this.#metricsHave.writes,
+      leftToSweep: hearing.leftToSweep - this.#metricsHave.leftToSweep,
+    }
+    this.#metricsHave = hearing
+    this.#metrics.recordHearing(hearing, more)
+  }
+
+  #count(tally: Tally): void {
+    this.#metrics.recordDone(tally.policies)
+    for (const policy of tally.policies) {
+      addTally(this.total, policy)
+      addTally(this.#untold, policy)
+    }
+  }
+
+  #tell(): void {
+    const { streams, removed, unread, errors } = this.#untold
+    if (streams > 0) this.#log.info({ streams, removed, unread, errors, ...this.hearing }, 'watched')
+    this.#untold = emptyTally('all')
+  }
+}

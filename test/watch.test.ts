@@ -1,0 +1,229 @@
+/**
+ * Between sweeps: what writers add faster than sweeps come is held in bounds. TEST_WATCH_WRITES is how much the bursts
+ * write (600,000).
+ */
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { burstKeys, longestOf, startBurst } from './harness/burst.ts'
+import { type Daemon, startDaemon } from './harness/program.ts'
+import { startCluster } from './harness/redis_cluster.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { streamIds } from './harness/streams.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const WRITES = Number(process.env.TEST_WATCH_WRITES || 600_000)
+const STREAMS = 1_000
+const KEYS = burstKeys(STREAMS)
+
+const MAX_LENGTH = 20
+const EVERY = 10
+const NODE = 10
+/** The bound, but for what is on its way between a write and its trim. */
+const BOUND = MAX_LENGTH + EVERY + NODE
+/** How long a write may be on its way on a machine with other things to do. */
+const IN_FLIGHT_MS = 500
+
+const NOTIFYING = { 'notify-keyspace-events': 'Et' }
+const SMALL_NODES = { ...NOTIFYING, 'stream-node-max-entries': String(NODE) }
+/** Nothing sweeps: what is bounded, the watch has bounded. */
+const NO_SWEEPS = ['--cron', '0 0 1 1 *', '--run-on-start=false']
+const CAPPED = ['--max-length', String(MAX_LENGTH), '--watch-every', String(EVERY)]
+
+/** Writes a burst while looking every 100 ms. @returns the longest that any stream was ever seen, and what one was written in flight */
+async function longestInBurst(
+  t: TestContext,
+  redis: RedisServer,
+  meanwhile: () => Promise<unknown> = async () => {},
+): Promise<{ longest: number; inFlight: number }> {
+  let isWriting = true
+  const written = startBurst(t, redis, { streams: STREAMS, writes: WRITES }).done.finally(() => {
+    isWriting = false
+  })
+  let longest = 0
+  while (isWriting) {
+    longest = Math.max(longest, await longestOf(redis, KEYS))
+    await meanwhile()
+    await pause(100)
+  }
+  const ms = await written
+  return { longest, inFlight: Math.ceil(((WRITES / STREAMS) * IN_FLIGHT_MS) / ms) }
+}
+
+async function startWatching(t: TestContext, redis: RedisServer, more: readonly string[] = []): Promise<Daemon> {
+  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', ...more]
+  const daemon = await startDaemon(t, args)
+  await daemon.waitForLog('watching')
+  return daemon
+}
+
+test('a burst of 20 writers into 1,000 streams is bounded between sweeps', async (t) => {
+  const redis = await startRedis(t, { config: SMALL_NODES })
+  const daemon = await startWatching(t, redis)
+  const { longest, inFlight } = await longestInBurst(t, redis)
+  t.diagnostic(`${longest} entries at most, where ${BOUND} and ${inFlight} in flight are the bound`)
+  assert.ok(longest <= BOUND + inFlight, `${longest} > ${BOUND} + ${inFlight}`)
+  await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === WRITES)
+  await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
+  assert.ok((await longestOf(redis, KEYS)) <= BOUND)
+  let length = 0
+  for (const key of KEYS) length += Number(await redis.command('XLEN', key))
+  assert.equal(await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' }), WRITES - length)
+  assert.equal(await daemon.metric('xtrimd_watch_up'), 1)
+  assert.equal(await daemon.metric('xtrimd_sweeps_total'), 0)
+  assert.equal((await daemon.stop()).code, 0)
+  const { removed } = await daemon.waitForLog('watched')
+  assert.deepEqual(removed, { age: 0, length: WRITES - length, bytes: 0 })
+})
+
+test('the control: without --watch the same burst goes beyond ten times the bound', async (t) => {
+  const redis = await startRedis(t, { config: SMALL_NODES })
+  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED])
+  const { longest } = await longestInBurst(t, redis)
+  assert.ok(longest > 10 * BOUND, `${longest}`)
+  assert.equal(await daemon.metric('xtrimd_watch_up'), 0)
+})
+
+test('a subscription that is killed every second is taken up again, and the burst is bounded all the same', async (t) => {
+  const redis = await startRedis(t, { config: SMALL_NODES })
+  const daemon = await startWatching(t, redis)
+  let killed = 0
+  let killedAt = performance.now()
+  const { longest, inFlight } = await longestInBurst(t, redis, async () => {
+    if (performance.now() - killedAt < 1_000) return
+    killedAt = performance.now()
+    killed += Number(await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub'))
+  })
+  assert.ok(killed > 1, `${killed}`)
+  assert.ok(longest <= BOUND + 2 * inFlight, `${longest} > ${BOUND} + twice ${inFlight}`)
+  assert.equal(await daemon.metric('xtrimd_watch_lost_total'), killed)
+  assert.ok((await daemon.metric('xtrimd_watch_writes_total')) < WRITES, 'the control: some writes went unheard')
+  await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
+  assert.equal((await daemon.stop()).code, 0)
+})
+
+/** Writes one by one, as a producer of one stream. */
+async function write(redis: RedisServer, key: string, count: number, bytes = 10): Promise<void> {
+  for (let i = 0; i < count; i++) await redis.command('XADD', key, '*', 'body', 'x'.repeat(bytes))
+}
+
+async function lengthBecomes(redis: RedisServer, key: string, length: number): Promise<void> {
+  await waitUntil(async () => Number(await redis.command('XLEN', key)) === length, {
+    timeoutMs: 10_000,
+    what: `${key} to have ${length} entries`,
+  })
+}
+
+test('Redis that does not tell of writes: what to set is said, and is waited for', async (t) => {
+  const redis = await startRedis(t, { config: { 'notify-keyspace-events': 'Kx' } })
+  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--trim', 'exact', '--watch']
+  const daemon = await startDaemon(t, args)
+  const { cause, reason } = await daemon.waitForLog('watch lost')
+  assert.equal(cause, 'other')
+  const [, command = ''] =
+    /tell of writes to streams: (CONFIG SET notify-keyspace-events \w+)/.exec(String(reason)) ?? []
+  assert.equal(await daemon.metric('xtrimd_watch_up'), 0)
+  await redis.command(...command.split(' '))
+  await daemon.waitForLog('watching')
+  await write(redis, 'stream:conversation:a', 100)
+  await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
+  assert.match(String(await redis.command('CONFIG', 'GET', 'notify-keyspace-events')), /^(?=.*K)(?=.*x)(?=.*E)(?=.*t)/)
+})
+
+test('with --watch-configure it is set, and what Redis told before it tells still; a dry run sets nothing', async (t) => {
+  const redis = await startRedis(t, { config: { 'notify-keyspace-events': 'Kx' } })
+  const flags = async (): Promise<string> =>
+    ((await redis.command('CONFIG', 'GET', 'notify-keyspace-events')) as string[])[1] ?? ''
+  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', '--watch-configure']
+  const dry = await startDaemon(t, [...args, '--dry-run'])
+  await dry.waitForLog('watch lost')
+  assert.equal([...(await flags())].sort().join(''), 'Kx')
+  const daemon = await startDaemon(t, args)
+  await daemon.waitForLog('watching')
+  assert.equal([...(await flags())].sort().join(''), 'EKtx')
+  // Set by now, so that the dry run hears too, and writes nothing.
+  await dry.waitForLog('watching')
+  assert.equal((await daemon.stop()).code, 0)
+  await write(redis, 'stream:conversation:a', 300)
+  await dry.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === 300)
+  assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 300)
+})
+
+test('what a group has not read stays, bytes are held, and what no policy matches is left alone', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const policies = [
+    ...['--policy', 'stream:read:*,protect=unread,trim=exact'],
+    ...['--policy', 'stream:big:*,max-length=off,max-bytes=64kb'],
+  ]
+  const daemon = await startWatching(t, redis, policies)
+  await write(redis, 'stream:read:a', 1)
+  await redis.command('XGROUP', 'CREATE', 'stream:read:a', 'slow', '0')
+  await write(redis, 'stream:read:a', 99)
+  await write(redis, 'stream:big:a', 200, 1_000)
+  await write(redis, 'other', 200)
+  await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === 300)
+  await waitUntil(async () => Number(await redis.command('MEMORY', 'USAGE', 'stream:big:a')) <= (64 + 4) * 1024, {
+    timeoutMs: 10_000,
+    what: 'the stream to be inside its bytes',
+  })
+  assert.ok((await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'bytes' })) > 100)
+  assert.equal((await streamIds(redis, 'stream:read:a')).length, 100, 'all of it is unread')
+  assert.equal(await redis.command('XLEN', 'other'), 200)
+  // The control: once it is read, it goes.
+  await redis.command('XREADGROUP', 'GROUP', 'slow', 'me', 'COUNT', '1000', 'STREAMS', 'stream:read:a', '>')
+  await write(redis, 'stream:read:a', EVERY)
+  await lengthBecomes(redis, 'stream:read:a', MAX_LENGTH)
+})
+
+test('only the copy that leads watches, and the next one does when it is gone', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const listeners = async (): Promise<number> =>
+    Number(((await redis.command('PUBSUB', 'NUMSUB', '__keyevent@0__:xadd')) as [string, number])[1])
+  const first = await startWatching(t, redis, ['--lease-ttl', '1s', '--trim', 'exact'])
+  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', '--trim', 'exact', '--lease-ttl', '1s']
+  const second = await startDaemon(t, args)
+  await second.waitForLog('lease held by another')
+  assert.equal(await listeners(), 1)
+  await first.stop('SIGKILL')
+  await second.waitForLog('watching', 15_000)
+  assert.equal(await listeners(), 1)
+  await write(redis, 'stream:conversation:a', 50)
+  await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
+  // And it listens no more when the lease is another's.
+  await redis.command('SET', 'xtrimd:lease', 'somebody')
+  await waitUntil(async () => (await listeners()) === 0, { timeoutMs: 10_000, what: 'nobody to listen' })
+})
+
+test('in a cluster every primary is watched, and after a failover the new one', async (t) => {
+  const cluster = await startCluster(t, { config: NOTIFYING, withReplicas: true })
+  const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...NO_SWEEPS, ...CAPPED, '--trim', 'exact']
+  const daemon = await startDaemon(t, [...args, '--watch', '--lease=false'])
+  await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
+  const homes = new Map<number, string>()
+  for (let i = 0; homes.size < 3; i++) {
+    const key = `stream:conversation:${i}`
+    homes.set(await cluster.homeOf(key), key)
+  }
+  for (const [home, key] of homes) {
+    const primary = cluster.primaries[home] as RedisServer
+    await write(primary, key, 100)
+    await lengthBecomes(primary, key, MAX_LENGTH)
+  }
+  assert.equal(await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' }), 3 * (100 - MAX_LENGTH))
+
+  const [gone, ...others] = cluster.primaries as [RedisServer, ...RedisServer[]]
+  const [successor] = cluster.replicas as [RedisServer]
+  await gone.kill()
+  await daemon.waitForLog('watch lost')
+  await cluster.untilServing([successor, ...others])
+  await daemon.waitForLog(
+    ({ msg, address }) => msg === 'watching' && String(address).endsWith(`:${successor.port}`),
+    30_000,
+  )
+  const key = String(homes.get(0))
+  await write(successor, key, 100)
+  await lengthBecomes(successor, key, MAX_LENGTH)
+  await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
+  assert.equal((await daemon.stop()).code, 0)
+})
