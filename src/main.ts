@@ -9,6 +9,7 @@ import { formatAddress } from './redis/address.ts'
 import { planJson, policyFields, sweepJson } from './report/json.ts'
 import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
+import { settingFields, settingLines } from './report/settings.ts'
 import { sweepSummary } from './report/summary.ts'
 import { plan } from './sweep/plan.ts'
 import { sweep } from './sweep/sweep.ts'
@@ -85,19 +86,20 @@ async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<n
 
 async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
   const report = await plan(sweepTask(config, log), stop)
-  const { policies } = config
+  const { policies, settings } = config
   await write(
     process.stdout,
-    config.output === 'json' ? `${JSON.stringify(planJson(report, policies))}\n` : planSummary(report, policies),
+    config.output === 'json'
+      ? `${JSON.stringify({ ...planJson(report, policies), settings: settingFields(settings) })}\n`
+      : [planSummary(report, policies), 'configuration', ...settingLines(settings), ''].join('\n'),
   )
-
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
 
 /** What the daemon goes by, without what may be secret. */
-function startFields({ policies, cron, dryRun, lease, redis }: Config) {
+function startFields({ policies, cron, dryRun, lease, redis, settings }: Config) {
   return {
     redis: { mode: redis.topology.mode, addresses: redis.topology.addresses.map(formatAddress) },
     cron: cron.pattern,
@@ -105,6 +107,7 @@ function startFields({ policies, cron, dryRun, lease, redis }: Config) {
     dryRun,
     lease: lease?.key ?? null,
     policies: policies.map(policyFields),
+    settings: settingFields(settings),
   }
 }
 

@@ -12,10 +12,10 @@ import { runXtrimd } from './harness/program.ts'
 
 type Environment = Readonly<Record<string, string>>
 
-/** What is wrong with these arguments and variables, line by line; nothing for what is accepted. */
+/** What is wrong with these arguments and variables, line by line; nothing for what is accepted. Without what points into the value. */
 function problemsOf(args: readonly string[], env: Environment = {}): readonly string[] {
   const configured = configure(args, env, '0.0.0')
-  return configured.kind === 'problems' ? configured.lines : []
+  return configured.kind === 'problems' ? configured.lines.map((line) => line.split('\n')[0] ?? '') : []
 }
 
 /** The configuration of what must be accepted. */
@@ -450,13 +450,49 @@ test('each bad policy has its own complaint, with the place in it', () => {
   }
 })
 
+test('a mistake in a policy is pointed at, in a long one too', () => {
+  const pointerOf = (spec: string): string[] => {
+    const configured = configure(['--policy', spec], {}, '0.0.0')
+    return configured.kind === 'problems' ? (configured.lines[0]?.split('\n').slice(1) ?? []) : []
+  }
+  assert.deepEqual(pointerOf('a:*,max-agee=1h'), ['    a:*,max-agee=1h', '        ^'])
+  assert.deepEqual(pointerOf('a:*,max-age=1h,max-age=2h'), ['    a:*,max-age=1h,max-age=2h', '                   ^'])
+  assert.deepEqual(pointerOf('a:*,name=?'), ['    a:*,name=?', '        ^'])
+  const [shown = '', caret = ''] = pointerOf(`${'long:'.repeat(20)}*,max-length=5,trim=no,max-age=1h`)
+  assert.ok(shown.length <= 80 && shown.startsWith('    …'), shown)
+  assert.equal(shown.slice(caret.indexOf('^')).startsWith('trim=no'), true)
+  // The control: where nothing is known of the place, nothing is pointed at.
+  assert.deepEqual(pointerOf(''), [])
+})
+
+test('the configuration in effect tells of every value where it came from, and no secret', () => {
+  const { settings } = configOf(['--max-age', '2h', '--policy', 'a:*,max-length=1', '--policy', 'b:*'], {
+    XTRIMD_MAX_LENGTH: '5',
+    XTRIMD_PACE: '',
+    REDIS_URL: `redis://me:${SECRET}@host`,
+  })
+  const from = (flag: string) => settings.filter((one) => one.flag === flag).map(({ value, from }) => [value, from])
+  assert.deepEqual(from('max-age'), [['2h', 'flag']])
+  assert.deepEqual(from('max-length'), [['5', 'XTRIMD_MAX_LENGTH']])
+  assert.deepEqual(from('pace'), [[flags.pace.default, 'default']])
+  assert.deepEqual(from('redis-url'), [['host:6379', 'REDIS_URL']])
+  assert.deepEqual(from('redis-password'), [['given', 'URL']])
+  assert.deepEqual(from('policy'), [
+    ['a:*,max-length=1', 'flag'],
+    ['b:*', 'flag'],
+  ])
+  assert.ok(!JSON.stringify(settings).includes(SECRET))
+  const told = new Set(settings.map(({ flag }) => flag))
+  for (const [name, flag] of Object.entries(flags)) if (flag.default !== null) assert.ok(told.has(name), name)
+})
+
 test('--help shows every flag with its variable, and --version the version, on stdout with exit code 0', async () => {
   const help = await runXtrimd(['--help'])
   assert.deepEqual([help.code, help.stderr], [0, ''])
   for (const name of Object.keys(flags)) {
     assert.ok(help.stdout.includes(`--${name} `) && help.stdout.includes(variableOf(name)), name)
   }
-  for (const line of help.stdout.split('\n')) assert.ok(line.length <= 100, line)
+  for (const line of help.stdout.split('\n')) assert.ok(line.length <= 80, line)
   // Help is asked for by who has got something else wrong.
   const { kind } = configure(['sweep', '--help', '--max-age', 'x'], { XTRIMD_PACE: 'x' }, '0.0.0')
   assert.equal(kind, 'text')

@@ -170,7 +170,7 @@ test('no line of the text is longer than 80 columns, whatever the names, figures
       ...{ missing: tally.missing, longest: tally.longest.list(), held: [] },
     })
     for (const line of text.split('\n')) assert.ok(line.length <= 80, `${line.length}: ${line}`)
-    assert.match(text, /^failed \(WRONGPASS: WRONGPASS invalid/)
+    assert.match(text, /^failed \(WRONGPASS invalid/)
     assert.match(text, /^short {2,}/m)
   }
 })

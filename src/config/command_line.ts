@@ -1,5 +1,6 @@
 /** The one door to commander: arguments in, texts out, and the help. What the texts mean is decided elsewhere. */
 import { Command, CommanderError, Option } from 'commander'
+import { wrapped } from '../text/wrapped.ts'
 import { type Flag, flagGroups, flags, variableOf } from './flags.ts'
 
 export const COMMANDS = {
@@ -9,11 +10,42 @@ export const COMMANDS = {
 } as const
 export type CommandName = keyof typeof COMMANDS
 
+/** The help fits every terminal. */
+const WIDTH = 80
+const INDENT = '      '
+
+const DESCRIPTION = `Keeps Redis Streams inside a retention policy: removes what is too old or too
+much, and nothing else. A flag beats its variable, a variable its default.
+
+Commands:
+${Object.entries(COMMANDS)
+  .map(([name, what]) => `  ${name.padEnd(8)}${what}`)
+  .join('\n')}`
+
+const AFTER = `
+Values:
+  durations are 500ms, 90s, 15m, 24h, 7d or 1h30m; sizes 512kb, 64mb or 1gb;
+  a switch alone means true, and takes true or false
+
+Examples:
+  what a sweep would remove, without removing it:
+    xtrimd plan --redis-url redis://127.0.0.1:6379
+  one sweep, now:
+    xtrimd sweep --max-age 24h --max-length 1000
+  the daemon, every quarter of an hour, with limits of its own for other keys:
+    XTRIMD_MAX_AGE=7d xtrimd run --cron '*/15 * * * *' \\
+      --policy 'stream:fanout:*,max-length=100000,max-age=1h'
+
+Exit codes:
+  0 success; 1 no success, or a bug; 2 a bad flag, variable or combination`
+
 /** A flag, the rule it breaks, and the value it came with; null where the value may be a secret or there is none. */
 export interface Problem {
   readonly subject: string
   readonly rule: string
   readonly value: string | null
+  /** Where in the value, from 0. */
+  readonly at?: number | null
 }
 
 export type CommandLine =
@@ -56,17 +88,15 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
 
 function makeProgram(version: string): Command {
   const program = new Command('xtrimd')
-    .description(
-      'Keeps Redis Streams inside a retention policy: removes what is too old or too much, and nothing else.',
-    )
+    .description(DESCRIPTION)
     .usage('[command] [flags]')
     .version(version, '--version', 'print the version')
     .helpOption('--help', 'print this')
     .argument('[command...]')
     .allowUnknownOption()
     .exitOverride()
-    .configureHelp({ helpWidth: 100, visibleArguments: () => [] })
-    .addHelpText('after', helpTail())
+    .configureHelp({ helpWidth: WIDTH, visibleArguments: () => [], formatItem: (term, _, text) => item(term, text) })
+    .addHelpText('after', AFTER)
   for (const [heading, group] of Object.entries(flagGroups)) {
     for (const [name, flag] of Object.entries<Flag<unknown>>(group)) {
       const option = new Option(`--${name} ${flag.value}`, described(name, flag)).helpGroup(`${heading}:`)
@@ -78,20 +108,15 @@ function makeProgram(version: string): Command {
   return program
 }
 
+/** What the flag does, and below it where else it may be given and what it is where it is not. */
 function described(name: string, flag: Flag<unknown>): string {
-  return `${flag.help} (${flag.default === null ? '' : `default: ${flag.default}; `}${variableOf(name)})`
+  return `${flag.help}\n${variableOf(name)}${flag.default === null ? '' : `, default ${flag.default}`}`
 }
 
-function helpTail(): string {
-  const commands = Object.entries(COMMANDS).map(([name, what]) => `  ${name.padEnd(8)}${what}`)
-  return `
-Commands:
-${commands.join('\n')}
-
-Examples:
-  xtrimd sweep --redis-url redis://127.0.0.1:6379 --max-age 24h --max-length 1000
-  xtrimd run --cron '*/15 * * * *' --match 'stream:conversation:*'
-  XTRIMD_MAX_AGE=7d xtrimd run --policy 'stream:fanout:*,max-length=100000,max-age=1h'`
+/** A flag on a line of its own, what it does indented below it. */
+function item(term: string, text: string): string {
+  const lines = text.split('\n').flatMap((line) => wrapped(line, WIDTH - INDENT.length))
+  return [`  ${term}`, ...lines.map((line) => INDENT + line)].join('\n')
 }
 
 /**

@@ -1,5 +1,6 @@
 /** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
 
+import { formatAddress } from '../redis/address.ts'
 import type { LeaseTerms } from '../redis/lease.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
@@ -8,7 +9,7 @@ import type { Bind } from './bind.ts'
 import { type CommandName, type Problem, parseCommandLine, suggestion } from './command_line.ts'
 import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
 import { readPolicies } from './policy_spec.ts'
-import { type Environment, Reader } from './reader.ts'
+import { type Environment, Reader, type Setting } from './reader.ts'
 import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
 
 export interface Config {
@@ -35,6 +36,8 @@ export interface Config {
   readonly logLevel: FlagValue<'log-level'>
   /** Null: pretty on a terminal, json elsewhere. */
   readonly logFormat: FlagValue<'log-format'> | null
+  /** Every value in effect with where it came from, nothing of it secret. */
+  readonly settings: readonly Setting[]
   /** Variables that look like ours and are none, each a sentence. */
   readonly warnings: readonly string[]
 }
@@ -67,10 +70,11 @@ export function configure(args: readonly string[], env: Environment, version: st
     reader.problem('--output', 'must go with sweep or plan; the daemon logs')
 
   const policies = readPolicies(reader)
+  const redis = readRedis(reader)
   const config = {
     command: line.command,
     output: reader.value('output'),
-    redis: readRedis(reader),
+    redis,
     policies,
     cron: readCron(reader),
     runOnStart: reader.value('run-on-start'),
@@ -85,12 +89,21 @@ export function configure(args: readonly string[], env: Environment, version: st
     streamMetrics: reader.value('stream-metrics'),
     logLevel: reader.value('log-level'),
     logFormat: reader.value('log-format') ?? null,
+    settings: (Object.keys(flags) as FlagName[]).flatMap((name) =>
+      name === 'redis-url' && redis ? redisSettings(redis) : reader.settingsOf(name),
+    ),
     warnings: unknownVariables(env),
   }
   // Whatever is missing was noted as a problem, so without one the configuration is complete.
   return reader.problems.length > 0
     ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem))] }
     : { kind: 'config', config: Object.freeze(config) as Config }
+}
+
+/** Where Redis is, without what may be secret in a URL; and that there is a password, without saying which. */
+function redisSettings({ topology, from }: RedisSettings): Setting[] {
+  const url: Setting = { flag: 'redis-url', value: topology.addresses.map(formatAddress).join(','), from: from.url }
+  return from.password === null ? [url] : [url, { flag: 'redis-password', value: 'given', from: from.password }]
 }
 
 function readLease(reader: Reader): LeaseTerms | null | undefined {
@@ -123,9 +136,23 @@ function readCron(reader: Reader): CronPattern | undefined {
   return pattern && reader.attempt(pattern, (text) => parseCron(text, timezone ?? 'UTC'))
 }
 
-/** One line: the flag (and its variable), the rule, and the value unless it may be a secret. */
-export function formatProblem({ subject, rule, value }: Problem): string {
-  return `${subject}: ${rule}${value === null ? '' : `; got ${JSON.stringify(value)}`}`
+/** One line: the flag (and its variable), the rule, and the value unless it may be a secret; below it, where in the value, if known. */
+export function formatProblem({ subject, rule, value, at = null }: Problem): string {
+  if (value === null) return `${subject}: ${rule}`
+  const line = `${subject}: ${rule}; got ${JSON.stringify(value)}`
+  return at === null ? line : `${line}\n${pointer(value, at)}`
+}
+
+/** How much of a value is shown around the place of the mistake. */
+const SHOWN_BEFORE = 40
+const SHOWN_BEHIND = 30
+
+/** The place in a text, shown with a caret below it. */
+function pointer(text: string, at: number): string {
+  const from = Math.max(0, at - SHOWN_BEFORE)
+  const part = text.slice(from, at + SHOWN_BEHIND).replace(/\p{Cc}/gu, '?')
+  const cut = from > 0 ? '…' : ''
+  return `    ${cut}${part}\n    ${' '.repeat(cut.length + at - from)}^`
 }
 
 const PREFIX = 'XTRIMD_'

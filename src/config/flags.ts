@@ -135,7 +135,7 @@ export const flagGroups = {
       'what the URLs lead to',
     ),
     'sentinel-master': flag('<name>', null, nonEmpty, 'the name sentinels know the primary by'),
-    'redis-username': flag('<name>', null, asIs, 'ACL user, if not in the URL'),
+    'redis-username': flag('<name>', null, asIs, 'ACL user, if not in the URL', { isSecret: true }),
     'redis-password-file': flag(
       '<path>',
       null,
@@ -250,6 +250,6 @@ export type FlagValue<Name extends FlagName> = AllFlags[Name] extends Flag<infer
 export const flags: Readonly<Record<FlagName, Flag<unknown>>> = Object.assign({}, ...Object.values(flagGroups))
 
 /** The flag's variable: `--max-age` is `XTRIMD_MAX_AGE`. */
-export function variableOf(name: string): string {
+export function variableOf(name: string): `XTRIMD_${string}` {
   return `XTRIMD_${name.toUpperCase().replaceAll('-', '_')}`
 }

@@ -19,7 +19,7 @@ function parsePolicySpec(text: string): PolicySpec {
   const values = new Map<string, unknown>()
   let name: string | null = null
   for (const part of parts) {
-    const where = `at character ${part.at + 1}`
+    const where = place(part.at)
     const equals = part.text.indexOf('=')
     const key = equals < 0 ? part.text : part.text.slice(0, equals)
     const value = equals < 0 ? null : part.text.slice(equals + 1)
@@ -29,17 +29,18 @@ function parsePolicySpec(text: string): PolicySpec {
     if (key !== 'name' && flag === undefined) {
       throw new BrokenRule(
         `must hold only name and ${Object.keys(limitFlags).join(', ')} behind its glob; "${key}" ${where} is none of them`,
+        part.at,
       )
     }
     if (values.has(key) || (key === 'name' && name !== null))
-      throw new BrokenRule(`must hold each limit once; "${key}" ${where} is there again`)
+      throw new BrokenRule(`must hold each limit once; "${key}" ${where} is there again`, part.at)
     if (value === null && flag?.isSwitch !== true)
-      throw new BrokenRule(`must give "${key}" ${where} a value, as in ${key}=…`)
-    if (key === 'name') name = parseName(value ?? '', where)
+      throw new BrokenRule(`must give "${key}" ${where} a value, as in ${key}=…`, part.at)
+    if (key === 'name') name = parseName(value ?? '', part.at)
     else if (flag !== undefined)
       values.set(
         key,
-        within(key, where, () => flag.parse(value ?? 'true')),
+        within(key, part.at, () => flag.parse(value ?? 'true')),
       )
   }
   return { match: glob.text, name, values }
@@ -121,18 +122,23 @@ function contradictionsIn(limits: Limits): { flag: string; rule: string }[] {
   return found
 }
 
-function parseName(text: string, where: string): string {
+function parseName(text: string, at: number): string {
   if (!/^[\w.:-]{1,64}$/.test(text)) {
-    throw new BrokenRule(`must be named with 1 to 64 letters, digits or any of _ . : - ; the name ${where} is not`)
+    const rule = `must be named with 1 to 64 letters, digits or any of _ . : - ; the name ${place(at)} is not`
+    throw new BrokenRule(rule, at)
   }
   return text
 }
 
-function within<T>(key: string, where: string, parse: () => T): T {
+function place(at: number): string {
+  return `at character ${at + 1}`
+}
+
+function within<T>(key: string, at: number, parse: () => T): T {
   try {
     return parse()
   } catch (error) {
-    throw error instanceof BrokenRule ? new BrokenRule(`holds a ${key} ${where} that ${error.message}`) : error
+    throw error instanceof BrokenRule ? new BrokenRule(`holds a ${key} ${place(at)} that ${error.message}`, at) : error
   }
 }
 

@@ -5,10 +5,21 @@ import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** A text with where it came from: `--max-age`, or `--max-age (from XTRIMD_MAX_AGE)`. */
+/** Where a value came from: a flag, the variable of that name, or the default. */
+export type Source = 'flag' | 'default' | `${string}_${string}`
+
+/** A text with where it came from, and how that is told: `--max-age`, or `--max-age (from XTRIMD_MAX_AGE)`. */
 export interface Given {
   readonly text: string
   readonly subject: string
+  readonly source: Source
+}
+
+/** A flag's value in effect, for people: never a secret. */
+export interface Setting {
+  readonly flag: string
+  readonly value: string
+  readonly from: Source | 'URL'
 }
 
 export class Reader {
@@ -25,17 +36,30 @@ export class Reader {
   /** What was given for a flag: a flag beats its variable, an empty variable counts as unset. A variable gives a repeatable flag one value a line. */
   given(name: FlagName): readonly Given[] {
     const texts = this.#flagTexts.get(name)
-    if (texts !== undefined) return texts.map((text) => ({ text, subject: `--${name}` }))
-    const variable = this.env[variableOf(name)] ?? ''
-    return (flags[name].isRepeatable ? variable.split('\n') : [variable])
+    if (texts !== undefined) return texts.map((text) => ({ text, subject: `--${name}`, source: 'flag' }))
+    const variable = variableOf(name)
+    const text = this.env[variable] ?? ''
+    return (flags[name].isRepeatable ? text.split('\n') : [text])
       .filter((text) => text.trim() !== '')
-      .map((text) => ({ text, subject: `--${name} (from ${variableOf(name)})` }))
+      .map((text) => ({ text, subject: `--${name} (from ${variable})`, source: variable }))
   }
 
   /** What was given for a flag that takes one value, else its default, else undefined. */
   text(name: FlagName): Given | undefined {
     const { default: fallback } = flags[name]
-    return this.given(name)[0] ?? (fallback === null ? undefined : { text: fallback, subject: `--${name}` })
+    return (
+      this.given(name)[0] ??
+      (fallback === null ? undefined : { text: fallback, subject: `--${name}`, source: 'default' })
+    )
+  }
+
+  /** The flag's value in effect, or values; none where it is not set. Of what may be secret it says only that it is given. */
+  settingsOf(name: FlagName): Setting[] {
+    const { isRepeatable, isSecret } = flags[name]
+    const given = isRepeatable ? this.given(name) : [this.text(name)]
+    return given.flatMap((one) =>
+      one === undefined ? [] : [{ flag: name, value: isSecret ? 'given' : one.text, from: one.source }],
+    )
   }
 
   /** The flag's value by its rule; undefined where a problem was noted, or where it is not set and has no default. */
@@ -50,12 +74,12 @@ export class Reader {
       return parse(text)
     } catch (error) {
       if (!(error instanceof BrokenRule)) throw error
-      this.problem(subject, error.message, isSecret ? null : text)
+      this.problem(subject, error.message, isSecret ? null : text, error.at)
       return undefined
     }
   }
 
-  problem(subject: string, rule: string, value: string | null = null): void {
-    this.problems.push({ subject, rule, value })
+  problem(subject: string, rule: string, value: string | null = null, at: number | null = null): void {
+    this.problems.push({ subject, rule, value, at })
   }
 }

@@ -6,11 +6,13 @@ import type { Topology } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { BrokenRule } from '../text/quantities.ts'
 import type { FlagName } from './flags.ts'
-import type { Given, Reader } from './reader.ts'
+import type { Given, Reader, Source } from './reader.ts'
 
 export interface RedisSettings {
   readonly topology: Topology
   readonly reach: Reach
+  /** Where the URLs came from, and the password, if there is one. Neither is shown: URLs may hold one too. */
+  readonly from: { readonly url: Source; readonly password: Source | 'URL' | null }
 }
 
 export const PASSWORD_VARIABLE = 'XTRIMD_REDIS_PASSWORD'
@@ -25,15 +27,17 @@ export function readRedis(reader: Reader): RedisSettings | undefined {
   const tls = readTls(reader, urls?.[0])
   if (!urls?.[0] || replyTimeoutMs === undefined || credentials === undefined || topology === undefined)
     return undefined
-  return { topology, reach: { credentials, database: urls[0].database, tls, replyTimeoutMs } }
+  const from = { url: given.source, password: passwordSource(reader, urls[0]) }
+  return { topology, reach: { credentials, database: urls[0].database, tls, replyTimeoutMs }, from }
 }
 
 /** `REDIS_URL` is what platforms set for the application: read where nothing was said to us. */
 function urlGiven(reader: Reader): Given {
   const { REDIS_URL: platform = '' } = reader.env
   const own = reader.given('redis-url')[0]
-  if (own === undefined && platform.trim() !== '') return { text: platform, subject: '--redis-url (from REDIS_URL)' }
-  return reader.text('redis-url') ?? { text: '', subject: '--redis-url' }
+  if (own === undefined && platform.trim() !== '')
+    return { text: platform, subject: '--redis-url (from REDIS_URL)', source: 'REDIS_URL' }
+  return reader.text('redis-url') ?? { text: '', subject: '--redis-url', source: 'default' }
 }
 
 /** Several URLs lead to one system: they may differ in nothing but the address. */
@@ -84,6 +88,13 @@ function readCredentials(reader: Reader, given: Given, url: RedisUrl | undefined
     )
   }
   return () => ({ username, password })
+}
+
+function passwordSource(reader: Reader, url: RedisUrl): Source | 'URL' | null {
+  const file = reader.text('redis-password-file')
+  if (file !== undefined) return file.source
+  if (reader.env[PASSWORD_VARIABLE]) return PASSWORD_VARIABLE
+  return url.password === null ? null : 'URL'
 }
 
 const TLS_FILES = { 'tls-ca': 'ca', 'tls-cert': 'cert', 'tls-key': 'key' } as const satisfies Partial<

@@ -5,15 +5,14 @@ import { formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import { adviceOn, policyFields } from './json.ts'
 import { seconds } from './summary.ts'
-import { clipped, longestLines, table, wrapped } from './table.ts'
+import { clipped, ending, longestLines, sentence, table } from './table.ts'
 
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
   const { total } = report
-  const trouble = report.message === null ? '' : ` (${report.cause}: ${report.message})`
   const plans = [...report.policies, ...(report.policies.length > 1 ? [total] : [])]
   const advice = adviceOn(report, policies)
   return [
-    ...wrapped(`${report.result}${trouble} in ${seconds(report.durationMs)}; nothing was changed`),
+    ...sentence(`${ending(report)} in ${seconds(report.durationMs)}; nothing was changed`),
     '',
     ...table([
       ['policy', 'streams', 'entries', 'memory', 'age', 'length', 'bytes', 'frees'],
@@ -27,14 +26,14 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
     ]),
     '',
     'A sweep would remove what stands under age, length and bytes; ≈ is an estimate.',
-    ...policies.map(describeLimits).flatMap((line) => wrapped(line)),
+    ...policies.map(describeLimits).flatMap((line) => sentence(line)),
     ...(report.held.length > 0 ? ['', 'held back by a consumer group'] : []),
     ...report.held.map(
       ({ key, hold }) => `  ${clipped(shown(key), 40)}  ${clipped(hold.group, 14)}  ${since(hold.lastAliveMs)}`,
     ),
     ...longestLines(report.longest),
-    ...(advice.length > 0 ? ['', 'advice', ...advice.flatMap((sentence) => wrapped(`- ${sentence}`))] : []),
-    ...[...report.missing].flatMap(([command, need]) => wrapped(`the ACL allows no ${command}, which ${need} needs`)),
+    ...(advice.length > 0 ? ['', 'advice', ...advice.flatMap((told) => sentence(`- ${told}`))] : []),
+    ...[...report.missing].flatMap(([command, need]) => sentence(`the ACL allows no ${command}, which ${need} needs`)),
     '',
   ].join('\n')
 }

@@ -1,12 +1,11 @@
 /** A sweep's outcome for a person at a terminal, within 80 columns. */
 import type { SweepReport } from '../sweep/sweep.ts'
-import { longestLines, table, wrapped } from './table.ts'
+import { ending, longestLines, sentence, table } from './table.ts'
 
 export function sweepSummary(report: SweepReport): string {
   const { total } = report
-  const trouble = report.message === null ? '' : ` (${report.cause}: ${report.message})`
   const lines = [
-    ...wrapped(`${report.result}${trouble} in ${seconds(report.durationMs)}`),
+    ...sentence(`${ending(report)} in ${seconds(report.durationMs)}`),
     '',
     ...table([
       ['policy', 'streams', 'before', 'after', 'age', 'length', 'bytes', 'longest'],
@@ -31,7 +30,7 @@ export function sweepSummary(report: SweepReport): string {
   ] as const
   const told = notes.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`)
   const missing = [...report.missing].flatMap(([command, need]) =>
-    wrapped(`the ACL allows no ${command}, which ${need} needs`),
+    sentence(`the ACL allows no ${command}, which ${need} needs`),
   )
   return [
     ...lines,

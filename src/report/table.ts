@@ -1,6 +1,8 @@
 /** Tables and sentences that fit a terminal of 80 columns. */
 import type { LongStream } from '../sweep/longest.ts'
+import type { Verdict } from '../sweep/sweep.ts'
 import { shown } from '../text/shown.ts'
+import { wrapped } from '../text/wrapped.ts'
 
 const WIDTH = 80
 const GAP = '  '
@@ -34,13 +36,14 @@ export function clipped(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`
 }
 
-/** A sentence over several lines, those after the first indented. */
-export function wrapped(sentence: string): string[] {
-  const lines = ['']
-  for (const word of sentence.split(' ')) {
-    const line = lines.at(-1) ?? ''
-    if (line.trim() !== '' && line.length + 1 + word.length > WIDTH) lines.push(`  ${word}`)
-    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
-  }
-  return lines
+/** A sentence over the lines it takes, those after the first indented. No line ends at a no-break space, which is shown as any other. */
+export function sentence(text: string): string[] {
+  return wrapped(text, WIDTH, '  ').map((line) => line.replaceAll('\u00a0', ' '))
+}
+
+/** How something ended, for people: its result, and why where it was no success. */
+export function ending({ result, cause, message }: Verdict): string {
+  if (message === null) return result
+  // Redis's own words begin with the one that is the cause.
+  return message.startsWith(`${cause} `) ? `${result} (${message})` : `${result} (${cause}: ${message})`
 }

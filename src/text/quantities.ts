@@ -3,6 +3,13 @@
 /** A text that breaks a rule. The message is the rule ("must be …"); whoever knows the flag and the value adds them. */
 export class BrokenRule extends Error {
   override readonly name = 'BrokenRule'
+  /** Where in the text, from 0; null for all of it. */
+  readonly at: number | null
+
+  constructor(rule: string, at: number | null = null) {
+    super(rule)
+    this.at = at
+  }
 }
 
 const MS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
