@@ -7,6 +7,7 @@ import { planJson, sweepJson } from '../src/report/json.ts'
 import { plan } from '../src/sweep/plan.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from './acl.ts'
+import { readOutput } from './harness/output.ts'
 import { runXtrimd, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { startSentinel } from './harness/sentinel.ts'
@@ -413,7 +414,7 @@ function urlOf(redis: RedisServer, { database = 0 }: Pick<Scenario, 'database'> 
 async function runProgram(redis: RedisServer, scenario: Scenario): Promise<{ code: number | null; report: Report }> {
   const { command = 'sweep', args = [] } = scenario
   const ended = await runXtrimd([command, '--output', 'json', '--redis-url', urlOf(redis, scenario), ...args])
-  return { code: ended.code, report: JSON.parse(ended.stdout) as Report }
+  return { code: ended.code, report: readOutput(command, ended.stdout) }
 }
 
 /** The same in this process, which takes no start of a program. */

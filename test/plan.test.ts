@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { startMonitor } from './harness/monitor.ts'
+import { complaintsAbout, readOutput } from './harness/output.ts'
 import { runXtrimd } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
@@ -19,10 +20,10 @@ interface Plan {
   readonly advice: readonly string[]
 }
 
-async function json<T>(redis: RedisServer, command: string, args: readonly string[]): Promise<T> {
+async function json<T>(redis: RedisServer, command: 'sweep' | 'plan', args: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await runXtrimd([command, '--redis-url', redis.url, '--output', 'json', ...args])
   assert.equal(code, 0, stderr)
-  return JSON.parse(stdout) as T
+  return readOutput(command, stdout) as T
 }
 
 const planOf = (redis: RedisServer, ...args: string[]): Promise<Plan> => json(redis, 'plan', args)
@@ -145,5 +146,18 @@ test('plan gives advice where the numbers call for it, and none where they do no
 test('a plan that cannot look says so and fails', async () => {
   const { code, stdout } = await runXtrimd(['plan', '--redis-url', 'redis://127.0.0.1:1', '--output', 'json'])
   assert.equal(code, 1)
-  assert.deepEqual([JSON.parse(stdout).result, JSON.parse(stdout).cause], ['failed', 'connect'])
+  const { result, cause } = readOutput('plan', stdout)
+  assert.deepEqual([result, cause], ['failed', 'connect'])
+})
+
+test('the schemas are strict: another field, a missing one, or a word nobody knows is noticed', async (t) => {
+  const redis = await startRedis(t)
+  for (const command of ['sweep', 'plan'] as const) {
+    const output = await json<Record<string, unknown>>(redis, command, [])
+    assert.deepEqual(complaintsAbout(command, output), [])
+    const { longest: _, ...less } = output
+    for (const wrong of [{ ...output, more: 1 }, less, { ...output, result: 'fine' }, { ...output, cause: 'OOM' }]) {
+      assert.notDeepEqual(complaintsAbout(command, wrong), [], JSON.stringify(wrong))
+    }
+  }
 })

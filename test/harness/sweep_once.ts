@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import type { sweepJson } from '../../src/report/json.ts'
+import { readOutput } from './output.ts'
 import { type Ended, runXtrimd } from './program.ts'
 
 /** The JSON object of a sweep, in the contract's names. */
@@ -18,8 +19,7 @@ export async function sweepOnce(
   options: Parameters<typeof runXtrimd>[1] = {},
 ): Promise<SweepOnce> {
   const ended = await runXtrimd(['sweep', '--output', 'json', '--redis-url', redisUrl, ...args], options)
-  assert.match(ended.stdout, /^\{.*\}\n$/, `one line of JSON and nothing else on stdout; stderr: ${ended.stderr}`)
-  return { ...ended, report: JSON.parse(ended.stdout) as SweepObject }
+  return { ...ended, report: readOutput('sweep', ended.stdout) as unknown as SweepObject }
 }
 
 /** The same where it must be a success: exit code 0 and nothing said on stderr. */
