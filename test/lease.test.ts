@@ -178,6 +178,18 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.ok(left > TTL_MS && left < 600_000, `${left} ms: its own term, neither longer nor ours`)
   })
 
+  test('who ends without knowing that the lease has gone to another says that it was not released', async (t) => {
+    const redis = await startRedis(t)
+    // Renewed long after this test: the daemon learns of it only when it gives the lease up.
+    const [daemon] = (await startCopies(t, redis, 1, [...HARDLY_EVER, '--lease-ttl', '10m'])) as [Daemon]
+    await daemon.waitForLog('sweep')
+    await redis.command('SET', LEASE, 'another', 'PX', '600000')
+    assert.equal((await daemon.stop()).code, 0)
+    assert.equal(said(daemon, 'lease released'), false)
+    assert.ok(said(daemon, 'lease not released: it was no longer ours'))
+    assert.equal(await redis.command('GET', LEASE), 'another')
+  })
+
   test('while Redis is out of memory nobody can hold the lease, so every copy sweeps; afterwards one does', async (t) => {
     const redis = await startRedis(t)
     await fill(redis, KEY, 3_000)

@@ -62,7 +62,7 @@ export class Leadership {
       timer = setTimeout(() => reject(new Fault('timeout', `no reply within ${RELEASE_MS} ms`)), RELEASE_MS)
     })
     await Promise.race([this.#lease.release(), timeout]).then(
-      () => this.#log.info({}, 'lease released'),
+      (wasOurs) => this.#log.info({}, wasOurs ? 'lease released' : 'lease not released: it was no longer ours'),
       (error: unknown) => {
         const { message } = error as Error
         this.#log.warn({ reason: message }, 'lease not released: it runs out by itself')

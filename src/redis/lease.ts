@@ -74,9 +74,9 @@ export class Lease {
     }
   }
 
-  /** Gives the lease up if it is ours. @throws Fault */
-  async release(): Promise<void> {
-    await this.#ask(['EVAL', RELEASE_LUA, '1', this.#terms.key, this.#token])
+  /** Gives the lease up if it is ours. @returns whether it was @throws Fault */
+  async release(): Promise<boolean> {
+    return (await this.#ask(['EVAL', RELEASE_LUA, '1', this.#terms.key, this.#token])) === 1
   }
 
   async #ask(command: Command, stop?: AbortSignal): Promise<Reply> {
