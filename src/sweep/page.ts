@@ -6,7 +6,7 @@ import type { Policy, Reason } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 import { type Found, lookAtPage, type Unseen } from './look.ts'
 import { ageLimitMs, lacking, lengthLimit, nameOf, Refused } from './stream.ts'
-import type { Outcome, Tally } from './tally.ts'
+import type { Outcome, RefusedFields, Tally } from './tally.ts'
 import { isDue, type Trimmed, trimStream, untrimmed } from './trim.ts'
 import type { Page } from './walk.ts'
 
@@ -75,7 +75,7 @@ function count(stream: Found, trimmed: Trimmed, context: PageContext): void {
 }
 
 /** What Redis refused; and where it is the ACL that lacks a command, which flag cannot do without it. */
-function refusedFields({ refusal, command }: Refused, { missing }: PageContext): NonNullable<Outcome['refused']> {
+function refusedFields({ refusal, command }: Refused, { missing }: PageContext): RefusedFields {
   const lack = lacking(command, refusal)
   if (lack !== null) missing(lack.command, lack.neededFor)
   return { word: refusal.word, command, message: refusal.message }
@@ -105,7 +105,7 @@ function countUnseen({ key, policy, refusal, command }: Unseen, context: PageCon
     return
   }
   const refused = refusedFields(new Refused(refusal, nameOf(command)), context)
-  context.tally.addRefused(policy, refusal.word)
+  context.tally.addRefused(policy, refused)
   context.onOutcome(context.policies[policy] as Policy, {
     key,
     before: 0,

@@ -60,7 +60,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
   )
   const total = sumOf(tally.policies)
   return {
-    ...(verdictOn(walked) ?? verdictOnStreams(total)),
+    ...(verdictOn(walked) ?? verdictOnStreams(total, tally.refusals)),
     durationMs: walked.durationMs,
     whole: walked.whole,
     memory: walked.memory,
@@ -91,14 +91,14 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
 }
 
 /** A success held every stream to its policy. Where some were refused and some were not, it is partial. */
-function verdictOnStreams({ errors, streams }: PolicyTally): Verdict {
+function verdictOnStreams({ errors, streams }: PolicyTally, refusals: ReadonlyMap<string, string>): Verdict {
   const [worst] = entriesOf(errors).sort((a, b) => b[1] - a[1])
   if (worst === undefined) return { result: 'success', cause: null, message: null, failure: null }
   const refused = Object.values(errors).reduce((sum, n) => sum + n, 0)
   return {
     result: refused < streams ? 'partial' : 'failed',
     cause: worst[0],
-    message: `Redis refused ${refused} of ${streams} streams`,
+    message: `Redis refused ${refused} of ${streams} streams, the first with ${refusals.get(worst[0])}`,
     failure: worst[0],
   }
 }

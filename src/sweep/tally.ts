@@ -40,7 +40,13 @@ export interface Outcome {
   /** What held it back. */
   readonly held: Hold | null
   /** What Redis refused, by its first word, with the command. */
-  readonly refused: { readonly word: string; readonly command: string; readonly message: string } | null
+  readonly refused: RefusedFields | null
+}
+
+export interface RefusedFields {
+  readonly word: string
+  readonly command: string
+  readonly message: string
 }
 
 /** A stream in which a group holds a trim back. */
@@ -59,6 +65,8 @@ export class Tally {
   readonly held: HeldStream[] = []
   /** Commands an ACL does not allow, and what needs them. */
   readonly missing = new Map<string, string>()
+  /** For each error word the first command that was refused with it, and Redis's own words. */
+  readonly refusals = new Map<string, string>()
 
   constructor(policies: readonly Policy[], longestStreams: number) {
     this.policies = policies.map(({ name }) => emptyTally(name))
@@ -85,7 +93,7 @@ export class Tally {
       if (this.held.length < HELD_NAMED) this.held.push({ key: outcome.key, policy: tally.policy, hold: outcome.held })
     }
     if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
-    if (outcome.refused !== null) addTo(tally.errors, outcome.refused.word, 1)
+    if (outcome.refused !== null) this.#addError(tally, outcome.refused)
     if (outcome.deleted) tally.deletedStreams++
     // What is no stream any more has no length that counts.
     if (outcome.deleted || outcome.skipped === 'not_a_stream') {
@@ -95,11 +103,11 @@ export class Tally {
     }
   }
 
-  /** A stream that could not even be looked at, by the error word it was refused with. */
-  addRefused(policy: number, word: string): void {
+  /** A stream that could not even be looked at. */
+  addRefused(policy: number, refused: RefusedFields): void {
     const tally = this.#of(policy)
     tally.streams++
-    addTo(tally.errors, word, 1)
+    this.#addError(tally, refused)
   }
 
   /** A key that was no stream any more when its turn came. */
@@ -112,6 +120,11 @@ export class Tally {
     tally.entries.after += length
     tally.longestStream = Math.max(tally.longestStream, length)
     this.longest.offer(key, tally.policy, length)
+  }
+
+  #addError(tally: PolicyTally, { word, command, message }: RefusedFields): void {
+    addTo(tally.errors, word, 1)
+    if (!this.refusals.has(word)) this.refusals.set(word, `${command}: ${message}`)
   }
 
   #of(policy: number): PolicyTally {

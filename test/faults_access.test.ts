@@ -1,0 +1,129 @@
+/** Who we are, and what we may do: a daemon that is let in, then refused, then let in again. */
+
+import assert from 'node:assert/strict'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite, type TestContext, test } from 'node:test'
+import { ACL_FAULTS, type FaultRow } from './faults.ts'
+import { assertMeets, type Scene, type SceneOptions, startScene } from './harness/fault_scene.ts'
+import type { RedisServer } from './harness/redis_server.ts'
+import type { TcpProxy } from './harness/tcp_proxy.ts'
+
+type Name = (typeof ACL_FAULTS)[number]['name']
+
+const STREAMS = '~stream:conversation:*'
+/** All that a sweep of these streams needs, and what it does without at the price of a word in the log. */
+const RIGHTS = ['+scan', '+time', '+xlen', '+xrange', '+xtrim', '+info', '+xinfo|groups', '+client|setname']
+
+const tried: Name[] = []
+
+function meeting(name: Name, work: (t: TestContext, row: FaultRow) => Promise<void>): void {
+  const row = ACL_FAULTS.find((one) => one.name === name) as FaultRow
+  tried.push(name)
+  test(`${name}: the sweep is told as ${row.result}, ${row.cause}, and the next one is a success`, (t) => work(t, row))
+}
+
+// Each waits for ticks most of the time.
+suite('Redis does not know us', { concurrency: 4 }, () => {
+  meeting('it wants a password and we have none', async (t, row) => {
+    const scene = await startScene(t)
+    await scene.appear(['CONFIG', 'SET', 'requirepass', 'password'])
+    await assertMeets(scene, row)
+    assert.equal(await scene.gone(), 0)
+    await scene.redis.command('CONFIG', 'SET', 'requirepass', '')
+    await scene.assertOver()
+  })
+
+  meeting('the password is wrong', async (t, row) => {
+    const scene = await startAsUser(t)
+    await scene.appear(['ACL', 'SETUSER', 'ops', 'resetpass', '>another'])
+    await assertMeets(scene, row)
+    assert.equal(await scene.gone(), 0)
+    await scene.redis.command('ACL', 'SETUSER', 'ops', 'resetpass', '>password')
+    await scene.assertOver()
+  })
+
+  meeting('the password is rotated before its file is', async (t, row) => {
+    const folder = await mkdtemp(join(tmpdir(), 'xtrimd-access-'))
+    t.after(() => rm(folder, { recursive: true, force: true }))
+    const file = join(folder, 'password')
+    await writeFile(file, 'password\n')
+    const url = (_: RedisServer, proxy: TcpProxy) => proxy.url
+    const args = ['--redis-username', 'ops', '--redis-password-file', file]
+    const scene = await startAsUser(t, { url, args })
+    await scene.appear(['ACL', 'SETUSER', 'ops', 'resetpass', '>another'])
+    await assertMeets(scene, row)
+    assert.equal(await scene.gone(), 0)
+    // In one step, as Kubernetes does it: no sweep reads half a file.
+    await writeFile(`${file}.new`, 'another\n')
+    await rename(`${file}.new`, file)
+    await scene.assertOver()
+  })
+})
+
+suite('the ACL does not allow it', { concurrency: 4 }, () => {
+  for (const command of ['TIME', 'SCAN', 'XLEN', 'XRANGE'] as const) {
+    meeting(`the ACL lacks \`${command}\``, async (t, row) => {
+      const scene = await startAsUser(t)
+      await lacking(scene, command)
+      await assertMeets(scene, row)
+      assert.equal(await scene.gone(), 0)
+      await granting(scene, command)
+    })
+  }
+
+  meeting('the ACL lacks `XTRIM`, and some streams need none', async (t, row) => {
+    const scene = await startAsUser(t)
+    await lacking(scene, 'XTRIM')
+    const line = await assertMeets(scene, row)
+    assert.deepEqual([line.streams, line.errors], [2, { NOPERM: 1 }])
+    assert.equal(await scene.gone(), 0)
+    await granting(scene, 'XTRIM')
+  })
+
+  meeting('the ACL lacks some of the keys', async (t, row) => {
+    const scene = await startAsUser(t, { longStreams: 3 })
+    const [refused, ...allowed] = scene.longKeys as [string, string, string]
+    const rules = ['resetkeys', '~stream:conversation:short', ...allowed.map((key) => `~${key}`)]
+    await scene.appear(['ACL', 'SETUSER', 'ops', ...rules])
+    const line = await assertMeets(scene, row)
+    assert.deepEqual([line.streams, line.errors], [4, { NOPERM: 1 }])
+    assert.equal(await scene.redis.command('XLEN', refused), 1_200, 'the one refused is as it was')
+    assert.equal(await scene.gone(), (scene.surplus * 2) / 3, 'the others are held to their policy')
+    await scene.redis.command('ACL', 'SETUSER', 'ops', STREAMS)
+    await scene.assertOver()
+  })
+})
+
+// What more a feature needs (EVAL, XINFO CONSUMERS, …) is taken away in permissions.test.ts and acl.test.ts.
+test('every fault of this list was met', () => {
+  assert.deepEqual(tried.toSorted(), ACL_FAULTS.map(({ name }) => name).toSorted())
+})
+
+/** A scene whose daemon is `ops`, who may do what a sweep needs and no more. */
+function startAsUser(t: TestContext, options: SceneOptions = {}): Promise<Scene> {
+  return startScene(t, {
+    url: (_, proxy) => `redis://ops:password@127.0.0.1:${proxy.port}`,
+    prepare: async (redis) => {
+      await redis.command('ACL', 'SETUSER', 'ops', 'reset', 'on', '>password', STREAMS, '-@all', ...RIGHTS)
+    },
+    ...options,
+  })
+}
+
+/** Streams appear, and the right to this command is gone. */
+async function lacking(scene: Scene, command: string): Promise<void> {
+  await scene.appear(['ACL', 'SETUSER', 'ops', `-${command.toLowerCase()}`], ['ACL', 'LOG', 'RESET'])
+}
+
+/** It was this command that was refused, and the log names it; with the right to it all is well. */
+async function granting(scene: Scene, command: string): Promise<void> {
+  const log = (await scene.redis.command('ACL', 'LOG', '100')) as unknown[][]
+  const refused = log.map((entry) => String(entry[entry.indexOf('object') + 1]))
+  assert.ok(refused.includes(command.toLowerCase()), `refused were ${refused}`)
+  const failed = scene.daemon.logs.findLast(({ msg, cause }) => msg === 'sweep' && cause === 'NOPERM')
+  assert.match(String(failed?.reason), new RegExp(`\\b${command}\\b`, 'i'))
+  await scene.redis.command('ACL', 'SETUSER', 'ops', `+${command.toLowerCase()}`)
+  await scene.assertOver()
+}
