@@ -61,9 +61,9 @@ export const ACL_FAULTS = [
   { name: 'the ACL lacks some of the keys', result: 'partial', cause: 'NOPERM' },
 ] as const satisfies readonly FaultRow[]
 
-/** Who Redis says it is. */
+/** Who Redis says it is. One that does not speak TLS takes our greeting for the beginning of a line, and waits for its end. */
 export const TLS_FAULTS = [
-  { name: 'we speak TLS, and it does not', result: 'failed', cause: 'connect' },
+  { name: 'we speak TLS, and it does not', result: 'failed', cause: 'timeout' },
   { name: 'it speaks TLS, and we do not', result: 'failed', cause: 'connect' },
   { name: 'its certificate has expired', result: 'failed', cause: 'connect' },
   { name: 'its certificate is signed by nobody we know', result: 'failed', cause: 'connect' },

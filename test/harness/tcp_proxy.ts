@@ -32,6 +32,8 @@ export interface TcpProxy {
   hold(text: string, passed?: number): void
   /** How many requests were held since `hold()`. */
   readonly held: number
+  /** Connections from now on lead to this port of 127.0.0.1, where something else may listen. Lasts until told again. */
+  leadTo(port: number): void
   /** Stops listening: a new connection gets ECONNREFUSED. Those open are left alone. */
   refuse(): Promise<void>
   /** Destroys the connections that are open now. No lasting fault. */
@@ -65,6 +67,7 @@ interface Link {
 export async function startProxy(t: TestContext, targetPort: number): Promise<TcpProxy> {
   const links = new Set<Link>()
   let fault: Fault = { kind: 'none' }
+  let target = targetPort
   let accepted = 0
   let replyBytes = 0
   let toPass = 0
@@ -72,7 +75,7 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
 
   const server = createServer({ noDelay: true }, (near) => {
     accepted++
-    const far = fault.kind === 'blackhole' ? undefined : connect({ host: '127.0.0.1', port: targetPort, noDelay: true })
+    const far = fault.kind === 'blackhole' ? undefined : connect({ host: '127.0.0.1', port: target, noDelay: true })
     const link: Link = {
       near,
       far,
@@ -172,6 +175,9 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
     },
     get replyBytes() {
       return replyBytes
+    },
+    leadTo(next) {
+      target = next
     },
     delay: (ms) => set({ kind: 'delay', ms }),
     swallowReplies: () => set({ kind: 'swallow' }),

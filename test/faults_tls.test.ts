@@ -1,0 +1,229 @@
+/** Who Redis says it is, and who we are: a daemon that speaks TLS, through every fault of certificates and out again. */
+
+import assert from 'node:assert/strict'
+import { copyFile, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import { suite, type TestContext, test } from 'node:test'
+import { type FaultRow, TLS_FAULTS } from './faults.ts'
+import { type Authority, makeAuthorities, type Pair } from './harness/certificates.ts'
+import { assertMeets, type Scene, type SceneOptions, startScene } from './harness/fault_scene.ts'
+import { freePort } from './harness/free_port.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+type Name = (typeof TLS_FAULTS)[number]['name']
+
+/** The name in the server's certificate; nobody resolves it. */
+const NAME = 'redis.test'
+const PASSWORD = 'password'
+
+const tried: Name[] = []
+
+/** Why a server that was built without TLS cannot be tried, or false. */
+const skip = await whyNoTls()
+
+function meeting(name: Name, work: (t: TestContext, row: FaultRow) => Promise<void>): void {
+  const row = TLS_FAULTS.find((one) => one.name === name) as FaultRow
+  tried.push(name)
+  test(`${name}: the sweep is told as ${row.result}, ${row.cause}, and the next one is a success`, { skip }, (t) =>
+    work(t, row),
+  )
+}
+
+// Each waits for ticks most of the time.
+suite('TLS', { concurrency: 4 }, () => {
+  test('with a CA, a certificate of ours, a name and a password a sweep is a success, and nothing of it can be read on the way', {
+    skip,
+  }, async (t) => {
+    const { scene } = await startTls(t, { password: true, ours: true })
+    // A request that names a stream would be held here, if it could be read.
+    scene.proxy.hold('stream:conversation')
+    await scene.appear()
+    const line = await scene.nextSweep()
+    assert.deepEqual([line.result, line.streams], ['success', 2])
+    assert.equal(await scene.gone(), scene.surplus)
+    assert.equal(scene.proxy.held, 0)
+    // The control: without TLS the same is held.
+    scene.proxy.leadTo(scene.redis.port)
+    const plain = scene.redis.client.duplicate({ socket: { host: '127.0.0.1', port: scene.proxy.port } })
+    t.after(() => plain.destroy())
+    plain.on('error', () => {})
+    await plain.connect()
+    const answer = plain.sendCommand(['XLEN', 'stream:conversation:short'])
+    await waitUntil(() => scene.proxy.held > 0, { timeoutMs: 5_000, what: 'a plain request to be held' })
+    await scene.proxy.heal()
+    assert.equal(await answer, 500)
+  })
+
+  meeting('we speak TLS, and it does not', async (t, row) => {
+    const { scene, tlsPort } = await startTls(t, { args: ['--reply-timeout', '2s'] })
+    await scene.appear()
+    scene.proxy.leadTo(scene.redis.port)
+    await assertMeets(scene, row)
+    scene.proxy.leadTo(tlsPort)
+    await scene.assertOver()
+  })
+
+  meeting('it speaks TLS, and we do not', async (t, row) => {
+    const { make } = await makeAuthorities(t)
+    const authority = await make()
+    const tlsPort = await freePort()
+    const config = serverConfig(tlsPort, authority, await authority.issue(NAME))
+    const scene = await startScene(t, { config })
+    scene.proxy.leadTo(tlsPort)
+    await scene.appear()
+    await assertMeets(scene, row)
+    scene.proxy.leadTo(scene.redis.port)
+    await scene.assertOver()
+  })
+
+  meeting('its certificate has expired', async (t, row) => {
+    const { scene, authority, theirs } = await startTls(t)
+    await assertRefused(scene, row, await authority.issue(NAME, { expired: true }), /expired/)
+    await show(scene.redis, theirs)
+    await scene.assertOver()
+  })
+
+  meeting('its certificate is signed by nobody we know', async (t, row) => {
+    const { scene, make, theirs } = await startTls(t)
+    const stranger = await make()
+    await assertRefused(scene, row, await stranger.issue(NAME), /unable to verify|self-signed|issuer/)
+    await show(scene.redis, theirs)
+    await scene.assertOver()
+  })
+
+  meeting('its certificate is for another name', async (t, row) => {
+    const { scene, authority, theirs } = await startTls(t)
+    await assertRefused(scene, row, await authority.issue('other.test'), /redis\.test.*other\.test/)
+    await show(scene.redis, theirs)
+    await scene.assertOver()
+  })
+
+  meeting('it wants a certificate of ours and we have none', async (t, row) => {
+    const { scene } = await startTls(t)
+    await scene.appear(['CONFIG', 'SET', 'tls-auth-clients', 'yes'])
+    await assertMeets(scene, row)
+    assert.equal(await scene.gone(), 0)
+    await scene.redis.command('CONFIG', 'SET', 'tls-auth-clients', 'no')
+    await scene.assertOver()
+  })
+
+  test('a certificate of ours that has expired is replaced in its file while the daemon runs: the next sweep is a success', {
+    skip,
+  }, async (t) => {
+    const { scene, authority, files } = await startTls(t, { ours: true })
+    const [fresh, expired] = [await authority.issue('us.test'), await authority.issue('us.test', { expired: true })]
+    // Two files are not replaced in one step: what comes between them costs a sweep and no more.
+    await replace(files.key, expired.key)
+    await scene.appear()
+    assert.match(String((await assertMeets(scene, FAILED)).reason), /key values mismatch/)
+    await replace(files.cert, expired.cert)
+    assert.doesNotMatch(String((await assertMeets(scene, FAILED)).reason), /key values mismatch/)
+    assert.equal(await scene.gone(), 0)
+    await replace(files.key, fresh.key)
+    await replace(files.cert, fresh.cert)
+    await scene.assertOver()
+  })
+
+  test('Redis changes to another authority before our file of it does: once the file is replaced the next sweep is a success', {
+    skip,
+  }, async (t) => {
+    const { scene, make, files } = await startTls(t)
+    const next = await make()
+    await assertRefused(scene, FAILED, await next.issue(NAME), /unable to verify|self-signed|issuer/)
+    await replace(files.ca, next.cert)
+    await scene.assertOver()
+  })
+})
+
+test('every fault of this list was met', () => {
+  assert.deepEqual(tried.toSorted(), TLS_FAULTS.map(({ name }) => name).toSorted())
+})
+
+const FAILED: FaultRow = { name: '', result: 'failed', cause: 'connect' }
+
+/** The daemon's own files, which a test replaces. */
+interface Files extends Pair {
+  readonly ca: string
+}
+
+interface TlsScene {
+  readonly scene: Scene
+  readonly tlsPort: number
+  readonly authority: Authority
+  readonly make: () => Promise<Authority>
+  /** What Redis shows. */
+  readonly theirs: Pair
+  readonly files: Files
+}
+
+/** A scene in which Redis and the daemon speak TLS. `ours`: Redis wants a certificate of ours, and is shown one. */
+async function startTls(
+  t: TestContext,
+  options: { readonly password?: boolean; readonly ours?: boolean; readonly args?: readonly string[] } = {},
+): Promise<TlsScene> {
+  const { password = false, ours = false, args = [] } = options
+  const { folder, make } = await makeAuthorities(t)
+  const authority = await make()
+  const theirs = await authority.issue(NAME)
+  const files = { ca: join(folder, 'ca'), cert: join(folder, 'cert'), key: join(folder, 'key') }
+  await replace(files.ca, authority.cert)
+  const shown: string[] = []
+  if (ours) {
+    const pair = await authority.issue('us.test')
+    await replace(files.cert, pair.cert)
+    await replace(files.key, pair.key)
+    shown.push('--tls-cert', files.cert, '--tls-key', files.key)
+  }
+  const tlsPort = await freePort()
+  const scene: SceneOptions = {
+    config: {
+      ...serverConfig(tlsPort, authority, theirs),
+      ...(ours ? { 'tls-auth-clients': 'yes' } : {}),
+      ...(password ? { requirepass: PASSWORD } : {}),
+    },
+    url: (_, proxy) => {
+      proxy.leadTo(tlsPort)
+      return `rediss://${password ? `:${PASSWORD}@` : ''}127.0.0.1:${proxy.port}`
+    },
+    args: ['--tls-ca', files.ca, '--tls-servername', NAME, ...shown, ...args],
+  }
+  return { scene: await startScene(t, scene), tlsPort, authority, make, theirs, files }
+}
+
+function serverConfig(tlsPort: number, authority: Authority, { cert, key }: Pair): Record<string, string> {
+  const files = { 'tls-ca-cert-file': authority.cert, 'tls-cert-file': cert, 'tls-key-file': key }
+  return { 'tls-port': String(tlsPort), 'tls-auth-clients': 'no', ...files }
+}
+
+/** Redis shows another certificate from now on. */
+async function show(redis: RedisServer, { cert, key }: Pair): Promise<void> {
+  await redis.command('CONFIG', 'SET', 'tls-cert-file', cert, 'tls-key-file', key)
+}
+
+/** Redis shows this one together with streams beyond their policy: nothing is removed, and the log says why. */
+async function assertRefused(scene: Scene, row: FaultRow, pair: Pair, why: RegExp): Promise<void> {
+  await show(scene.redis, pair)
+  await scene.appear()
+  const line = await assertMeets(scene, row)
+  assert.match(String(line.reason), why)
+  assert.equal(await scene.gone(), 0)
+}
+
+/** In one step, as Kubernetes does it: nobody reads half a file. */
+async function replace(path: string, by: string): Promise<void> {
+  await copyFile(by, `${path}.new`)
+  await rename(`${path}.new`, path)
+}
+
+/** A server that was built without TLS does not know its settings. */
+async function whyNoTls(): Promise<string | false> {
+  let told: string | false = false
+  await test('whether this server knows TLS', async (t) => {
+    await startRedis(t, { config: { 'tls-replication': 'no' } }).catch((error: Error) => {
+      if (!/Bad directive/.test(error.message)) throw error
+      told = 'this redis-server was built without TLS'
+    })
+  })
+  return told
+}
