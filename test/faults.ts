@@ -1,4 +1,4 @@
-/** What can happen to Redis, or between it and us: the README's table is this list, and the tests hold it to real faults. */
+/** What can happen, above all to Redis, or between it and us: the README's tables are these lists, and the tests hold them to real faults. */
 
 export interface FaultRow {
   /** Completes "what happens": … */
@@ -7,65 +7,157 @@ export interface FaultRow {
   readonly result: 'success' | 'partial' | 'failed'
   /** What it is logged and counted under; null for a success. Several where it is chance which is met first. */
   readonly cause: string | null
+  /** What else is to be said. */
+  readonly note?: string
 }
 
 /** Redis is away, silent or slow, or the network between is. */
 export const REACH_FAULTS = [
-  { name: 'it refuses connections', result: 'failed', cause: 'connect' },
-  { name: 'its name does not resolve', result: 'failed', cause: 'connect' },
-  { name: 'it accepts connections and never answers', result: 'failed', cause: 'timeout' },
-  { name: 'it is frozen', result: 'failed', cause: 'timeout' },
-  { name: 'it freezes in the middle of a sweep', result: 'failed', cause: 'timeout' },
-  { name: 'its replies are lost on the way', result: 'failed', cause: 'timeout' },
+  {
+    name: 'it refuses connections',
+    result: 'failed',
+    cause: 'connect',
+    note: 'the next tick connects anew, as after each of these',
+  },
+  {
+    name: 'its name does not resolve',
+    result: 'failed',
+    cause: 'connect',
+    note: 'it is asked for again at every connection',
+  },
+  {
+    name: 'it accepts connections and never answers',
+    result: 'failed',
+    cause: 'timeout',
+    note: 'the sweep ends after `--reply-timeout`',
+  },
+  { name: 'it is frozen', result: 'failed', cause: 'timeout', note: 'the same' },
+  {
+    name: 'it freezes in the middle of a sweep',
+    result: 'failed',
+    cause: 'timeout',
+    note: 'what was done before is counted',
+  },
+  {
+    name: 'its replies are lost on the way',
+    result: 'failed',
+    cause: 'timeout',
+    note: 'what was done without a reply is not counted',
+  },
   { name: 'the network drops a connection without telling (half-open)', result: 'failed', cause: 'timeout' },
-  { name: 'it is killed in the middle of a sweep', result: 'failed', cause: 'connect' },
+  {
+    name: 'it is killed in the middle of a sweep',
+    result: 'failed',
+    cause: 'connect',
+    note: 'what was done before is counted',
+  },
   { name: 'somebody kills the connection (`CLIENT KILL`)', result: 'failed', cause: 'connect' },
   { name: 'a reply is cut in the middle', result: 'failed', cause: 'connect' },
-  { name: 'it answers 300 ms late', result: 'success', cause: null },
+  { name: 'it answers 300 ms late', result: 'success', cause: null, note: 'it takes longer' },
 ] as const satisfies readonly FaultRow[]
 
 /** Redis answers, and says no. */
 export const REFUSAL_FAULTS = [
   { name: 'it is loading its data', result: 'failed', cause: 'LOADING' },
   { name: 'a script blocks it', result: 'failed', cause: 'BUSY' },
-  { name: 'it cannot write its snapshot and refuses writes', result: 'failed', cause: 'MISCONF' },
-  { name: 'it is out of memory (`noeviction`)', result: 'success', cause: null },
-  { name: 'it became a replica', result: 'failed', cause: 'READONLY' },
+  {
+    name: 'it cannot write its snapshot and refuses writes',
+    result: 'failed',
+    cause: 'MISCONF',
+    note: 'where something was to be removed, else success',
+  },
+  {
+    name: 'it is out of memory (`noeviction`)',
+    result: 'success',
+    cause: null,
+    note: "trimming is the cure; the lease is not waited for; producers' `XADD` works again",
+  },
+  {
+    name: 'it became a replica',
+    result: 'failed',
+    cause: 'READONLY',
+    note: 'where something was to be removed, else success',
+  },
   { name: 'it is a replica that lost its primary and serves no stale data', result: 'failed', cause: 'MASTERDOWN' },
   { name: 'it has too many clients', result: 'failed', cause: 'ERR' },
-  { name: 'it has no database of that number', result: 'failed', cause: 'ERR' },
+  {
+    name: 'it has no database of that number',
+    result: 'failed',
+    cause: 'ERR',
+    note: 'database 0 is not swept in its place',
+  },
 ] as const satisfies readonly FaultRow[]
 
 /** One stream is not what it was a moment ago. */
 export const STREAM_FAULTS = [
   { name: 'a key is deleted before its turn comes', result: 'success', cause: null },
-  { name: 'a key is no stream any more when its turn comes', result: 'success', cause: null },
+  {
+    name: 'a key is no stream any more when its turn comes',
+    result: 'success',
+    cause: null,
+    note: 'it is skipped, `not_a_stream`',
+  },
 ] as const satisfies readonly FaultRow[]
 
 /** The machine of the daemon tells another time than Redis. */
 export const CLOCK_FAULTS = [
-  { name: "the daemon's clock is an hour ahead", result: 'success', cause: null },
-  { name: "the daemon's clock is an hour behind", result: 'success', cause: null },
+  {
+    name: "the daemon's clock is an hour ahead",
+    result: 'success',
+    cause: null,
+    note: "Redis's clock decides what is old",
+  },
+  { name: "the daemon's clock is an hour behind", result: 'success', cause: null, note: 'the same' },
 ] as const satisfies readonly FaultRow[]
 
 /** Who we are, and what we may do. */
 export const ACL_FAULTS = [
   { name: 'it wants a password and we have none', result: 'failed', cause: 'NOAUTH' },
   { name: 'the password is wrong', result: 'failed', cause: 'WRONGPASS' },
-  { name: 'the password is rotated before its file is', result: 'failed', cause: 'WRONGPASS' },
-  { name: 'the ACL lacks `TIME`', result: 'failed', cause: 'NOPERM' },
+  {
+    name: 'the password is rotated before its file is',
+    result: 'failed',
+    cause: 'WRONGPASS',
+    note: 'the file is read again at every connection',
+  },
+  { name: 'the ACL lacks `TIME`', result: 'failed', cause: 'NOPERM', note: 'the log says which command' },
   { name: 'the ACL lacks `SCAN`', result: 'failed', cause: 'NOPERM' },
-  { name: 'the ACL lacks `XLEN`', result: 'failed', cause: 'NOPERM' },
+  {
+    name: 'the ACL lacks `XLEN`',
+    result: 'failed',
+    cause: 'NOPERM',
+    note: 'log and summary say which command, and what needs it',
+  },
   { name: 'the ACL lacks `XRANGE`', result: 'failed', cause: 'NOPERM' },
-  { name: 'the ACL lacks `XTRIM`, and some streams need none', result: 'partial', cause: 'NOPERM' },
-  { name: 'the ACL lacks some of the keys', result: 'partial', cause: 'NOPERM' },
+  {
+    name: 'the ACL lacks `XTRIM`, and some streams need none',
+    result: 'partial',
+    cause: 'NOPERM',
+    note: 'failed where all of them need it',
+  },
+  {
+    name: 'the ACL lacks some of the keys',
+    result: 'partial',
+    cause: 'NOPERM',
+    note: 'the others are held to their policy',
+  },
 ] as const satisfies readonly FaultRow[]
 
 /** Who Redis says it is. One that does not speak TLS takes our greeting for the beginning of a line, and waits for its end. */
 export const TLS_FAULTS = [
-  { name: 'we speak TLS, and it does not', result: 'failed', cause: 'timeout' },
+  {
+    name: 'we speak TLS, and it does not',
+    result: 'failed',
+    cause: 'timeout',
+    note: 'it takes our greeting for a line that has not ended yet',
+  },
   { name: 'it speaks TLS, and we do not', result: 'failed', cause: 'connect' },
-  { name: 'its certificate has expired', result: 'failed', cause: 'connect' },
+  {
+    name: 'its certificate has expired',
+    result: 'failed',
+    cause: 'connect',
+    note: 'our own files are read again at every connection',
+  },
   { name: 'its certificate is signed by nobody we know', result: 'failed', cause: 'connect' },
   { name: 'its certificate is for another name', result: 'failed', cause: 'connect' },
   { name: 'it wants a certificate of ours and we have none', result: 'failed', cause: 'connect' },
@@ -79,3 +171,138 @@ export const FAULTS: readonly FaultRow[] = [
   ...ACL_FAULTS,
   ...TLS_FAULTS,
 ]
+
+/** Faults of more than one server, of a stream's own making, and of the daemon's life: each is shown by a test of its own. */
+export interface OtherFault {
+  readonly name: string
+  /** How the sweep ends, as the README says it. */
+  readonly outcome: string
+  readonly note?: string
+  /** Whose test it is, and what stands in its title. */
+  readonly shownBy: { readonly file: string; readonly title: string }
+}
+
+export const OTHER_FAULTS: readonly OtherFault[] = [
+  {
+    name: 'one primary of a cluster is down',
+    outcome: 'partial, `connect`',
+    note: 'all other primaries are swept',
+    shownBy: { file: 'cluster', title: 'one primary is killed, and comes back' },
+  },
+  {
+    name: 'one primary of a cluster is frozen',
+    outcome: 'partial, `timeout`',
+    note: 'the same',
+    shownBy: { file: 'cluster', title: 'one primary is frozen' },
+  },
+  {
+    name: 'most primaries of a cluster are down',
+    outcome: 'failed, `CLUSTERDOWN`',
+    shownBy: { file: 'cluster', title: 'without a quorum the sweep fails with CLUSTERDOWN, and nothing is touched' },
+  },
+  {
+    name: 'a cluster has slots that nobody serves',
+    outcome: 'failed, `CLUSTERDOWN`',
+    shownBy: { file: 'cluster', title: 'slots that nobody serves are told' },
+  },
+  {
+    name: 'slots or primaries of a cluster change during a sweep',
+    outcome: 'partial, `MOVED`, `ASK` or `TRYAGAIN`',
+    note: 'the next sweep sees what moved',
+    shownBy: { file: 'cluster', title: 'slots move during a sweep: it tells so, nothing the policy keeps is lost' },
+  },
+  {
+    name: 'slots of a cluster are on their way',
+    outcome: 'partial, `MOVED`, `ASK` or `TRYAGAIN`',
+    note: 'the same',
+    shownBy: { file: 'cluster', title: 'a stream that moves behind the back of a sweep, its slot still open' },
+  },
+  {
+    name: 'a primary of a cluster is gone, and its replica takes over',
+    outcome: 'partial or failed until it has',
+    note: 'then success, also where the old one held the lease',
+    shownBy: { file: 'cluster', title: 'a replica takes over: the daemon goes on with the new primary' },
+  },
+  {
+    name: 'sentinels fail over during a sweep',
+    outcome: 'partial, `MOVED`, or failed as if the primary were down',
+    note: 'the next sweep finds the new primary',
+    shownBy: { file: 'sentinel', title: 'the replica is promoted in the middle of a sweep' },
+  },
+  {
+    name: 'sentinels know no master of that name',
+    outcome: 'failed, `other`',
+    shownBy: { file: 'sentinel', title: 'a name that no sentinel knows is told' },
+  },
+  {
+    name: "a stream's IDs are no times",
+    outcome: 'success',
+    note: 'it is skipped for age, `custom_ids`; other limits hold it',
+    shownBy: { file: 'sweep', title: 'a stream whose IDs are no times is not trimmed by age, is counted' },
+  },
+  {
+    name: 'a sweep runs into `--sweep-timeout`',
+    outcome: 'stopped, `sweep-timeout`',
+    note: 'what was done is counted',
+    shownBy: {
+      file: 'sweep',
+      title: 'a sweep longer than --sweep-timeout stops, is no success, and tells what it did',
+    },
+  },
+  {
+    name: 'the lease is lost during a sweep',
+    outcome: 'stopped, `lease-lost`',
+    note: 'the holder sweeps',
+    shownBy: { file: 'lease', title: 'a leader frozen past its term in the middle of a sweep does not sweep on' },
+  },
+  {
+    name: 'a tick comes while a sweep runs',
+    outcome: 'skipped',
+    shownBy: {
+      file: 'daemon',
+      title: 'ticks that come while a sweep is under way are skipped and counted, never queued',
+    },
+  },
+  {
+    name: 'a tick comes while another copy holds the lease',
+    outcome: 'skipped',
+    note: 'the holder sweeps',
+    shownBy: { file: 'lease', title: 'of three copies exactly one sweeps, and only that one says it leads' },
+  },
+  {
+    name: 'SIGTERM or SIGINT',
+    outcome: 'stopped, `stop`',
+    note: 'no new page is started, the page in hand is counted; exit 0, and the lease is given up',
+    shownBy: {
+      file: 'stopping',
+      title: 'a sweep that is asked to stop starts no new page, and counts the page in hand',
+    },
+  },
+  {
+    name: 'a second SIGTERM or SIGINT',
+    outcome: 'the process ends at once',
+    shownBy: { file: 'stopping', title: "ends a stopping daemon at once, with the signal's exit code" },
+  },
+]
+
+/** Both lists as the README shows them, as tables of Markdown. */
+export function faultTable(rows: readonly FaultRow[] = FAULTS): string {
+  const ends = ({ result, cause }: FaultRow) => (cause === null ? result : `${result}, \`${cause}\``)
+  return table(
+    ['what happens', 'how the sweep ends', ''],
+    rows.map((row) => [row.name, ends(row), row.note ?? '']),
+  )
+}
+
+export function otherFaultTable(rows: readonly OtherFault[] = OTHER_FAULTS): string {
+  const link = ({ file }: OtherFault['shownBy']) => `[${file}](test/${file}.test.ts)`
+  return table(
+    ['what happens', 'how the sweep ends', '', 'shown in'],
+    rows.map(({ name, outcome, note = '', shownBy }) => [name, outcome, note, link(shownBy)]),
+  )
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n')
+}
