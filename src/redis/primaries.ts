@@ -92,17 +92,25 @@ export async function withConnection<T>(
   }
 }
 
-/**
- * Whether slots of this node are open, `[slot->-id]` or `[slot-<-id]` in its own line: their keys move one by one, and
- * one may have been on neither side when it was looked for.
- * @throws Fault where Redis does not allow to ask
- */
-export async function hasOpenSlots({ ask }: Connection): Promise<boolean> {
+/** The slots of one node, as it says itself in its own line of `CLUSTER NODES`. */
+export interface OwnSlots {
+  /** Ranges that it serves, as one text. */
+  readonly served: string
+  /** Whether some are open, `[slot->-id]` or `[slot-<-id]`: their keys move one by one, and one may be on neither side. */
+  readonly areOpen: boolean
+}
+
+/** Asks a node for its slots. @throws Fault where Redis does not allow to ask */
+export async function readOwnSlots({ ask }: Connection): Promise<OwnSlots> {
   const [reply] = await ask([['CLUSTER', 'NODES']])
   if (reply instanceof Refusal) throw Fault.of(reply)
-  return String(reply)
+  const own = String(reply)
     .split('\n')
-    .some((line) => / (?:\S+,)?myself\b/.test(line) && / \[\d+-[<>]-/.test(line))
+    .find((line) => / (?:\S+,)?myself\b/.test(line))
+  // Eight fields stand before the slots.
+  const slots = own?.split(' ').slice(8) ?? []
+  const isOpen = (slot: string): boolean => slot.startsWith('[')
+  return { served: slots.filter((slot) => !isOpen(slot)).join(' '), areOpen: slots.some(isOpen) }
 }
 
 /** Where a slot has gone, out of `MOVED <slot> <host>:<port>`; null for another refusal. */

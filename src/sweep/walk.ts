@@ -3,7 +3,7 @@
 import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Connection, Reach } from '../redis/connection.ts'
-import { hasOpenSlots, type Primaries, withConnection } from '../redis/primaries.ts'
+import { type OwnSlots, type Primaries, readOwnSlots, withConnection } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { addMemory, type Memory, NO_MEMORY, readServer } from '../redis/server_state.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
@@ -89,15 +89,9 @@ export async function walk(
       addresses.map((address) =>
         catchFault(faults, async () => {
           await withConnection(address, task.reach, ending, async (connection) => {
-            const wereOpen = haveSlots && (await hasOpenSlots(connection))
+            const before = haveSlots ? await readOwnSlots(connection) : null
             await walkPrimary(connection, task, ending, work, memories, missing)
-            // What is on its way was perhaps on neither side when we were there.
-            if (!ending.aborted && (wereOpen || (haveSlots && (await hasOpenSlots(connection))))) {
-              throw new Fault(
-                'MOVED',
-                `${formatAddress(address)}: slots are being moved, and not every stream may have been seen`,
-              )
-            }
+            if (before !== null && !ending.aborted) assertUnmoved(before, await readOwnSlots(connection), address)
           })
         }),
       ),
@@ -125,6 +119,15 @@ export async function walk(
     memory: memories.length === 0 ? null : memories.reduce(addMemory),
     whole: faults.length === 0 && stopped === null && leftOut === 0,
   }
+}
+
+/** What is on its way, or has come or gone meanwhile, was perhaps on neither side when we were there. @throws Fault */
+function assertUnmoved(before: OwnSlots, after: OwnSlots, address: Address): void {
+  if (before.areOpen || after.areOpen || before.served !== after.served)
+    throw new Fault(
+      'MOVED',
+      `${formatAddress(address)}: slots are being moved, and not every stream may have been seen`,
+    )
 }
 
 /** One primary's fault costs its own streams, never the others. */
