@@ -2,6 +2,7 @@
 /** The process: arguments and environment in, exit codes and signals out. The only place that touches `process`. */
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
+import { styleText } from 'node:util'
 import { type Config, configure, formatProblem } from './config/config.ts'
 import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
@@ -12,7 +13,7 @@ import { makeProgressLine } from './report/progress.ts'
 import { settingFields, settingLines } from './report/settings.ts'
 import { sweepSummary } from './report/summary.ts'
 import { plan } from './sweep/plan.ts'
-import { sweep } from './sweep/sweep.ts'
+import { sweep, type Verdict } from './sweep/sweep.ts'
 import { type Log, makeLog } from './telemetry/log.ts'
 
 const EXIT = { success: 0, failure: 1, badInput: 2 } as const
@@ -75,11 +76,14 @@ async function run(config: Config, log: Log, stop: AbortSignal, version: string)
 
 async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
   const line = process.stderr.isTTY ? makeProgressLine((text) => process.stderr.write(text)) : null
-  const report = await sweep({ ...sweepTask(config, log), ...(line && { onProgress: line.update }) }, stop)
+  const report = await sweep(
+    { ...sweepTask(config, log), ...(line && { onProgress: line.update, extent: line.extent }) },
+    stop,
+  )
   line?.clear()
   await write(
     process.stdout,
-    config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : sweepSummary(report),
+    config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : coloured(report, sweepSummary(report)),
   )
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
@@ -91,12 +95,18 @@ async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<nu
     process.stdout,
     config.output === 'json'
       ? `${JSON.stringify({ ...planJson(report, policies), settings: settingFields(settings) })}\n`
-      : [planSummary(report, policies), 'configuration', ...settingLines(settings), ''].join('\n'),
+      : [coloured(report, planSummary(report, policies)), 'configuration', ...settingLines(settings), ''].join('\n'),
   )
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
+
+/** A summary with its first word, the result, in colour; never with NO_COLOR, nor where stdout is no terminal. */
+function coloured({ result }: Verdict, summary: string): string {
+  const word = styleText(result === 'success' ? 'green' : 'red', result, { stream: process.stdout })
+  return word + summary.slice(result.length)
+}
 
 /** What the daemon goes by, without what may be secret. */
 function startFields({ policies, cron, dryRun, lease, redis, settings }: Config) {

@@ -381,8 +381,25 @@ test('exactly this rule is enough for --pressure', async (t) => {
   }
 })
 
+test('exactly this rule is enough for the bar of a sweep', async (t) => {
+  const redis = await startRedis(t)
+  for (const rules of [rulesOf('the bar of `xtrimd sweep` on a terminal'), []]) {
+    await begin(redis, trimmed, [...rulesOf(BASE), ...rules])
+    let expected = 0
+    const extent = { expect: (keys: number) => (expected += keys), visit: () => {} }
+    const report = await sweep({ ...taskOf(urlOf(redis), []), extent }, new AbortController().signal)
+    assert.deepEqual([report.result, expected], ['success', rules.length])
+  }
+})
+
 test('every line of the list is tried here', () => {
-  const daemons = ['`xtrimd_redis_memory_*`', '`--watch`', '`--watch-configure`', '`--pressure`']
+  const daemons = [
+    '`xtrimd_redis_memory_*`',
+    '`--watch`',
+    '`--watch-configure`',
+    '`--pressure`',
+    'the bar of `xtrimd sweep` on a terminal',
+  ]
   const tried = [...Object.keys(SCENARIOS), ...daemons, LEASE, SENTINEL]
   assert.deepEqual(tried.sort(), ACL_LINES.map(({ feature }) => feature).sort())
 })

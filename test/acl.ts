@@ -29,6 +29,7 @@ export const ACL_LINES = [
   { feature: '`--watch`', rules: '&__keyevent@0__:xadd +subscribe +ping +config|get' },
   { feature: '`--watch-configure`', rules: '+config|set' },
   { feature: '`--pressure`', rules: '+info' },
+  { feature: 'the bar of `xtrimd sweep` on a terminal', rules: '+dbsize' },
   { feature: '`xtrimd plan`, which needs no `+xtrim`', rules: '+xrevrange' },
   { feature: 'the bytes that `xtrimd plan` shows', rules: '+xrevrange +memory|usage' },
 ] as const satisfies readonly AclLine[]

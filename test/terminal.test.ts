@@ -71,8 +71,12 @@ test('a sweep shows how far it is on a terminal only, and takes that line away a
   const args = ['sweep', '--redis-url', redis.url]
 
   const seen = await onTerminal(t, args)
-  assert.match(seen, /1 streams, \d+\/s, 2000 entries removed/)
-  assert.ok(seen.includes(`${ESCAPE}[Ksuccess in `), seen)
+  assert.match(seen, /\[#{20}\] about 100 %, 1 streams, \d+\/s, 2000 removed/)
+  assert.ok(seen.includes(`${ESCAPE}[K${ESCAPE}[32msuccess${ESCAPE}[39m in `), seen)
+  for (const line of seen.split(/[\r\n]+/)) assert.ok(line.length <= 90, line)
+
+  const plain = await onTerminal(t, args, { NO_COLOR: '1' })
+  assert.ok(plain.includes('success in ') && !plain.includes(`${ESCAPE}[32m`), plain)
 
   // The control: elsewhere stderr stays silent.
   assert.equal((await runXtrimd(args)).stderr, '')

@@ -35,6 +35,12 @@ export async function readServer(ask: Connection['ask']): Promise<{ nowMs: numbe
   return { nowMs: clockOf(time), memory: info instanceof Refusal ? null : memoryOf(info) }
 }
 
+/** How many keys there are, of all kinds; 0 where Redis does not allow to ask. @throws Fault */
+export async function readSize(ask: Connection['ask']): Promise<number> {
+  const [size] = await ask([['DBSIZE']])
+  return size instanceof Refusal ? 0 : Number(size)
+}
+
 export function addMemory(a: Memory, b: Memory): Memory {
   return {
     usedBytes: a.usedBytes + b.usedBytes,

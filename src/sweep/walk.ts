@@ -5,7 +5,7 @@ import { type Address, formatAddress } from '../redis/address.ts'
 import type { Connection, Reach } from '../redis/connection.ts'
 import { type OwnSlots, type Primaries, readOwnSlots, withConnection } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
-import { addMemory, type Memory, NO_MEMORY, readServer } from '../redis/server_state.ts'
+import { addMemory, type Memory, NO_MEMORY, readServer, readSize } from '../redis/server_state.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
 import { pagesOfKeys } from './keys.ts'
 import { type Pace, paced } from './pace.ts'
@@ -24,6 +24,13 @@ export interface WalkTask {
   readonly only?: (address: Address) => boolean
   /** Milliseconds after which it stops by itself; Infinity for never. */
   readonly sweepTimeoutMs: number
+  readonly extent?: Extent
+}
+
+/** Told how far a walk is, for those who watch it: what Redis says it holds, and how much of that was gone through. */
+export interface Extent {
+  expect(keys: number): void
+  visit(keys: number): void
 }
 
 /** What a page is worked on with. */
@@ -153,6 +160,7 @@ async function walkPrimary(
   if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')
   memories.push(memory ?? NO_MEMORY)
   const ask = paced(connection, task.paceOf(connection.address), stop)
+  if (task.extent) task.extent.expect(await readSize(ask))
   await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop }))
 }
 
@@ -167,6 +175,8 @@ async function walkPages(
   const keysPerPage = Math.max(1, Math.ceil(task.pageSize / PAGES_IN_FLIGHT))
   for await (const keys of pagesOfKeys(ask, scanPattern(task.policies), keysPerPage)) {
     if (stop.aborted || failed !== undefined) break
+    // SCAN goes through so many keys, whether they match or not.
+    task.extent?.visit(keysPerPage)
     const page = work(keys)
       .catch((error: unknown) => {
         failed ??= error
