@@ -81,10 +81,14 @@ async function enableEvents({ ask }: Connection, task: PrimaryWatchTask, events:
   const needed = neededEvents(Array.isArray(reply) ? String(reply[1] ?? '') : '')
   if (needed === null) return
   const command = ['CONFIG', 'SET', 'notify-keyspace-events', needed]
-  const cure = `--watch: Redis does not tell of writes to streams: ${command.join(' ')}`
-  if (!task.configure || task.dryRun) throw new Fault('other', `${cure}, or give --watch-configure`)
+  if (!task.configure || task.dryRun)
+    throw new Fault(
+      'other',
+      `--watch: Redis does not tell of writes to streams: ${command.join(' ')}, or give --watch-configure`,
+    )
   const [set] = await ask([command])
-  if (set instanceof Refusal) throw new Fault(set.word, `${cure}, which --watch-configure may not do (${set.message})`)
+  if (set instanceof Refusal)
+    throw new Fault(set.word, `--watch-configure: Redis does not allow ${command.join(' ')} (${set.message})`)
 }
 
 async function keepAlive({ ask }: Connection, stop: AbortSignal): Promise<void> {
