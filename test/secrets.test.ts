@@ -114,6 +114,13 @@ test('a sweep that is not let in, or reaches nobody, says no secret', async (t) 
     ['a password nobody asks for', ['--redis-url', open.url], password(SECRET), /AUTH/],
     ['TLS to plain', ['--redis-url', at(open.port, 'rediss')], {}, /connect|timeout/],
     ['nobody there', ['--redis-url', at(nobody)], {}, /ECONNREFUSED/],
+    [
+      'no such host',
+      ['--redis-url', `redis://user:${ENCODED}@redis.invalid`],
+      {},
+      /redis\.invalid.*(ENOTFOUND|EAI_AGAIN)/,
+    ],
+    ['no such host, TLS', ['--redis-url', `rediss://user:${ENCODED}@redis.invalid`], {}, /ENOTFOUND|EAI_AGAIN/],
     ['no such socket', ['--redis-url', `unix://user:${ENCODED}@/nowhere/redis.sock`], {}, /ENOENT/],
     ['no sentinel', ['--redis-url', at(nobody), '--redis-mode', 'sentinel', '--sentinel-master', 'm'], {}, /REFUSED/],
     ['no cluster', ['--redis-url', at(locked.port), '--redis-mode', 'cluster'], {}, /WRONGPASS/],
@@ -142,9 +149,15 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
     [[], { REDIS_URL: withSecret }],
     [['--redis-url', redis.url, '--redis-username', SECRET], password(SECRET)],
     [['--redis-url', redis.url, '--redis-password-file', file], {}],
+    [['--redis-url', withSecret, '--log-format', 'pretty'], {}],
+    [['--redis-url', redis.url, '--redis-password-file', file, '--log-format', 'pretty'], {}],
   ]
   const common = [...EVERY_SECOND, '--log-level', 'trace', '--lease=false']
   const daemons = await Promise.all(places.map(([args, env]) => startDaemon(t, [...args, ...common], { env })))
+  const successes = () =>
+    Promise.all(
+      daemons.map((daemon) => daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (n) => n > 0)),
+    )
   const failures = (cause: string) =>
     Promise.all(daemons.map((daemon) => daemon.waitForMetric('xtrimd_sweep_failures_total', { cause }, (n) => n > 0)))
   const shown = async (daemon: Daemon) => ({
@@ -159,9 +172,8 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
     for (const daemon of daemons) assertHidden(await shown(daemon))
   }
 
-  for (const daemon of daemons) {
-    assert.equal((await daemon.waitForLog('sweep')).result, 'success', 'the secret lets it in')
-  }
+  // The control: the secret lets each of them in.
+  await successes()
   await assertAllHidden()
 
   await redis.command('CONFIG', 'SET', 'requirepass', 'another')
@@ -176,8 +188,53 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
   for (const daemon of daemons) {
     const { code, stdout, stderr } = await daemon.stop()
     assert.equal(code, 0)
+    // The control: it had something to tell. The file is gone, too.
+    assert.match(stdout, /WRONGPASS[\s\S]*(ECONNREFUSED|ENOENT)/)
     assertHidden({ stdout, stderr })
   }
+})
+
+/**
+ * Bugs there are none of, so they are brought in from outside: each fails as Node itself does when it cannot parse a URL,
+ * with the whole URL beside the message, once the program is under way.
+ */
+const BUGS: Readonly<Record<string, string>> = {
+  'an error that nobody catches': 'new URL(bad)',
+  'a promise that nobody waits for': 'Promise.reject(failure)',
+  'several errors in one': 'Promise.any([Promise.reject(failure), Promise.reject(failure)])',
+  'an error inside another': "throw Object.assign(new Error('outer', { cause: failure }), { inner: failure })",
+}
+
+test('a crash shows no secret, and is told as a bug', async (t) => {
+  const redis = await startRedis(t)
+  const url = `redis://user:${ENCODED}@127.0.0.1:${redis.port}`
+  const cases = Object.entries(BUGS).flatMap(([what, bug]) =>
+    ['json', 'pretty'].map((format) => ({ what, bug, format })),
+  )
+  await twoAtATime(cases, async ({ what, bug, format }) => {
+    // Invalid, since there are two ports.
+    const setUp = `const bad = process.env.XTRIMD_REDIS_URL + ':1'; let failure; try { new URL(bad) } catch (e) { failure = e }`
+    const isUnderWay = "process.listenerCount('uncaughtException') > 0"
+    const brought = (when: string) =>
+      `${setUp}; const timer = setInterval(() => { if (${when}) { clearInterval(timer); ${bug} } }, 10)`
+    const env = { XTRIMD_REDIS_URL: url }
+    const code = `data:text/javascript,${encodeURIComponent(brought(isUnderWay))}`
+    const args = ['run', '--http-bind', '127.0.0.1:0', '--log-format', format, '--log-level', 'trace', ...EVERY_SECOND]
+    const ended = await runXtrimd(args, { env: { ...env, NODE_OPTIONS: `--import=${code}` } })
+    assert.equal(ended.code, 1, ended.stderr)
+    assert.match(ended.stdout, /bug: please report it/)
+    assert.match(ended.stdout, /TypeError: Invalid URL\b/, 'it is the bug that was brought in')
+    assertHidden({ [`${what}, ${format}, stdout`]: ended.stdout, [`${what}, ${format}, stderr`]: ended.stderr })
+
+    // The control: Node itself shows the secret.
+    const plain = spawn(process.execPath, ['-e', brought('true')], { stdio: ['ignore', 'ignore', 'pipe'], env })
+    let shown = ''
+    plain.stderr.setEncoding('utf8').on('data', (text: string) => {
+      shown += text
+    })
+    await once(plain, 'close')
+    assert.match(shown, SEARCH)
+  })
 })
 
 test('control: the search finds the secret where it is', async (t) => {

@@ -21,13 +21,29 @@ export async function makeLog(level: string, format: 'json' | 'pretty', fd: 1 | 
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
-    // Node puts the text it could not parse, such as a URL with its password, beside the message.
-    redact: { paths: ['err.input'], remove: true },
+    serializers: { err: errorFields },
   }
   if (format === 'json') return pino(options, quietly(pino.destination({ fd, sync: true })))
   // Loaded only where it is used: a daemon in a pod need not carry it.
   const { default: pretty } = await import('pino-pretty')
   return pino(options, quietly(pretty({ destination: fd, sync: true, colorize: colour })))
+}
+
+/**
+ * What an error is and where it came from, and nothing else it carries: Node puts the text it could not parse, such as a
+ * URL with its password, beside the message. The stack holds those of its causes.
+ */
+function errorFields(error: unknown): object {
+  if (!(error instanceof Error)) return { message: String(error) }
+  const { type, message, stack } = pino.stdSerializers.err(error)
+  const { code } = error as NodeJS.ErrnoException
+  return {
+    type,
+    message,
+    stack,
+    code,
+    ...(error instanceof AggregateError && { errors: error.errors.map(errorFields) }),
+  }
 }
 
 /** A reader that went away (`xtrimd run | head`) is no reason to stop trimming. */

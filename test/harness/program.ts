@@ -131,8 +131,12 @@ export async function startDaemon(
     }
   }
 
-  const listening = await waitForLog('listening', 15_000)
-  const port = Number(listening.port)
+  // Pretty lines are for people: of those only the port is read, and `logs` stays empty.
+  const isPretty = args.includes('pretty')
+  const prettyPort = () => /\blistening\b[\s\S]*?\bport\b\W+(\d+)/.exec(program.stdout())?.[1]
+  const port = isPretty
+    ? await waitUntil(prettyPort, { timeoutMs: 15_000, what: 'a pretty line that tells the port' }).then(Number)
+    : Number((await waitForLog('listening', 15_000)).port)
   const url = `http://127.0.0.1:${port}`
 
   const daemon: Daemon = {
