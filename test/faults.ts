@@ -108,6 +108,8 @@ export const CLOCK_FAULTS = [
     note: "Redis's clock decides what is old",
   },
   { name: "the daemon's clock is an hour behind", result: 'success', cause: null, note: 'the same' },
+  { name: "the daemon's clock is set an hour ahead while it runs", result: 'success', cause: null, note: 'the same' },
+  { name: "the daemon's clock is set an hour back while it runs", result: 'success', cause: null, note: 'the same' },
 ] as const satisfies readonly FaultRow[]
 
 /** Who we are, and what we may do. */

@@ -2,10 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { CLOCK_FAULTS, type FaultRow } from './faults.ts'
-import { assertMeets, startScene } from './harness/fault_scene.ts'
+import { assertMeets, type Scene, startScene } from './harness/fault_scene.ts'
+import type { LogLine } from './harness/program.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
 
 type Name = (typeof CLOCK_FAULTS)[number]['name']
@@ -19,26 +23,76 @@ const COUNT = 300
 
 const tried: Name[] = []
 
-function meeting(name: Name, aheadMs: number): void {
+function meeting(name: Name, work: (t: TestContext, row: FaultRow) => Promise<void>): void {
   const row = CLOCK_FAULTS.find((one) => one.name === name) as FaultRow
   tried.push(name)
-  test(`${name}: what Redis's clock calls old is removed, and nothing else`, (t) => meet(t, row, aheadMs))
+  test(`${name}: what Redis's clock calls old is removed, and nothing else`, (t) => work(t, row))
 }
 
 suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
-  meeting("the daemon's clock is an hour ahead", HOUR)
-  meeting("the daemon's clock is an hour behind", -HOUR)
+  for (const [name, aheadMs] of [
+    ["the daemon's clock is an hour ahead", HOUR],
+    ["the daemon's clock is an hour behind", -HOUR],
+  ] as const) {
+    meeting(name, async (t, row) => {
+      const { scene, clock, kept } = await startWithClock(t, aheadMs)
+      const { daemon, redis } = scene
+      const first = await daemon.waitForLog('sweep')
+      clock.assertSeen(first)
+      assert.ok(clock.isSeenIn(1_000 * (await daemon.metric('xtrimd_last_success_timestamp_seconds'))))
+      assert.deepEqual(first.removed, { age: COUNT, length: 0, bytes: 0 })
+      assert.deepEqual(await streamIds(redis, KEY), kept)
+      await scene.appear()
+      clock.assertSeen(await assertMeets(scene, row))
+      await scene.assertOver()
+      assert.deepEqual(await streamIds(redis, KEY), kept, 'later sweeps removed nothing more')
+    })
+  }
+
+  for (const [name, aheadMs] of [
+    ["the daemon's clock is set an hour ahead while it runs", HOUR],
+    ["the daemon's clock is set an hour back while it runs", -HOUR],
+  ] as const) {
+    meeting(name, async (t, row) => {
+      const { scene, clock, kept } = await startWithClock(t, 0)
+      const { daemon, redis } = scene
+      clock.assertSeen(await daemon.waitForLog('sweep'))
+      assert.deepEqual(await streamIds(redis, KEY), kept)
+      await clock.set(aheadMs)
+      await scene.appear()
+      clock.assertSeen(await assertMeets(scene, row))
+      assert.deepEqual(await streamIds(redis, KEY), kept)
+      await clock.set(0)
+      clock.assertSeen(await assertMeets(scene, row))
+      await scene.assertOver()
+      assert.deepEqual(await streamIds(redis, KEY), kept)
+    })
+  }
 })
 
 test('every fault of this list was met', () => {
   assert.deepEqual(tried.toSorted(), CLOCK_FAULTS.map(({ name }) => name).toSorted())
 })
 
-async function meet(t: TestContext, row: FaultRow, aheadMs: number): Promise<void> {
+interface DaemonClock {
+  readonly aheadMs: number
+  set(aheadMs: number): Promise<void>
+  /** Whether this is the time that the daemon's clock tells, and not Redis's. */
+  isSeenIn(ms: number): boolean
+  /** The control: the daemon itself is as wrong as it is to be. */
+  assertSeen(line: LogLine): void
+}
+
+/** A scene with a stream that has entries on either side of the limit, and a daemon whose clock is set by the test. */
+async function startWithClock(
+  t: TestContext,
+  aheadMs: number,
+): Promise<{ scene: Scene; clock: DaemonClock; kept: readonly string[] }> {
   const kept: string[] = []
+  const { clock, env } = await makeClock(t, aheadMs)
   const scene = await startScene(t, {
-    aheadMs,
-    env: await clockAhead(aheadMs),
+    aheadMs: () => clock.aheadMs,
+    env,
     args: ['--trim', 'exact'],
     prepare: async (redis) => {
       const now = await redisNow(redis)
@@ -48,27 +102,43 @@ async function meet(t: TestContext, row: FaultRow, aheadMs: number): Promise<voi
       kept.push(...(await streamIds(redis, KEY, COUNT)))
     },
   })
-  const { daemon, redis } = scene
-  // The control: the daemon itself is an hour wrong, in its log as in its metrics.
-  const first = await daemon.waitForLog('sweep')
-  const isWrong = (ms: number) => Math.abs(ms - Date.now() - aheadMs) < HOUR / 2
-  assert.ok(isWrong(Date.parse(String(first.time))), `${first.time}`)
-  assert.ok(isWrong(1_000 * (await daemon.metric('xtrimd_last_success_timestamp_seconds'))))
-  assert.ok(Math.abs((await redisNow(redis)) - Date.now()) < HOUR / 2, 'Redis is right')
-
-  assert.deepEqual(first.removed, { age: COUNT, length: 0, bytes: 0 })
-  assert.deepEqual(await streamIds(redis, KEY), kept)
-  await scene.appear()
-  const line = await assertMeets(scene, row)
-  assert.deepEqual(line.skipped, { custom_ids: 0, not_a_stream: 0 })
-  await scene.assertOver()
-  assert.deepEqual(await streamIds(redis, KEY), kept, 'later sweeps removed nothing more')
+  assert.ok(Math.abs((await redisNow(scene.redis)) - Date.now()) < HOUR / 2, 'Redis is right')
+  return { scene, clock, kept }
 }
 
-/** What lets a program read a clock that is this much ahead. How long things take is measured as it is. */
-async function clockAhead(ms: number): Promise<Record<string, string>> {
-  const FAKETIME = `${ms < 0 ? '' : '+'}${ms / 1_000}s`
+/** A clock that a program reads when it runs in this environment. How long things take is measured as it is. */
+async function makeClock(
+  t: TestContext,
+  aheadMs: number,
+): Promise<{ clock: DaemonClock; env: Record<string, string> }> {
+  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-clock-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const file = join(folder, 'clock')
+  let now = aheadMs
+  const clock: DaemonClock = {
+    get aheadMs() {
+      return now
+    },
+    async set(next) {
+      // In one step: the file is read whenever the program asks for the time.
+      await writeFile(`${file}.new`, `${next < 0 ? '' : '+'}${next / 1_000}s\n`)
+      await rename(`${file}.new`, file)
+      now = next
+    },
+    isSeenIn: (ms) => Math.abs(ms - Date.now() - now) < HOUR / 2,
+    assertSeen: ({ time }) => assert.ok(clock.isSeenIn(Date.parse(String(time))), `${time}`),
+  }
+  await clock.set(aheadMs)
   // Debian's own wrapper tells where the library is on this machine.
-  const { stdout } = await promisify(execFile)('faketime', ['-f', FAKETIME, 'printenv', 'LD_PRELOAD'])
-  return { LD_PRELOAD: stdout.trim(), FAKETIME, FAKETIME_DONT_FAKE_MONOTONIC: '1', DONT_FAKE_MONOTONIC: '1' }
+  const { stdout } = await promisify(execFile)('faketime', ['-f', '+0s', 'printenv', 'LD_PRELOAD'])
+  return {
+    clock,
+    env: {
+      LD_PRELOAD: stdout.trim(),
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: '1',
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+      DONT_FAKE_MONOTONIC: '1',
+    },
+  }
 }
