@@ -20,9 +20,19 @@ const KEY = 'stream:conversation:a'
 const HARDLY_EVER = ['--cron', '0 0 1 1 *']
 
 /** Commands that a sweep does without, and says so or loses nothing by it: refused wherever their feature is not asked for. */
-const DISPENSABLE = ['client|setname', 'client|no-touch', 'info', 'xinfo|groups', 'multi', 'exec', 'memory|usage']
+const DISPENSABLE = [
+  'client|setname',
+  'client|no-touch',
+  'eval_ro',
+  'xread',
+  'info',
+  'xinfo|groups',
+  'multi',
+  'exec',
+  'memory|usage',
+]
 /** Of these nobody needs to be told. */
-const UNTOLD = ['+client|setname', '+client|no-touch']
+const UNTOLD = ['+client|setname', '+client|no-touch', '+eval_ro', '+xread']
 
 /** What the program prints as JSON. */
 type Report = Record<string, unknown>
@@ -93,6 +103,17 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
   },
   'its name in `CLIENT LIST`': greets('client|setname'),
   'looking without making keys look used (from Redis 7.2 on)': greets('client|no-touch'),
+  'looking at many streams at once, twice as fast (from Redis 7.0 on, not in a cluster)': {
+    prepare: async (redis) => {
+      await fill(redis)
+      await redis.command('XADD', 'stream:conversation:young', '*', 'a', 'b')
+    },
+    isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] !== null,
+    works: async (report, redis) => {
+      trimmed.works(report)
+      assert.equal(await callsOf(redis, 'xread'), 1)
+    },
+  },
   '`xtrimd_entries_trimmed_unread_total`': {
     prepare: async (redis) => {
       await fill(redis)

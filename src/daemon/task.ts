@@ -2,6 +2,7 @@
 import type { Config } from '../config/config.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
+import { AheadStreams } from '../sweep/ahead.ts'
 import { makePaces } from '../sweep/pace.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -18,6 +19,7 @@ export function sweepTask(
     policies: config.policies,
     pageSize: config.pageSize,
     paceOf,
+    ahead: new AheadStreams(),
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,
     dryRun: config.dryRun,

@@ -57,6 +57,11 @@ export const EARLIEST_TIME_MS = Date.UTC(2000, 0, 1)
 /** Clocks of producers run ahead; by more than a day they do not, and IDs in microseconds are 50,000 years ahead. */
 const LATEST_AHEAD_MS = 86_400_000
 
+/** The latest ID that can be a time, by Redis's clock `nowMs`. */
+export function latestTimeId(nowMs: number): StreamId {
+  return { ms: BigInt(nowMs + LATEST_AHEAD_MS), seq: 2n ** 64n - 1n }
+}
+
 /** Whether an ID's first part can be the time at which an entry was written, by Redis's clock `nowMs`. */
 export function isTime(ms: number, nowMs: number): boolean {
   return ms >= EARLIEST_TIME_MS && ms <= nowMs + LATEST_AHEAD_MS

@@ -25,8 +25,8 @@ export interface PageContext extends Page {
  * @throws Fault when the connection fails or the server refuses everything
  */
 export async function sweepPage(context: PageContext): Promise<void> {
-  const { ask, keys, policies, nowMs, tally } = context
-  const { found, unseen } = await lookAtPage(ask, keys, policies, nowMs)
+  const { ask, keys, policies, nowMs, tally, batching } = context
+  const { found, unseen } = await lookAtPage(ask, keys, policies, nowMs, batching)
   for (const stream of unseen) countUnseen(stream, context)
   const due: Found[] = []
   for (const stream of found) {

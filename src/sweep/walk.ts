@@ -7,7 +7,9 @@ import { type OwnSlots, type Primaries, readOwnSlots, withConnection } from '../
 import { Fault } from '../redis/refusal.ts'
 import { addMemory, type Memory, NO_MEMORY, readServer, readSize } from '../redis/server_state.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
+import type { AheadStreams } from './ahead.ts'
 import { pagesOfKeys } from './keys.ts'
+import type { Batching } from './look_many.ts'
 import { type Pace, paced } from './pace.ts'
 import type { Ask } from './stream.ts'
 
@@ -25,6 +27,8 @@ export interface WalkTask {
   /** Milliseconds after which it stops by itself; Infinity for never. */
   readonly sweepTimeoutMs: number
   readonly extent?: Extent
+  /** Remembered from walk to walk. */
+  readonly ahead: AheadStreams
 }
 
 /** Told how far a walk is, for those who watch it: what Redis says it holds, and how much of that was gone through. */
@@ -41,6 +45,8 @@ export interface Page {
   /** The primary's own clock when the walk over it began. */
   readonly nowMs: number
   readonly stop: AbortSignal
+  /** Where many streams may be looked at in one command: shared by the pages of one primary. */
+  readonly batching?: Batching
 }
 
 /** How far a walk got. */
@@ -74,6 +80,7 @@ export async function walk(
   missing: (command: string, neededFor: string) => void,
 ): Promise<Walk> {
   const start = performance.now()
+  task.ahead.begin()
   const timeout = new AbortController()
   const timer = Number.isFinite(task.sweepTimeoutMs)
     ? setTimeout(() => timeout.abort(), task.sweepTimeoutMs)
@@ -97,7 +104,7 @@ export async function walk(
         catchFault(faults, async () => {
           await withConnection(address, task.reach, ending, async (connection) => {
             const before = haveSlots ? await readOwnSlots(connection) : null
-            await walkPrimary(connection, task, ending, work, memories, missing)
+            await walkPrimary(connection, haveSlots, task, ending, work, memories, missing)
             if (before !== null && !ending.aborted) assertUnmoved(before, await readOwnSlots(connection), address)
           })
         }),
@@ -150,6 +157,7 @@ async function catchFault(faults: Fault[], work: () => Promise<void>): Promise<v
 /** Walks over one primary. Its connection is made for this walk: it takes new addresses, passwords and certificates with it. */
 async function walkPrimary(
   connection: Connection,
+  haveSlots: boolean,
   task: WalkTask,
   stop: AbortSignal,
   work: (page: Page) => Promise<void>,
@@ -160,8 +168,10 @@ async function walkPrimary(
   if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')
   memories.push(memory ?? NO_MEMORY)
   const ask = paced(connection, task.paceOf(connection.address), stop)
+  // A command over several slots is refused in a cluster.
+  const batching = { isAllowed: !haveSlots && !task.ahead.areTooMany, ahead: task.ahead }
   if (task.extent) task.extent.expect(await readSize(ask))
-  await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop }))
+  await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop, batching }))
 }
 
 async function walkPages(

@@ -1,0 +1,98 @@
+/** Looks at many streams in one command, where Redis knows how and the ACL allows it. */
+
+import { isAscii } from 'node:buffer'
+
+import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
+import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
+import type { AheadStreams } from './ahead.ts'
+import { lookAtMany } from './scripts.ts'
+import type { Ask, State } from './stream.ts'
+
+export interface Batching {
+  /** Once it was refused, or found IDs that are behind all times, a walk goes on without. */
+  isAllowed: boolean
+  readonly ahead: AheadStreams
+}
+
+/** What was seen of a key: its state, that it is no stream, or that it must be looked at by itself. */
+export type Seen = State | 'no stream' | 'look again'
+
+interface Chunk {
+  readonly keys: readonly Buffer[]
+  /** Whether to ask for IDs behind all times. */
+  readonly asksAhead: boolean
+}
+
+/** Some 4 microseconds of Redis each. */
+const AT_ONCE = 32
+
+/**
+ * Looks at streams that are to be trimmed by nothing but length and an age of `ageLimitMs`. The oldest entry is told only
+ * where it is older than that. @returns what was seen, in the order of the keys; null where it is not to be had this way
+ * @throws Fault when the connection fails, or when the whole server refuses
+ */
+export async function lookTogether(
+  ask: Ask,
+  keys: readonly Buffer[],
+  ageLimitMs: number,
+  nowMs: number,
+  batching: Batching,
+): Promise<Seen[] | null> {
+  // An ID from before any time is told whatever the limit: it is a custom one.
+  const cutOff = timeId(Math.max(nowMs - ageLimitMs, EARLIEST_TIME_MS))
+  const latest = latestTimeId(nowMs)
+  const seen: Seen[] = []
+  let rest = chunks(keys, batching)
+  while (rest.length > 0) {
+    const commands = rest.map(({ keys, asksAhead }) =>
+      lookAtMany(keys.map(argument), cutOff, asksAhead ? latest : null),
+    )
+    const replies = await ask(commands)
+    const refusal = replies.find((reply) => reply instanceof Refusal)
+    if (refusal !== undefined) {
+      if (endsSweep(refusal)) throw Fault.of(refusal)
+      batching.isAllowed = false
+      return null
+    }
+    const parts = rest.map((chunk, i) => read(replies[i] as Looked, chunk, batching))
+    // Where one ended early, what it left and all behind it is asked again: that is rare, and keeps the order.
+    const cut = rest.findIndex(({ keys }, i) => (parts[i]?.length ?? 0) < keys.length)
+    seen.push(...(cut < 0 ? parts : parts.slice(0, cut + 1)).flat())
+    rest = cut < 0 ? [] : chunks(keys.slice(seen.length), batching)
+  }
+  return seen
+}
+
+/** node-redis writes a command of texts in one piece, and one with a Buffer in three. */
+export function argument(key: Buffer): Buffer | string {
+  return isAscii(key) ? key.toString('latin1') : key
+}
+
+type Looked = readonly [lengths: readonly number[], old: readonly (number | Buffer)[], ahead: readonly Buffer[]]
+
+function read([lengths, old, ahead]: Looked, { keys, asksAhead }: Chunk, batching: Batching): Seen[] {
+  const seen: Seen[] = lengths.map((length) =>
+    length < 0 ? 'no stream' : { length, oldest: length === 0 ? null : undefined },
+  )
+  for (let i = 0; i < old.length; i += 3) {
+    const [place, id, bytes] = old.slice(i, i + 3) as [number, Buffer, number]
+    const oldest = { id: id.toString('latin1'), ms: millisecondsOf(id), bytes }
+    seen[place - 1] = { length: lengths[place - 1] ?? 0, oldest }
+  }
+  if (asksAhead) for (const key of keys) batching.ahead.set(key, false)
+  for (const key of ahead) {
+    // Each carried an entry, of whatever size, and where there is one there are many: the rest is looked at one by one.
+    batching.isAllowed = false
+    seen[keys.findIndex((candidate) => candidate.equals(key))] = 'look again'
+  }
+  return seen
+}
+
+function chunks(keys: readonly Buffer[], { ahead }: Batching): Chunk[] {
+  const all: Chunk[] = []
+  for (let from = 0; from < keys.length; from += AT_ONCE) {
+    const some = keys.slice(from, from + AT_ONCE)
+    all.push({ keys: some, asksAhead: ahead.isToAsk(some.length) })
+  }
+  return all
+}
