@@ -1,7 +1,7 @@
 /** What the README says is held to the program: its tables, and the commands it tells people to type. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { flags, variableOf } from '../src/config/flags.ts'
@@ -79,6 +79,14 @@ test('the comparison notices a row that tells something else', () => {
   const changed = README.replace('| `--max-age <duration\\|off>` | `24h` |', '| `--max-age <duration\\|off>` | `25h` |')
   assert.notEqual(changed, README)
   assert.notDeepEqual(tableUnder('Flags', changed), tableUnder('Flags'))
+})
+
+test('every picture and file that the README names is there', () => {
+  const named = [...README.matchAll(/\]\(([^)#:]+)\)|(?:src|srcset)="([^":]+)"/g)].map(
+    ([, link, picture]) => link ?? picture ?? '',
+  )
+  assert.ok(named.length > 10)
+  for (const path of named) assert.ok(existsSync(new URL(`../${path}`, import.meta.url)), path)
 })
 
 test('variables are named as the README tells', () => {

@@ -108,7 +108,10 @@ function betweenSweeps({ watch, pressure }: Status): string {
         'watch',
         `hears ${heard} of ${primaries} primaries: ${count(writes)} writes, ${count(waiting)} streams waiting${left}`,
       ),
-      term('removed at writes', `${count(age + length + bytes)} entries, by ${count(watch.total.streams)} looks`),
+      term(
+        'removed at writes',
+        `${count(age + length + bytes)} entries, in ${count(watch.total.streams)} looks at streams`,
+      ),
     )
   }
   for (const { address, usedBytes, threshold, isHelpless } of pressure?.loads ?? []) {

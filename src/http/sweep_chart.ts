@@ -21,7 +21,8 @@ export function sweepChart(sweeps: readonly PastSweep[]): string {
     ({ durationMs }, i) => `${x(i) + slot / 2},${(HEIGHT - (durationMs / longestMs) * (HEIGHT - 10)).toFixed(1)}`,
   )
   const unsuccessful = sweeps.filter(({ result }) => result !== 'success').length
-  const summary = `The last ${sweeps.length} sweeps: at most ${mostRemoved === 1 ? 'one entry' : `${mostRemoved} entries`} removed, at most ${duration(longestMs)}; ${unsuccessful} no success.`
+  const ended = unsuccessful === 0 ? 'all of them a success' : `${unsuccessful} of them no success`
+  const summary = `The last ${sweeps.length} sweeps, ${ended}: at most ${most(mostRemoved)} removed and ${duration(longestMs)} taken by one.`
   return `<figure>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-labelledby="chart-told">
 ${bars.join('\n')}
@@ -29,6 +30,10 @@ ${bars.join('\n')}
 </svg>
 <figcaption id="chart-told">${summary} Bars: entries removed. Line: duration.</figcaption>
 </figure>`
+}
+
+function most(entries: number): string {
+  return entries === 1 ? 'one entry' : `${entries.toLocaleString('en')} entries`
 }
 
 function duration(ms: number): string {

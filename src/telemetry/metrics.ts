@@ -88,8 +88,10 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       own.sweeps.inc({ result: report.result })
       if (report.failure !== null) own.failures.inc({ cause: report.failure })
       own.duration.observe(report.durationMs / 1000)
-      own.lastSweep.set(endedAtMs / 1000)
-      if (report.result === 'success' && report.whole) own.lastSuccess.set(endedAtMs / 1000)
+      // A success over those primaries alone that were under pressure is no sign of how the others are.
+      const isPart = report.result === 'success' && !report.whole
+      if (!isPart) own.lastSweep.set(endedAtMs / 1000)
+      if (report.result === 'success' && !isPart) own.lastSuccess.set(endedAtMs / 1000)
       own.redisUp.set(report.memory === null ? 0 : 1)
       if (report.memory !== null) setMemory(report.memory)
       recordDone(report.policies)

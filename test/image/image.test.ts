@@ -1,7 +1,7 @@
 /** The image, built without a registry, and the program as it runs out of it. */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -74,6 +74,12 @@ test('the image holds the program and no shell, runs as nobody on a read-only fi
   assert.ok(image.config.Healthcheck?.Test.includes('/bin/node'))
   assert.match(await readFile(join(image.root, 'LICENCES.txt'), 'utf8'), /^@redis\/client /m)
 
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
+  const told = [...readme.matchAll(/^\| (?:Node, one file|the libraries|the program bundled).* \| (\d+) \|$/gm)]
+  const sum = told.reduce((megabytes, [, figure]) => megabytes + Number(figure), 0)
+  const megabytes = (await sizeOf(image.root)) / 1e6
+  assert.ok(told.length === 3 && Math.abs(megabytes / sum - 1) < 0.1, `${megabytes} MB, where the README tells ${sum}`)
+
   assert.deepEqual(await ended(start(image, ['--version'])), { code: 0, stdout: `${version}\n`, stderr: '' })
 
   const redis = await startRedis(t)
@@ -92,3 +98,11 @@ test('the image holds the program and no shell, runs as nobody on a read-only fi
   assert.equal(daemon.code, 0, daemon.stderr)
   assert.match(daemon.stdout, /"msg":"stopped"/)
 })
+
+async function sizeOf(folder: string): Promise<number> {
+  let bytes = 0
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile()) bytes += (await stat(join(entry.parentPath, entry.name))).size
+  }
+  return bytes
+}
