@@ -35,12 +35,24 @@ export interface PrivateRedis {
 
 const CONNECT_ATTEMPTS = 100
 
-/** @throws when redis-server is not there or ends at once */
-export async function startPrivateRedis(): Promise<PrivateRedis> {
+/** Takes further `settings`, such as `--hz 50`. @throws when redis-server is not there or ends at once */
+export async function startPrivateRedis(further: readonly string[] = []): Promise<PrivateRedis> {
   const folder = mkdtempSync(join(tmpdir(), 'xtrimd-demo-'))
   atExit(() => rmSync(folder, { recursive: true, force: true }))
   const socket = join(folder, 'redis.sock')
-  const settings = ['--port', '0', '--unixsocket', socket, '--dir', folder, '--save', '', '--appendonly', 'no']
+  const settings = [
+    '--port',
+    '0',
+    '--unixsocket',
+    socket,
+    '--dir',
+    folder,
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+    ...further,
+  ]
 
   // Detached, in a process group of its own: Ctrl-C is the demo's to answer, and Redis goes last.
   const server = spawn('redis-server', settings, { stdio: 'ignore', detached: true })

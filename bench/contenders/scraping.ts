@@ -1,0 +1,84 @@
+/** Reading the lengths: a scrape of the Redis exporter, which looks at every stream, and of ours after a sweep. */
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { atExit } from '../../scripts/stage/undo.ts'
+import { startDaemon } from '../daemon.ts'
+import { MATCH } from '../keyspace.ts'
+import { type Contender, timed } from './contender.ts'
+
+const EXPORTER = 'prometheus-redis-exporter'
+const SCRAPES = 9
+
+export const exporterScrape: Contender = {
+  name: 'a scrape of redis_exporter --check-streams (reads only)',
+  onlyReads: true,
+  once: true,
+  missing: () =>
+    promisify(execFile)(EXPORTER, ['--version']).then(
+      () => null,
+      () => EXPORTER,
+    ),
+  async run(redis) {
+    const address = `127.0.0.1:${await freePort()}`
+    const args = ['--redis.addr', redis.url, '--check-streams', MATCH, '--web.listen-address', address]
+    const exporter = spawn(EXPORTER, args, { stdio: 'ignore' })
+    atExit(() => exporter.kill('SIGKILL'))
+    const ended = once(exporter, 'exit')
+    try {
+      await answers(`http://${address}/health`)
+      return await timed(async () => {
+        const text = await (await fetch(`http://${address}/metrics`)).text()
+        if (!text.includes('redis_stream_length{')) throw new Error('the exporter told no length of a stream')
+      })
+    } finally {
+      exporter.kill('SIGKILL')
+      await ended
+    }
+  },
+}
+
+/** The middle of several scrapes of a daemon that has swept; the sweep had looked at every stream. */
+export const ourScrape: Contender = {
+  name: 'a scrape of xtrimd (reads only)',
+  onlyReads: true,
+  once: true,
+  async run(redis) {
+    const daemon = await startDaemon(redis.url, { flags: ['--cron', '0 0 1 1 *', '--lease', 'false'] })
+    try {
+      await daemon.nextSweep()
+      const times: number[] = []
+      for (let i = 0; i < SCRAPES; i++) {
+        times.push((await timed(async () => (await fetch(`${daemon.url}/metrics`)).text())).ms)
+      }
+      return { ms: times.sort((a, b) => a - b)[SCRAPES >> 1] ?? Number.NaN }
+    } finally {
+      await daemon.stop()
+    }
+  },
+}
+
+async function answers(url: string): Promise<void> {
+  for (let attempt = 0; attempt < 200; attempt++) {
+    if (
+      await fetch(url).then(
+        (r) => r.ok,
+        () => false,
+      )
+    )
+      return
+    await pause(25)
+  }
+  throw new Error(`${url} does not answer`)
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return typeof address === 'object' && address !== null ? address.port : 0
+}

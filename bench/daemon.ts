@@ -1,0 +1,95 @@
+/** `xtrimd run` under the eyes of a benchmark: what its sweeps took, its memory, its processor time, its metrics. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { atExit } from '../scripts/stage/undo.ts'
+
+export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+const EVERY_SECOND = ['--cron', '* * * * * *']
+
+/** A line `sweep` of its log. */
+export interface SweepLine {
+  readonly result: string
+  readonly streams: number
+  readonly removed: { readonly age: number; readonly length: number; readonly bytes: number }
+  readonly durationSeconds: number
+  /** performance.now() here when the line arrived. */
+  readonly at: number
+}
+
+export interface Daemon {
+  readonly url: string
+  /** The next sweep to end. @throws when the daemon ends first */
+  nextSweep(): Promise<SweepLine>
+  /** Stops it where it stands, and lets it go on. */
+  freeze(): void
+  thaw(): void
+  /** A field of /proc/<pid>/status in KB, such as VmHWM. */
+  status(field: string): number
+  /** Processor time it has used, in ms. */
+  cpuMs(): number
+  stop(): Promise<void>
+}
+
+export interface DaemonOptions {
+  readonly flags: readonly string[]
+  /** How Node is started, and on what. */
+  readonly nodeFlags?: readonly string[]
+  readonly main?: string
+}
+
+/** Starts a daemon that sweeps every second unless a flag says otherwise; returns once it listens. */
+export async function startDaemon(redisUrl: string, options: DaemonOptions): Promise<Daemon> {
+  const { flags, nodeFlags = [], main = MAIN } = options
+  const own = ['--redis-url', redisUrl, '--http-bind', '127.0.0.1:0', '--log-format', 'json']
+  // A flag given twice is refused, so the default schedule gives way.
+  const args = ['run', ...own, ...(flags.includes('--cron') ? [] : EVERY_SECOND), ...flags]
+  const child = spawn(process.execPath, [...nodeFlags, main, ...args], {
+    env: withoutOurs(),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  atExit(() => child.kill('SIGKILL'))
+  const ended = once(child, 'exit')
+  const listening = Promise.withResolvers<number>()
+  let next = Promise.withResolvers<SweepLine>()
+  const onLine = (text: string): void => {
+    const line = JSON.parse(text)
+    if (line.msg === 'listening') listening.resolve(line.port)
+    if (line.msg !== 'sweep') return
+    next.resolve({ ...line, at: performance.now() })
+    next = Promise.withResolvers()
+  }
+  createInterface(child.stdout).on('line', onLine)
+  const lost = ended.then(() => Promise.reject(new Error('the daemon ended by itself')))
+  lost.catch(() => {})
+  const port = await Promise.race([listening.promise, lost])
+  return {
+    url: `http://127.0.0.1:${port}`,
+    nextSweep: () => Promise.race([next.promise, lost]),
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
+    status(field) {
+      const text = readFileSync(`/proc/${child.pid}/status`, 'utf8')
+      return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(text)?.[1])
+    },
+    cpuMs() {
+      const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      // utime and stime, in ticks of 10 ms.
+      return (Number(fields[11]) + Number(fields[12])) * 10
+    },
+    async stop() {
+      child.kill('SIGCONT')
+      child.kill('SIGTERM')
+      await ended
+    },
+  }
+}
+
+/** What is set for a Redis of one's own must not steer a benchmark, nor a benchmark reach that server. */
+export function withoutOurs(): NodeJS.ProcessEnv {
+  const entries = Object.entries(process.env)
+  return Object.fromEntries(entries.filter(([name]) => !name.startsWith('XTRIMD_') && name !== 'REDIS_URL'))
+}

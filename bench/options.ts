@@ -1,0 +1,61 @@
+/** What can be asked of the benchmarks, and the sizes of a run nobody waits for. */
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+
+export const SECTIONS = ['comparison', 'gentle', 'backlog', 'pace', 'memory'] as const
+
+export interface Options {
+  readonly streams: number
+  readonly rounds: number
+  /** Entries of the one long stream; as many again are spread over a thousand. */
+  readonly backlog: number
+  /** Entries of the stream that one exact XTRIM cuts. */
+  readonly cutEntries: number
+  /** How long each load is put on the foreground writer. */
+  readonly gentleMs: number
+  readonly memoryStreams: readonly number[]
+  readonly samples: { readonly shell: number; readonly awaited: number }
+  readonly tenMillion: boolean
+  readonly only: readonly string[]
+  /** A folder, ending in a slash. */
+  readonly out: string
+  /** As it was typed. */
+  readonly command: string
+}
+
+export function readOptions(): Options {
+  const { values } = parseArgs({
+    options: {
+      streams: { type: 'string' },
+      backlog: { type: 'string' },
+      rounds: { type: 'string' },
+      'memory-streams': { type: 'string' },
+      only: { type: 'string' },
+      out: { type: 'string', default: fileURLToPath(new URL('.', import.meta.url)) },
+      quick: { type: 'boolean', default: false },
+      'ten-million': { type: 'boolean', default: false },
+    },
+  })
+  const { quick } = values
+  const streams = whole(values.streams, quick ? 300 : 200_000)
+  const args = process.argv.slice(2)
+  return {
+    streams,
+    rounds: whole(values.rounds, quick ? 1 : 3),
+    backlog: whole(values.backlog, quick ? 20_000 : 10_000_000),
+    cutEntries: quick ? 20_000 : 2_000_000,
+    gentleMs: quick ? 300 : 5_000,
+    memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
+    samples: quick ? { shell: 3, awaited: 50 } : { shell: 200, awaited: 5_000 },
+    tenMillion: values['ten-million'],
+    only: values.only?.split(',') ?? SECTIONS,
+    out: `${values.out.replace(/\/$/, '')}/`,
+    command: `npm run bench${args.length > 0 ? ` -- ${args.join(' ')}` : ''}`,
+  }
+}
+
+function whole(text: string | undefined, otherwise: number): number {
+  if (text === undefined) return otherwise
+  if (!/^[1-9]\d*$/.test(text)) throw new Error(`not a whole number: ${text}`)
+  return Number(text)
+}

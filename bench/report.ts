@@ -1,0 +1,52 @@
+/** Words and tables of the results. */
+import { writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+
+export interface Section {
+  readonly title: string
+  /** What was done, in a sentence or two. */
+  readonly text: string
+  readonly head: readonly string[]
+  readonly rows: readonly (readonly string[])[]
+  /** What it comes down to, printed as well. */
+  readonly verdicts: readonly string[]
+}
+
+export function sectionText({ title, text, head, rows, verdicts }: Section): string {
+  const table = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`)
+  const list = verdicts.map((verdict) => `- ${verdict}`)
+  return [`## ${title}`, '', text, '', ...table, ...(list.length > 0 ? ['', ...list] : []), ''].join('\n')
+}
+
+export function header(title: string, command: string, redisVersion: string): string {
+  const date = new Date().toISOString().slice(0, 10)
+  const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'an unknown processor'}`
+  return `# ${title}
+
+Written by \`${command}\` on ${date}: Redis ${redisVersion}, Node ${process.version}, ${process.platform}, ${machine}.
+Machines differ, and may be shared: read the ratios.
+`
+}
+
+export function say(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+export async function writeText(path: string, text: string): Promise<void> {
+  await writeFile(path, text.endsWith('\n') ? text : `${text}\n`)
+  say(`written: ${path}`)
+}
+
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
+}
+
+/** Two significant digits, without an exponent. */
+export function brief(value: number): string {
+  if (!Number.isFinite(value)) return '–'
+  return Math.abs(value) >= 100 ? Math.round(value).toLocaleString('en') : String(Number(value.toPrecision(2)))
+}
+
+export function count(value: number): string {
+  return value.toLocaleString('en')
+}
