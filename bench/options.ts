@@ -41,7 +41,7 @@ export function readOptions(): Options {
   const args = process.argv.slice(2)
   return {
     streams,
-    rounds: whole(values.rounds, quick ? 1 : 3),
+    rounds: whole(values.rounds, quick ? 1 : 2),
     backlog: whole(values.backlog, quick ? 20_000 : 10_000_000),
     cutEntries: quick ? 20_000 : 2_000_000,
     gentleMs: quick ? 300 : 5_000,

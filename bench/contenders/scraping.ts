@@ -46,7 +46,7 @@ export const ourScrape: Contender = {
   onlyReads: true,
   once: true,
   async run(redis) {
-    const daemon = await startDaemon(redis.url, { flags: ['--cron', '0 0 1 1 *', '--lease', 'false'] })
+    const daemon = await startDaemon(redis.url, { flags: ['--cron', '0 0 1 1 *', '--lease', 'false', '--pace', '100'] })
     try {
       await daemon.nextSweep()
       const times: number[] = []

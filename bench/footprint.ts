@@ -1,0 +1,69 @@
+/** What a sweeping daemon takes of memory, run as the image runs it. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
+import { atExit } from '../scripts/stage/undo.ts'
+import { startDaemon } from './daemon.ts'
+import { fillKeyspace } from './keyspace.ts'
+import type { Options } from './options.ts'
+import { brief, count, type Section, say } from './report.ts'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const SWEEPS = 3
+const IDLE_MS = 2000
+
+export async function measureFootprint({ memoryStreams }: Options): Promise<Section> {
+  say('\nMemory')
+  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-bench-'))
+  atExit(() => rmSync(folder, { recursive: true, force: true }))
+  await promisify(execFile)(join(ROOT, 'scripts/bundle'), [folder])
+  const image = { main: join(folder, 'app/main.js'), nodeFlags: await imageFlags() }
+  // Many small streams: how many there are is what matters here, not what they hold.
+  const redis = await startPrivateRedis(['--stream-node-max-bytes', '256'])
+  const rows: string[][] = []
+
+  const idle = await startDaemon(redis.url, { ...image, flags: ['--cron', '0 0 1 1 *', '--run-on-start', 'false'] })
+  await pause(IDLE_MS)
+  const idleMb = idle.status('VmRSS') / 1024
+  rows.push(['idle, never swept', brief(idleMb), brief(idle.status('VmHWM') / 1024)])
+  await idle.stop()
+
+  const peaks: number[] = []
+  for (const streams of memoryStreams) {
+    await fillKeyspace(redis, { streams, entriesEach: 2, bytesEach: 50, stale: false })
+    const daemon = await startDaemon(redis.url, { ...image, flags: [] })
+    for (let sweep = 0; sweep < SWEEPS; sweep++) await daemon.nextSweep()
+    const peakMb = daemon.status('VmHWM') / 1024
+    peaks.push(peakMb)
+    rows.push([`${count(streams)} streams, ${SWEEPS} sweeps`, brief(daemon.status('VmRSS') / 1024), brief(peakMb)])
+    await daemon.stop()
+  }
+  await redis.stop()
+  const spread = (Math.max(...peaks) / Math.min(...peaks) - 1) * 100
+  const verdicts = [
+    `peak ${brief(Math.max(...peaks))} MB (goal 128), ${brief(spread)} % between the least and the most of them (goal 10 %)`,
+    `idle ${brief(idleMb)} MB (goal 90)`,
+  ]
+  for (const row of rows) say(`  ${row.join('  ')}`)
+  for (const verdict of verdicts) say(`  ${verdict}`)
+  return {
+    title: 'Memory of the daemon',
+    text: `The bundle of the image, with the image's options of Node (\`${image.nodeFlags.join(' ')}\`) and the default flags.`,
+    head: ['', 'RSS then, MB', 'peak RSS, MB'],
+    rows,
+    verdicts,
+  }
+}
+
+/** The options between Node and the program in the entry point, so that the two cannot differ. */
+async function imageFlags(): Promise<string[]> {
+  const dockerfile = await readFile(join(ROOT, 'Dockerfile'), 'utf8')
+  const entry = JSON.parse(/^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)?.[1] ?? '[]') as string[]
+  return entry.slice(1, -1)
+}

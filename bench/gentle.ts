@@ -1,0 +1,105 @@
+/** What other clients of the same Redis wait for, while it is swept in one way or another. */
+import { setTimeout as pause } from 'node:timers/promises'
+import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
+import { minId, socketOf } from './contenders/contender.ts'
+import { SWEEPING_SCRIPT } from './contenders/loops.ts'
+import { startDaemon } from './daemon.ts'
+import { nowMs, type Stretch, startForeground } from './foreground.ts'
+import { fillKeyspace } from './keyspace.ts'
+import { fillLongStream } from './long_stream.ts'
+import type { Options } from './options.ts'
+import { brief, count, type Section, say } from './report.ts'
+
+/** Between two loads, so that nobody waits for the one before. */
+const SETTLE_MS = 300
+/** A cut is over in a moment: what is looked at is the second it falls into. */
+const CUT_STRETCH_MS = 1000
+
+/** Puts its load on Redis for a while. @returns the stretches in which it was there */
+type Load = (redis: PrivateRedis, options: Options) => Promise<Stretch[]>
+
+const loads: readonly (readonly [name: string, load: Load])[] = [
+  ['idle', (_, { gentleMs }) => stretch(() => pause(gentleMs)).then((s) => [s])],
+  ['our sweep, default pace', sweeping()],
+  ['our sweep, --pace 100', sweeping('--pace', '100')],
+  ['one blocking Lua script', blocking],
+  ['one exact XTRIM of a long stream', cutting],
+]
+
+export async function beGentle(options: Options): Promise<Section> {
+  say(`\nA foreground writer, ${count(options.streams)} streams`)
+  const redis = await startPrivateRedis()
+  await fillKeyspace(redis, { streams: options.streams, entriesEach: 20, bytesEach: 100, stale: false })
+  await fillLongStream(redis, 'long', options.cutEntries)
+  const foreground = await startForeground(socketOf(redis))
+  // Its code is compiled as it runs, and its first entries are late.
+  await pause(2 * SETTLE_MS)
+  const stretches: (readonly [name: string, Stretch[]])[] = []
+  for (const [name, load] of loads) {
+    stretches.push([name, await load(redis, options)])
+    await pause(SETTLE_MS)
+  }
+  const waitsIn = await foreground.end()
+  await redis.stop()
+
+  const waits = stretches.map(([name, during]) => ({ name, ...waitsIn(during) }))
+  const [idle, ours] = waits
+  const added = ((ours?.p99 ?? Number.NaN) / (idle?.p99 ?? Number.NaN) - 1) * 100
+  const verdicts = [`our sweep at the default pace adds ${brief(added)} % to p99 (goal: less than 20 %)`]
+  const rows = waits.map(({ name, samples, p50, p99, p999, max }) => [
+    name,
+    count(samples),
+    ...[p50, p99, p999, max].map(brief),
+  ])
+  for (const row of rows) say(`  ${row.join('  ')}`)
+  for (const verdict of verdicts) say(`  ${verdict}`)
+  return {
+    title: 'Gentle: what a foreground writer waits for',
+    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
+    head: ['', 'samples', 'p50', 'p99', 'p99.9', 'longest'],
+    rows,
+    verdicts,
+  }
+}
+
+/** Sweeps of a daemon, one after another; the first is not looked at, because it is compiled while it runs. */
+function sweeping(...flags: readonly string[]): Load {
+  return async (redis, { gentleMs }) => {
+    const daemon = await startDaemon(redis.url, { flags })
+    const stretches: Stretch[] = []
+    await daemon.nextSweep()
+    // Short sweeps leave gaps until the next second begins: there is an end to waiting for them to add up.
+    const latest = nowMs() + 2 * gentleMs
+    for (let lasted = 0; lasted < gentleMs && nowMs() < latest; ) {
+      const { durationSeconds } = await daemon.nextSweep()
+      const end = nowMs()
+      stretches.push([end - durationSeconds * 1000, end])
+      lasted += durationSeconds * 1000
+    }
+    await daemon.stop()
+    return stretches
+  }
+}
+
+async function blocking(redis: PrivateRedis, { gentleMs }: Options): Promise<Stretch[]> {
+  const oldest = await minId(redis)
+  const stretches: Stretch[] = []
+  for (const start = nowMs(); nowMs() < start + gentleMs; ) {
+    stretches.push(await stretch(() => redis.client.eval(SWEEPING_SCRIPT, { arguments: [oldest] })))
+    await pause(SETTLE_MS)
+  }
+  return stretches
+}
+
+async function cutting(redis: PrivateRedis): Promise<Stretch[]> {
+  const start = nowMs()
+  await redis.client.xTrim('long', 'MAXLEN', 1000)
+  await pause(Math.max(0, CUT_STRETCH_MS - (nowMs() - start)))
+  return [[start, start + CUT_STRETCH_MS]]
+}
+
+async function stretch(work: () => Promise<unknown>): Promise<Stretch> {
+  const from = nowMs()
+  await work()
+  return [from, nowMs()]
+}
