@@ -28,6 +28,11 @@ export interface Policy extends Limits {
 export const REASONS = ['age', 'length', 'bytes'] as const
 export type Reason = (typeof REASONS)[number]
 
+/** The same for every reason, to begin with. */
+export function forEachReason<T>(value: T): Record<Reason, T> {
+  return { age: value, length: value, bytes: value }
+}
+
 export function makePolicy(name: string, match: string, limits: Limits): Policy {
   return Object.freeze({ ...limits, name, match, matches: compileGlob(match) })
 }

@@ -4,7 +4,7 @@ import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { biteOf } from '../retention/bites.ts'
 import { type Group, type Reach, reachOf, unreadAmong } from '../retention/groups.ts'
-import type { Reason } from '../retention/policy.ts'
+import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
 import { readGroup } from './group_state.ts'
 import { type Ask, accepted, oldestCommand, readIds, readOldest, type State } from './stream.ts'
@@ -21,7 +21,7 @@ const HEAD_ENTRIES: Readonly<Record<Reach, number>> = { delivered: 0, partly: 10
 const HEAD_BYTES = 256 * 1024
 
 export class Cuts {
-  readonly removed: Record<Reason, number> = { age: 0, length: 0, bytes: 0 }
+  readonly removed: Record<Reason, number> = forEachReason(0)
   /** Of those, how many some group had not been delivered. */
   unread = 0
   /** The stream as it was last seen. */

@@ -2,7 +2,7 @@
 
 import { endsSweep, Fault } from '../redis/refusal.ts'
 import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
-import type { Policy, Reason } from '../retention/policy.ts'
+import { forEachReason, type Policy, type Reason } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 import { type Found, lookAtPage, type Unseen } from './look.ts'
 import { ageLimitMs, lacking, lengthLimit, nameOf, Refused } from './stream.ts'
@@ -110,11 +110,11 @@ function countUnseen({ key, policy, refusal, command }: Unseen, context: PageCon
     key,
     before: 0,
     after: 0,
-    removed: { age: 0, length: 0, bytes: 0 },
+    removed: forEachReason(0),
     unread: 0,
     deleted: false,
     skipped: null,
-    over: { age: false, length: false, bytes: false },
+    over: forEachReason(false),
     held: null,
     refused,
   })

@@ -6,7 +6,7 @@ import type { Memory } from '../redis/server_state.ts'
 import { NODE_ENTRIES } from '../retention/bites.ts'
 import { estimateTrim } from '../retention/estimate.ts'
 import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
-import { type Policy, REASONS, type Reason } from '../retention/policy.ts'
+import { forEachReason, type Policy, REASONS, type Reason } from '../retention/policy.ts'
 import { readGroups } from './group_state.ts'
 import { Longest, type LongStream } from './longest.ts'
 import { type Found, lookAtPage } from './look.ts'
@@ -192,7 +192,7 @@ function emptyPlan(policy: string): PolicyPlan {
     oneEntryStreams: 0,
     entries: 0,
     bytes: 0,
-    remove: { age: 0, length: 0, bytes: 0 },
+    remove: forEachReason(0),
     removeBytes: 0,
     isExact: true,
     customIdStreams: 0,

@@ -1,6 +1,6 @@
 /** Sums of what Redis replied. Every stream adds to it once; it is complete however a sweep ends. */
 import type { Hold } from '../retention/groups.ts'
-import type { Policy, Reason } from '../retention/policy.ts'
+import { forEachReason, type Policy, type Reason } from '../retention/policy.ts'
 import { Longest } from './longest.ts'
 
 /** Why a stream was, in whole or in part, not held to its policy, though nothing refused it. */
@@ -141,11 +141,11 @@ export function emptyTally(policy: string): PolicyTally {
     emptyStreams: 0,
     entries: { before: 0, after: 0 },
     longestStream: 0,
-    removed: { age: 0, length: 0, bytes: 0 },
+    removed: forEachReason(0),
     unread: 0,
     deletedStreams: 0,
     skipped: { custom_ids: 0, not_a_stream: 0 },
-    overLimit: { age: 0, length: 0, bytes: 0 },
+    overLimit: forEachReason(0),
     protectedStreams: 0,
     errors: {},
   }

@@ -4,7 +4,7 @@ import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
 import { type Group, type Hold, holdOf } from '../retention/groups.ts'
-import type { Limits, Reason } from '../retention/policy.ts'
+import { forEachReason, type Limits, type Reason } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { Cuts, UNREAD_COUNT } from './cut.ts'
 import { readGroups } from './group_state.ts'
@@ -46,7 +46,7 @@ export function untrimmed({ state, memoryBytes }: Found): Trimmed {
   return {
     state,
     memoryBytes,
-    removed: { age: 0, length: 0, bytes: 0 },
+    removed: forEachReason(0),
     unread: 0,
     deleted: false,
     hold: null,
