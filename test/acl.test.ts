@@ -321,7 +321,13 @@ const SENTINEL: Feature =
 
 test('exactly this rule is enough at a sentinel that asks for a user', async (t) => {
   const redis = await startRedis(t)
-  const sentinel = await startSentinel(t, redis, 'mymaster')
+  const sentinel = await startSentinel(t, {
+    master: 'mymaster',
+    primaryPort: redis.port,
+    quorum: 1,
+    lines: ['user default off', 'user boss on >boss ~* &* +@all'],
+    credentials: { username: 'boss', password: 'boss' },
+  })
   await begin(redis, trimmed, rulesOf(BASE))
   const url = `redis://ops:pass@127.0.0.1:${sentinel.port}`
   const args = ['sweep', '--output', 'json', '--redis-url', url, '--redis-mode', 'sentinel']

@@ -150,7 +150,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     const old = cluster.primaries[home] as RedisServer
     const successor = cluster.replicas[home] as RedisServer
     const keys = (await byHome(cluster, KEYS))[home] as string[]
-    const args = ['--redis-url', cluster.urls, ...CLUSTER, '--cron', '* * * * * *', '--lease-ttl', '2s']
+    const args = ['--redis-url', cluster.urls, ...CLUSTER, '--cron', '* * * * * *', '--lease-ttl', '5s']
     const daemon = await startDaemon(t, args)
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
     assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)

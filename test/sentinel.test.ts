@@ -107,7 +107,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     const refused = await sweepOnce(redis.urls, [...SENTINEL, MASTER])
     assert.deepEqual([refused.report.result, refused.report.cause], ['failed', 'NOAUTH'], 'the control: without it')
 
-    const args = ['--redis-url', redis.urls, ...SENTINEL, MASTER, '--cron', '* * * * * *', '--lease-ttl', '2s']
+    const args = ['--redis-url', redis.urls, ...SENTINEL, MASTER, '--cron', '* * * * * *', '--lease-ttl', '5s']
     const daemon = await startDaemon(t, args, { env: { XTRIMD_REDIS_PASSWORD: password } })
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
     assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)

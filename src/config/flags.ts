@@ -1,4 +1,7 @@
-/** Every flag, once: its name, its default, the rule its value obeys, and what the help says. All else derives from here. */
+/**
+ * Every flag, once: its name, its default, the rule its value obeys, and what the help says. All else derives from here.
+ * It is long because it is one list.
+ */
 import { accessSync, constants } from 'node:fs'
 import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'

@@ -1,14 +1,8 @@
 /** A private primary with one replica, and the three sentinels that watch them. */
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { createClient } from '@redis/client'
-import { freePort } from './free_port.ts'
 import { type RedisServer, startRedis } from './redis_server.ts'
+import { type Sentinel, startSentinel } from './sentinel.ts'
 import { waitUntil } from './waiting.ts'
 
 export const MASTER = 'mymaster'
@@ -87,52 +81,19 @@ export async function startWatchedRedis(
   }
 }
 
-interface Sentinel {
-  readonly port: number
-  command(...args: readonly string[]): Promise<unknown>
-}
-
-async function startSentinelOf(t: TestContext, primaryPort: number, password: string | undefined): Promise<Sentinel> {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-sentinel-'))
-  const port = await freePort()
-  const file = join(folder, 'sentinel.conf')
-  const lines = [
-    `port ${port}`,
-    'bind 127.0.0.1',
-    `dir ${folder}`,
-    `logfile ${join(folder, 'sentinel.log')}`,
-    `sentinel monitor ${MASTER} 127.0.0.1 ${primaryPort} ${QUORUM}`,
-    `sentinel down-after-milliseconds ${MASTER} 1000`,
-    `sentinel failover-timeout ${MASTER} 3000`,
-    ...(password === undefined
+function startSentinelOf(t: TestContext, primaryPort: number, password: string | undefined): Promise<Sentinel> {
+  const secrets =
+    password === undefined
       ? []
-      : [`requirepass ${password}`, `sentinel sentinel-pass ${password}`, `sentinel auth-pass ${MASTER} ${password}`]),
-  ]
-  await writeFile(file, `${lines.join('\n')}\n`)
-  const child = spawn(process.env.TEST_REDIS_SERVER || 'redis-server', [file, '--sentinel'], { stdio: 'ignore' })
-  const exit = once(child, 'exit').catch(() => {})
-  const client = createClient({
-    ...(password === undefined ? {} : { password }),
-    socket: { host: '127.0.0.1', port, reconnectStrategy: 50 },
-    RESP: 2,
-    disableOfflineQueue: true,
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
+      : [`requirepass ${password}`, `sentinel sentinel-pass ${password}`, `sentinel auth-pass ${MASTER} ${password}`]
+  const timing = [`sentinel down-after-milliseconds ${MASTER} 1000`, `sentinel failover-timeout ${MASTER} 3000`]
+  return startSentinel(t, {
+    master: MASTER,
+    primaryPort,
+    quorum: QUORUM,
+    lines: [...timing, ...secrets],
+    ...(password === undefined ? {} : { credentials: { password } }),
   })
-  client.on('error', () => {})
-  t.after(async () => {
-    client.destroy()
-    child.kill('SIGKILL')
-    await exit
-    await rm(folder, { recursive: true, force: true })
-  })
-  void client.connect().catch(() => {})
-  await waitUntil(() => client.isReady || child.exitCode !== null, {
-    timeoutMs: READY_WITHIN_MS,
-    what: 'a sentinel to answer',
-  })
-  if (child.exitCode !== null) throw new Error('a sentinel ended at once')
-  return { port, command: (...args) => client.sendCommand([...args]) }
 }
 
 async function replicationOf(server: RedisServer): Promise<string> {

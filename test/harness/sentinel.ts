@@ -1,4 +1,4 @@
-/** A private sentinel that watches one server, with a user of its own. */
+/** A private sentinel. */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -8,38 +8,37 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { createClient } from '@redis/client'
 import { freePort } from './free_port.ts'
-import type { RedisServer } from './redis_server.ts'
 import { waitUntil } from './waiting.ts'
 
 export interface Sentinel {
   readonly port: number
-  /** Any command at all, by a user with every right. */
+  /** Any command at all. */
   command(...args: readonly string[]): Promise<unknown>
 }
 
-/** Starts a sentinel that knows the server by this name, and lets nobody in without a user and password. It ends with the test. */
-export async function startSentinel(t: TestContext, redis: RedisServer, master: string): Promise<Sentinel> {
+export interface SentinelOptions {
+  readonly master: string
+  readonly primaryPort: number
+  readonly quorum: number
+  /** Further lines of its configuration. */
+  readonly lines?: readonly string[]
+  /** Who `command()` is, where it asks for somebody. */
+  readonly credentials?: { readonly username?: string; readonly password: string }
+}
+
+/** Starts a sentinel and returns once it answers. It ends with the test. */
+export async function startSentinel(t: TestContext, options: SentinelOptions): Promise<Sentinel> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-sentinel-'))
   const port = await freePort()
   const file = join(folder, 'sentinel.conf')
-  await writeFile(
-    file,
-    [
-      `port ${port}`,
-      'bind 127.0.0.1',
-      `dir ${folder}`,
-      `logfile ${join(folder, 'sentinel.log')}`,
-      'user default off',
-      'user boss on >boss ~* &* +@all',
-      `sentinel monitor ${master} 127.0.0.1 ${redis.port} 1`,
-      '',
-    ].join('\n'),
-  )
+  const { master, primaryPort, quorum, lines = [] } = options
+  const common = [`port ${port}`, 'bind 127.0.0.1', `dir ${folder}`, `logfile ${join(folder, 'sentinel.log')}`]
+  const monitor = `sentinel monitor ${master} 127.0.0.1 ${primaryPort} ${quorum}`
+  await writeFile(file, [...common, monitor, ...lines, ''].join('\n'))
   const child = spawn(process.env.TEST_REDIS_SERVER || 'redis-server', [file, '--sentinel'], { stdio: 'ignore' })
   const exit = once(child, 'exit').catch(() => {})
   const client = createClient({
-    username: 'boss',
-    password: 'boss',
+    ...options.credentials,
     socket: { host: '127.0.0.1', port, reconnectStrategy: 50 },
     RESP: 2,
     disableOfflineQueue: true,
@@ -54,10 +53,7 @@ export async function startSentinel(t: TestContext, redis: RedisServer, master: 
     await rm(folder, { recursive: true, force: true })
   })
   void client.connect().catch(() => {})
-  await waitUntil(() => client.isReady || child.exitCode !== null, {
-    timeoutMs: 10_000,
-    what: 'the sentinel to answer',
-  })
-  if (child.exitCode !== null) throw new Error('the sentinel ended at once')
+  await waitUntil(() => client.isReady || child.exitCode !== null, { timeoutMs: 20_000, what: 'a sentinel to answer' })
+  if (child.exitCode !== null) throw new Error('a sentinel ended at once')
   return { port, command: (...args) => client.sendCommand([...args]) }
 }
