@@ -102,7 +102,7 @@ test('the status page tells the last sweep, the next one, each policy and the lo
   const page = (await (await daemon.get('/')).text()).replace(/<[^>]+>/g, ' ').replace(/\s+/g, ' ')
   assert.match(
     page,
-    /All 1 streams are inside .* now waiting .* next sweep \d{4}-01-01 00:00:00 UTC, in .* last sweep success, .* ago/,
+    /The one stream is inside .* now waiting .* next sweep \d{4}-01-01 00:00:00 UTC, in .* last sweep success, .* ago/,
   )
   assert.match(page, /entries 3,000 before, 1,000 after removed 0 by age, 2,000 by length, 0 by bytes/)
   assert.match(page, /fanout max-age 1d max-length off 0 0 0 0/)

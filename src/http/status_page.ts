@@ -69,7 +69,14 @@ function verdict({ last }: Status): { readonly isGood: boolean; readonly told: s
   const { result, message, total } = last.report
   if (result !== 'success') return { isGood: false, told: `The last sweep was no success: ${message ?? result}.` }
   const over = entriesOf(total.overLimit).filter(([, n]) => n > 0)
-  if (over.length === 0) return { isGood: true, told: `All ${count(total.streams)} streams are inside their policies.` }
+  if (over.length === 0)
+    return {
+      isGood: true,
+      told:
+        total.streams === 1
+          ? 'The one stream is inside its policy.'
+          : `All ${count(total.streams)} streams are inside their policies.`,
+    }
   const limits = over.map(([limit, n]) => `${count(n)} by ${limit}`).join(', ')
   const held = total.protectedStreams > 0 ? ` A consumer group holds ${count(total.protectedStreams)} back.` : ''
   return { isGood: false, told: `Of ${count(total.streams)} streams some are over a limit: ${limits}.${held}` }
@@ -81,7 +88,7 @@ function lastSweep(report: SweepReport, sinceMs: number): string {
   return [
     term(
       'last sweep',
-      `${report.result}, ${span(sinceMs)} ago, ${(report.durationMs / 1000).toFixed(2)} s for ${count(streams)} streams`,
+      `${report.result}, ${span(sinceMs)} ago, ${(report.durationMs / 1000).toFixed(2)} s for ${count(streams)} ${streams === 1 ? 'stream' : 'streams'}`,
     ),
     term('entries', `${count(entries.before)} before, ${count(entries.after)} after`),
     term(

@@ -22,7 +22,7 @@ export function sweepChart(sweeps: readonly PastSweep[]): string {
   )
   const unsuccessful = sweeps.filter(({ result }) => result !== 'success').length
   const ended = unsuccessful === 0 ? 'all of them a success' : `${unsuccessful} of them no success`
-  const summary = `The last ${sweeps.length} sweeps, ${ended}: at most ${most(mostRemoved)} removed and ${duration(longestMs)} taken by one.`
+  const summary = `${sweeps.length === 1 ? 'One sweep' : `The last ${sweeps.length} sweeps`}, ${ended}: at most ${most(mostRemoved)} removed and ${duration(longestMs)} taken by one.`
   return `<figure>
 <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-labelledby="chart-told">
 ${bars.join('\n')}

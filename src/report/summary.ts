@@ -1,5 +1,6 @@
 /** A sweep's outcome for a person at a terminal, within 80 columns. */
 import type { SweepReport } from '../sweep/sweep.ts'
+import { counted } from '../text/counted.ts'
 import { ending, longestLines, sentence, table } from './table.ts'
 
 export function sweepSummary(report: SweepReport): string {
@@ -21,14 +22,18 @@ export function sweepSummary(report: SweepReport): string {
       ]),
     ]),
   ]
-  const notes = [
-    [total.unread, 'entries were removed before a consumer group had read them'],
-    [total.deletedStreams, 'empty streams were deleted'],
-    [total.protectedStreams, 'streams were held back by a consumer group'],
-    [total.skipped.custom_ids, 'streams have IDs that are no times: not trimmed by age'],
-    ...Object.entries(total.errors).map(([code, n]) => [n, `streams were refused with ${code}`] as const),
-  ] as const
-  const told = notes.filter(([n]) => n > 0).map(([n, what]) => `${n} ${what}`)
+  const were = (n: number, what: string): string => counted(n, `stream was ${what}`, `streams were ${what}`)
+  const notes: [number, string][] = [
+    [total.unread, `${counted(total.unread, 'entry', 'entries')} removed before a consumer group had read them`],
+    [total.deletedStreams, `${counted(total.deletedStreams, 'empty stream', 'empty streams')} deleted`],
+    [total.protectedStreams, were(total.protectedStreams, 'held back by a consumer group')],
+    [
+      total.skipped.custom_ids,
+      `${counted(total.skipped.custom_ids, 'stream has', 'streams have')} IDs that are no times: not trimmed by age`,
+    ],
+    ...Object.entries(total.errors).map(([code, n]): [number, string] => [n, were(n, `refused with ${code}`)]),
+  ]
+  const told = notes.filter(([n]) => n > 0).map(([, note]) => note)
   const missing = [...report.missing].flatMap(([command, need]) =>
     sentence(`the ACL allows no ${command}, which ${need} needs`),
   )

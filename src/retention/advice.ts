@@ -1,4 +1,5 @@
 /** What the figures of a plan call for, in sentences. */
+import { counted } from '../text/counted.ts'
 import { NODE_BYTES, NODE_ENTRIES } from './bites.ts'
 import type { Policy } from './policy.ts'
 
@@ -34,22 +35,22 @@ export function adviceFor(policy: Policy, figures: Figures): string[] {
   }
   if (!deleteEmpty && figures.emptyStreams > 0 && Number.isFinite(maxAgeMs)) {
     say(
-      `${figures.emptyStreams} streams are empty; --delete-empty would unlink those without a group that were last written longer ago than --max-age`,
+      `${counted(figures.emptyStreams, 'stream is', 'streams are')} empty; --delete-empty would unlink those without a group that were last written longer ago than --max-age`,
     )
   }
   if (figures.protectedStreams > 0) {
     say(
-      `a group holds ${figures.protectedStreams} streams back; an abandoned one is removed with XGROUP DESTROY, and --hard-max-length bounds what any may hold`,
+      `a group holds ${counted(figures.protectedStreams, 'stream', 'streams')} back; an abandoned one is removed with XGROUP DESTROY, and --hard-max-length bounds what any may hold`,
     )
   }
   if (figures.staleGroupStreams > 0) {
     say(
-      `${figures.staleGroupStreams} streams have a group that has been dead for --stale-group-after: it protects nothing, and XGROUP DESTROY removes it`,
+      `${counted(figures.staleGroupStreams, 'stream has', 'streams have')} a group that has been dead for --stale-group-after: it protects nothing, and XGROUP DESTROY removes it`,
     )
   }
   if (figures.customIdStreams > 0 && !Number.isFinite(maxLength)) {
     say(
-      `${figures.customIdStreams} streams have IDs that are no times, so --max-age does not hold them: give them a --max-length`,
+      `${counted(figures.customIdStreams, 'stream has', 'streams have')} IDs that are no times, so --max-age does not hold them: give a --max-length`,
     )
   }
   return advice
