@@ -2,7 +2,7 @@
 import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import type { Chart } from './chart.ts'
 import type { Contender } from './contenders/contender.ts'
-import { theLimit } from './contenders/limit.ts'
+import { theLimit, theLimitInScanOrder } from './contenders/limit.ts'
 import { awaitedLoop, blockingScript, shellLoop } from './contenders/loops.ts'
 import { daemon, oneShot } from './contenders/ours.ts'
 import { ioredisPages, redisPyPages } from './contenders/pages.ts'
@@ -26,6 +26,7 @@ const WARM_DEFAULT = daemon()
 function contendersOf({ samples, streams }: Options): readonly Contender[] {
   return [
     theLimit,
+    theLimitInScanOrder,
     WARM,
     WARM_DEFAULT,
     oneShot('--pace', '100'),
@@ -171,8 +172,9 @@ function verdictsOf(results: readonly Result[], streams: number): string[] {
     const other = find(text)
     return other === undefined || other.missing !== null ? 'not measured' : `${brief(other.ms / ours.ms)} ×`
   }
+  const scanned = results.find(({ contender }) => contender === theLimitInScanOrder)?.ms ?? Number.NaN
   const verdicts = [
-    `--pace 100 against the limit: ${brief(limit.ms / ours.ms)} (goal 0.9)`,
+    `--pace 100 against the limit: ${brief(limit.ms / ours.ms)} (goal 0.9), in the order of SCAN ${brief(scanned / ours.ms)}`,
     `against pages of ioredis ${times('ioredis')} (2.5), of redis-py ${times('redis-py')} (2.5), the awaited loop ${times('awaited')} (40), the shell loop ${times('shell loop')} (1,000)`,
     `CPU of Redis against the limit's: ${brief(ours.serverCpuMs / limit.serverCpuMs)} (goal 1.2)`,
   ]
@@ -199,7 +201,10 @@ function chartOf(results: readonly (readonly Result[])[], { streams }: Options):
     unit: "speed against Redis's own limit; longer is faster",
     series: ['nothing to remove', '30 % to remove'],
     rows: shown.map(({ contender: { name } }) => ({
-      label: name.replace(/:.*/, '').replace(/, each command awaited/, ', awaited'),
+      label: name
+        .replace(/:.*/, '')
+        .replace(/^the same, keys/, 'the limit, keys')
+        .replace(/, each command awaited/, ', awaited'),
       values: [speed(steady, name), speed(stale, name)],
       ours: name.startsWith('xtrimd'),
     })),

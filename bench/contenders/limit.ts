@@ -1,7 +1,7 @@
 /** The limit: a pass of SCAN, and Redis's own time for three commands for every stream, sent from a file by redis-cli. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createWriteStream, openSync } from 'node:fs'
+import { closeSync, createWriteStream, openSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,29 +9,40 @@ import type { PrivateRedis } from '../../scripts/stage/private_redis.ts'
 import { keyOf, MATCH, MAX_LENGTH } from '../keyspace.ts'
 import { type Contender, minId, socketOf, timed } from './contender.ts'
 
-export const theLimit: Contender = {
-  name: 'the limit: SCAN, then XTRIM MINID, XTRIM MAXLEN, XLEN by redis-cli --pipe',
-  async run(redis, streams) {
-    const path = join(tmpdir(), `xtrimd-bench-${process.pid}`)
-    try {
-      await prepare(path, await minId(redis), streams)
-      return await timed(async () => {
-        await scanAll(redis)
-        const file = openSync(path, 'r')
-        const cli = spawn('redis-cli', ['-s', socketOf(redis), '--pipe'], { stdio: [file, 'ignore', 'inherit'] })
-        const [code] = (await once(cli, 'exit')) as [number]
-        if (code !== 0) throw new Error('redis-cli --pipe failed')
-      })
-    } finally {
-      await rm(path, { force: true })
-    }
-  },
+/** The keys in the order they were made, which is much the order they lie in memory. */
+export const theLimit = limit(
+  'the limit: SCAN, then XTRIM MINID, XTRIM MAXLEN, XLEN by redis-cli --pipe',
+  (_, streams) => Promise.resolve(Array.from({ length: streams }, (_, i) => keyOf(i + 1))),
+)
+
+/** Whoever finds keys by SCAN meets them in the order of a hash, and Redis waits for memory at every one. */
+export const theLimitInScanOrder = limit('the same, keys in the order of SCAN', scanAll)
+
+function limit(name: string, keysOf: (redis: PrivateRedis, streams: number) => Promise<readonly string[]>): Contender {
+  return {
+    name,
+    async run(redis, streams) {
+      const path = join(tmpdir(), `xtrimd-bench-${process.pid}`)
+      try {
+        await prepare(path, await minId(redis), await keysOf(redis, streams))
+        return await timed(async () => {
+          await scanAll(redis)
+          const file = openSync(path, 'r')
+          const cli = spawn('redis-cli', ['-s', socketOf(redis), '--pipe'], { stdio: [file, 'ignore', 'inherit'] })
+          const [code] = (await once(cli, 'exit')) as [number]
+          closeSync(file)
+          if (code !== 0) throw new Error('redis-cli --pipe failed')
+        })
+      } finally {
+        await rm(path, { force: true })
+      }
+    },
+  }
 }
 
-async function prepare(path: string, oldest: string, streams: number): Promise<void> {
+async function prepare(path: string, oldest: string, keys: readonly string[]): Promise<void> {
   const file = createWriteStream(path)
-  for (let s = 1; s <= streams; s++) {
-    const key = keyOf(s)
+  for (const key of keys) {
     const commands = [
       ['XTRIM', key, 'MINID', '~', oldest],
       ['XTRIM', key, 'MAXLEN', '~', String(MAX_LENGTH)],
@@ -43,12 +54,15 @@ async function prepare(path: string, oldest: string, streams: number): Promise<v
   await once(file, 'finish')
 }
 
-async function scanAll({ client }: PrivateRedis): Promise<void> {
+async function scanAll({ client }: PrivateRedis): Promise<string[]> {
+  const keys: string[] = []
   let cursor = '0'
   do {
     const page = await client.scan(cursor, { MATCH, COUNT: 500, TYPE: 'stream' })
+    keys.push(...page.keys)
     cursor = page.cursor
   } while (cursor !== '0')
+  return keys
 }
 
 function encoded(command: readonly string[]): string {
