@@ -9,7 +9,7 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   redis.call('XADD', KEYS[1], string.format('%.0f-0', ARGV[3] + i), 'message', ARGV[4])
 end`
 
-const MESSAGE = 'x'.repeat(20)
+const MESSAGE = 'x'.repeat(100)
 
 /** Adds a stream of so many small entries, all of the last hours: too many, and none too old. */
 export async function fillLongStream(redis: PrivateRedis, key: string, entries: number): Promise<void> {
