@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { biteOf, largerBite } from '../src/retention/bites.ts'
+import { biteOf, bitesAtOnce, largerBite } from '../src/retention/bites.ts'
 import { type Group, holdOf, isStale, lastAlive, reachOf, unreadAmong } from '../src/retention/groups.ts'
 import { type Limits, makePolicy, policyFor } from '../src/retention/policy.ts'
 import {
@@ -122,6 +122,21 @@ test('a bite that removed nothing grows until it holds the first node, whatever 
         if (limit !== null) assert.ok(limit <= Math.max(biteOf(entryBytes), nodeEntries * 10))
       }
     }
+  }
+})
+
+test('bites that go together remove no more than is due, and of large entries no more than one alone', () => {
+  for (const [limit, entryBytes, candidates, times] of [
+    [10_000, 10, 1_000_000, 5],
+    [10_000, 10, 35_000, 3],
+    [10_000, 10, 9_999, 1],
+    [10_000, 100, 1_000_000, 4],
+    [10_000, 400, 1_000_000, 1],
+    [4_194, 1_000, 1_000_000, 1],
+    // Grown, because the nodes are larger.
+    [100_000, 10, 1_000_000, 1],
+  ] as const) {
+    assert.equal(bitesAtOnce(limit, entryBytes, candidates), times, `${limit} of ${entryBytes} bytes`)
   }
 })
 

@@ -11,6 +11,16 @@ export function biteOf(entryBytes: number): number {
   return Math.max(LEAST_ENTRIES, Math.min(MOST_ENTRIES, Math.floor(MOST_BYTES / Math.max(1, entryBytes))))
 }
 
+/** Bites sent together: Redis does them without a pause for anybody else, so that together they are still below 1 ms. */
+const MOST_AT_ONCE = 5
+
+/** How many bites of `limit` to send together, where Redis's answer to one is not needed for the next: as many as are one large one. */
+export function bitesAtOnce(limit: number, entryBytes: number, candidates: number): number {
+  const byBytes = MOST_BYTES / (limit * Math.max(1, entryBytes))
+  const byEntries = (MOST_AT_ONCE * MOST_ENTRIES) / limit
+  return Math.max(1, Math.floor(Math.min(MOST_AT_ONCE, byBytes, byEntries, candidates / limit)))
+}
+
 /**
  * The LIMIT to try after a bite of `limit` removed nothing, or null when nothing is left that `~` can remove. A LIMIT
  * below the size of the first node removes nothing for ever, and `stream-node-max-entries` may be anything: as long

@@ -2,7 +2,7 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { biteOf } from '../retention/bites.ts'
+import { biteOf, bitesAtOnce } from '../retention/bites.ts'
 import { type Group, type Reach, reachOf, unreadAmong } from '../retention/groups.ts'
 import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
@@ -48,19 +48,42 @@ export class Cuts {
 
   /** One command that removes at most `most` entries, and a fresh look behind it. @returns how many Redis says are gone */
   async make(reason: Reason, command: Command, most: number): Promise<number> {
+    if (!this.#countsUnread) return this.makeSeveral(reason, command, 1)
     const look = this.#lookCommands()
-    const replies = this.#groups.some(({ lag }) => lag !== null)
-      ? await this.#askAtomically(command, look, this.#head(most))
-      : await this.#ask([command, ...look])
+    const replies = await this.#askAtomically(command, look, this.#head(most))
     const removed = Number(accepted(replies[0], command))
     this.removed[reason] += removed
     this.#seen(replies.slice(1), look)
     return removed
   }
 
+  /** The same command `times` over, where nothing unread is counted: a backlog is not a journey to Redis for every bite. */
+  async makeSeveral(reason: Reason, command: Command, times: number): Promise<number> {
+    const look = this.#lookCommands()
+    const replies = await this.#ask([...Array<Command>(times).fill(command), ...look])
+    let removed = 0
+    for (const reply of replies.slice(0, times)) {
+      // What went before one that was refused is counted.
+      const gone = Number(accepted(reply, command))
+      this.removed[reason] += gone
+      removed += gone
+    }
+    this.#seen(replies.slice(times), look)
+    return removed
+  }
+
   async look(): Promise<void> {
     const look = this.#lookCommands()
     this.#seen(await this.#ask(look), look)
+  }
+
+  /** How many bites of `limit`, out of `candidates` entries, may go without a look between them. */
+  bitesAtOnce(limit: number, candidates: number): number {
+    return this.#countsUnread ? 1 : bitesAtOnce(limit, this.state.oldest?.bytes ?? 0, candidates)
+  }
+
+  get #countsUnread(): boolean {
+    return this.#groups.some(({ lag }) => lag !== null)
   }
 
   /** The LIMIT of a bite out of `candidates` entries: smaller where it is to be counted to the entry. */

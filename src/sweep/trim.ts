@@ -204,7 +204,11 @@ class StreamWork {
     let due = candidates()
     while (due > 0 && candidates() > 0 && !this.#context.stop.aborted) {
       limit ??= this.cuts.biteOutOf(candidates())
-      const removed = await this.cuts.make(reason, command(limit), limit)
+      const times = this.cuts.bitesAtOnce(limit, due)
+      const removed: number =
+        times > 1
+          ? await this.cuts.makeSeveral(reason, command(limit), times)
+          : await this.cuts.make(reason, command(limit), limit)
       due -= removed
       limit = removed > 0 ? null : largerBite(limit, candidates())
       if (removed === 0 && limit === null) break
