@@ -211,7 +211,7 @@ test('unread among the removed is what the group furthest behind had not been de
     [100, 100, [100], 100],
   ] as const) {
     const groups = lags.map((lag, i) => group(String(i), '1-0', { lag }))
-    assert.equal(unreadAmong(removed, length, groups, []), unread, `${removed} of ${length}, lags ${lags}`)
+    assert.equal(unreadAmong(removed, length, groups, [], null), unread, `${removed} of ${length}, lags ${lags}`)
   }
 })
 
@@ -229,8 +229,20 @@ test('the oldest entries themselves tell what was unread, where they show the fi
     [4, '2-0', null, 0],
   ] as const) {
     const groups = [group('a', lastDelivered, { lag })]
-    assert.equal(unreadAmong(removed, 100, groups, head), unread, `${removed} removed, read up to ${lastDelivered}`)
+    assert.equal(
+      unreadAmong(removed, 100, groups, head, null),
+      unread,
+      `${removed} removed, read up to ${lastDelivered}`,
+    )
   }
+})
+
+test('who was delivered the entry that is the oldest now was delivered all that went, whatever its lag', () => {
+  const groups = [group('a', '50-0', { lag: 500 })]
+  assert.equal(unreadAmong(250, 583, groups, [id('3-0')], id('50-0')), 0)
+  // The control: of one that was not, the lag tells, but never of what was seen to be read.
+  assert.equal(unreadAmong(250, 583, groups, [id('3-0')], id('50-1')), 167)
+  assert.equal(unreadAmong(250, 400, groups, [id('3-0')], id('50-1')), 249)
 })
 
 test('a bite reaches what groups were delivered, what they were not, or both', () => {

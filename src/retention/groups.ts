@@ -66,20 +66,22 @@ export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number):
  * How many of `removed` oldest entries, out of a stream that held `length`, some group had not been delivered. Groups
  * read in order, so the one that is furthest behind lost what any other lost. Where Redis does not know a group's lag,
  * that group counts nothing. `head` are the oldest entries there were, as many as were looked at: a lag may be too large
- * (Redis before 8.0 goes on counting what was gone before the group could read it), they cannot.
+ * (Redis before 8.0 goes on counting what was gone before the group could read it), they cannot. `next` is the oldest
+ * entry there is now: who was delivered that was delivered all that went before it.
  */
 export function unreadAmong(
   removed: number,
   length: number,
   groups: readonly Group[],
   head: readonly StreamId[],
+  next: StreamId | null,
 ): number {
   let unread = 0
   for (const { lag, lastDelivered } of groups) {
-    if (lag === null) continue
+    if (lag === null || (next !== null && !isBefore(lastDelivered, next))) continue
     const firstUnread = head.findIndex((id) => isBefore(lastDelivered, id))
     const isSeen = firstUnread >= 0 || removed <= head.length
-    const read = isSeen ? (firstUnread < 0 ? removed : firstUnread) : Math.max(0, length - lag)
+    const read = isSeen ? (firstUnread < 0 ? removed : firstUnread) : Math.max(head.length, length - lag)
     unread = Math.max(unread, removed - read)
   }
   return unread

@@ -154,7 +154,8 @@ export class Cuts {
     const removed = rest[0]
     if (Array.isArray(groups) && typeof removed === 'number') {
       this.#groups = groups.map(readGroup)
-      this.unread += unreadAmong(removed, Number(length), this.#groups, readIds(oldest ?? null))
+      const next = readIds(rest[2] ?? null)[0] ?? null
+      this.unread += unreadAmong(removed, Number(length), this.#groups, readIds(oldest ?? null), next)
     }
     return rest
   }
