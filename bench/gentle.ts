@@ -22,8 +22,9 @@ const loads: readonly (readonly [name: string, load: Load])[] = [
   ['idle', (_, { gentleMs }) => stretch(() => pause(gentleMs)).then((s) => [s])],
   ['our sweep, default pace', sweeping()],
   ['our sweep, --pace 100', sweeping('--pace', '100')],
-  // The default of --page-size is chosen by this one and the default's.
-  ['our sweep, --page-size 400', sweeping('--page-size', '400')],
+  // The defaults of --pace and --page-size are chosen by these and the default's.
+  ['our sweep, --pace 50', sweeping('--pace', '50')],
+  ['our sweep, --page-size 2000', sweeping('--page-size', '2000')],
   ['one blocking Lua script', blocking],
   ['one exact XTRIM of a long stream', cutting],
 ]

@@ -243,6 +243,12 @@ test('pressure is a share of maxmemory, with or without its sign, or a size', ()
   assert.deepEqual(configOf(['--watch', '--watch-every', '7']).watch, { every: 7, configure: false })
 })
 
+test('a page is small unless the pace is full', () => {
+  assert.equal(configOf([]).pageSize, 400)
+  assert.equal(configOf(['--pace', '100']).pageSize, 2000)
+  assert.equal(configOf(['--pace', '100', '--page-size', '7']).pageSize, 7)
+})
+
 test('an empty variable counts as unset, for every flag', () => {
   const empty = Object.fromEntries(Object.keys(flags).map((name) => [variableOf(name), '']))
   const comparable = (config: Config) => JSON.stringify(config)

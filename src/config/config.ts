@@ -79,7 +79,7 @@ export function configure(args: readonly string[], env: Environment, version: st
     cron: readCron(reader),
     runOnStart: reader.value('run-on-start'),
     sweepTimeoutMs: reader.value('sweep-timeout'),
-    pageSize: reader.value('page-size'),
+    pageSize: readPageSize(reader),
     pacePercent: reader.value('pace'),
     dryRun: reader.value('dry-run'),
     watch: readWatch(reader, policies),
@@ -111,6 +111,13 @@ function readLease(reader: Reader): LeaseTerms | null | undefined {
   if (isOn === undefined || key === undefined || ttlMs === undefined) return undefined
   // A lease is a write, and a dry run makes none; nor does it matter how many copies look.
   return isOn && reader.value('dry-run') !== true ? { key, ttlMs } : null
+}
+
+/** Chosen by `bench/`: what others wait for grows with the page, and so does the speed where nothing is held back for them. */
+function readPageSize(reader: Reader): number | undefined {
+  const given = reader.text('page-size')
+  if (given !== undefined) return reader.value('page-size')
+  return reader.value('pace') === 100 ? 2000 : 400
 }
 
 function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {

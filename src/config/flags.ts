@@ -182,10 +182,10 @@ export const flagGroups = {
       orOff(parseTimer),
       'a sweep that runs longer stops after the page in hand',
     ),
-    'page-size': flag('<n>', '2000', wholeNumber(1, 100_000), 'streams in hand at a time'),
+    'page-size': flag('<n>', null, wholeNumber(1, 100_000), 'streams in hand at a time: 400, or 2000 at --pace 100'),
     pace: flag(
       '<percent>',
-      '50',
+      '25',
       wholeNumber(1, 100),
       'share of time in which Redis may have our work; 100 never pauses',
     ),

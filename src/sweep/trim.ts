@@ -204,11 +204,14 @@ class StreamWork {
     let due = candidates()
     while (due > 0 && candidates() > 0 && !this.#context.stop.aborted) {
       limit ??= this.cuts.biteOutOf(candidates())
+      // No node holds more than the stream: what such a bite leaves, whole nodes cannot give.
+      const isLast = limit >= this.#state.length
       const times = this.cuts.bitesAtOnce(limit, due)
       const removed: number =
         times > 1
           ? await this.cuts.makeSeveral(reason, command(limit), times)
           : await this.cuts.make(reason, command(limit), limit)
+      if (isLast) return
       due -= removed
       limit = removed > 0 ? null : largerBite(limit, candidates())
       if (removed === 0 && limit === null) break
