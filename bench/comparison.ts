@@ -30,7 +30,6 @@ function contendersOf({ samples, streams }: Options): readonly Contender[] {
     WARM,
     WARM_DEFAULT,
     oneShot('--pace', '100'),
-    oneShot(),
     blockingScript,
     ioredisPages,
     redisPyPages,

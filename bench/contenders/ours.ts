@@ -46,6 +46,8 @@ export function daemon(...flags: readonly string[]): Contender {
   }
   return {
     name: ['xtrimd run', ...flags].join(' '),
+    // Its pauses are most of it, and they are what they are.
+    once: flags.length === 0,
     begin,
     async run() {
       const d = running as unknown as Daemon

@@ -24,6 +24,8 @@ export function makePace(percent: number): Pace {
   const pausePerBusyMs = (100 - percent) / percent
   let outstanding = 0
   let burstStart = 0
+  let idleSince = performance.now()
+  /** Rest that is owed to Redis; less than 0 where it had more than that. */
   let owedMs = 0
   /** Resolves when the pause under way, or about to be, is over; null while work may start. */
   let pause: PromiseWithResolvers<void> | null = null
@@ -37,7 +39,11 @@ export function makePace(percent: number): Pace {
   return {
     async run(work, stop) {
       while (pause !== null && !stop.aborted) await orStop(pause.promise, stop)
-      if (outstanding === 0) burstStart = performance.now()
+      if (outstanding === 0) {
+        burstStart = performance.now()
+        // All of the time without work is rest, the pause and what we were busy with ourselves. It is not saved up for long.
+        owedMs = Math.max(-BURST_MS, owedMs - (burstStart - idleSince))
+      }
       outstanding++
       try {
         return await work()
@@ -47,14 +53,11 @@ export function makePace(percent: number): Pace {
         // Who comes from now on waits, so that what is outstanding drains and the pause can begin.
         if (pause === null && busyMs >= BURST_MS) pause = Promise.withResolvers()
         if (outstanding === 0) {
+          idleSince = performance.now()
           owedMs += busyMs * pausePerBusyMs
           if (owedMs >= LEAST_PAUSE_MS) {
             pause ??= Promise.withResolvers()
-            const start = performance.now()
-            setTimeout(() => {
-              owedMs -= performance.now() - start
-              end()
-            }, owedMs)
+            setTimeout(end, owedMs)
           } else {
             end()
           }
