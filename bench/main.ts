@@ -10,6 +10,7 @@ import { readOptions } from './options.ts'
 import { keepPace } from './pace.ts'
 import { header, type Section, say, sectionText, writeText } from './report.ts'
 import { sweepTenMillion } from './ten_million.ts'
+import { watchWriters } from './watching.ts'
 
 const options = readOptions()
 const start = performance.now()
@@ -23,6 +24,7 @@ if (options.only.includes('comparison')) {
 }
 if (options.only.includes('gentle')) sections.push(await beGentle(options))
 if (options.only.includes('backlog')) sections.push(await catchUp(options))
+if (options.only.includes('watch')) sections.push(await watchWriters(options))
 if (options.only.includes('pace')) sections.push(await keepPace(options))
 if (options.only.includes('memory')) sections.push(await measureFootprint(options))
 if (options.tenMillion) sections.push(await sweepTenMillion())

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export const SECTIONS = ['comparison', 'gentle', 'backlog', 'pace', 'memory'] as const
+export const SECTIONS = ['comparison', 'gentle', 'backlog', 'watch', 'pace', 'memory'] as const
 
 export interface Options {
   readonly streams: number
@@ -13,6 +13,8 @@ export interface Options {
   readonly cutEntries: number
   /** How long each load is put on the foreground writer. */
   readonly gentleMs: number
+  /** How much is written beside the watch, and without it. */
+  readonly watchedWrites: number
   readonly memoryStreams: readonly number[]
   readonly samples: { readonly shell: number; readonly awaited: number }
   readonly tenMillion: boolean
@@ -44,6 +46,7 @@ export function readOptions(): Options {
     rounds: whole(values.rounds, quick ? 1 : 2),
     backlog: whole(values.backlog, quick ? 20_000 : 10_000_000),
     cutEntries: quick ? 20_000 : 2_000_000,
+    watchedWrites: quick ? 5_000 : 300_000,
     gentleMs: quick ? 300 : 4_000,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
     samples: quick ? { shell: 3, awaited: 50 } : { shell: 100, awaited: 2_000 },

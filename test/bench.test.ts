@@ -30,6 +30,7 @@ test('every section of the benchmark ends in a table, beside a chart', { timeout
     'Three of ten streams have gone stale',
     'Gentle: what a foreground writer waits for',
     'Backlog: never trimmed before',
+    'What --watch costs',
     'The pace is honest',
     'Memory of the daemon',
   ])
