@@ -40,6 +40,7 @@ interface Scenario {
   readonly when: string
   /** The alert it is about. */
   readonly alert: string
+  /** By place: an instance in the namespace chat, `namespace/instance`, or `job/namespace/instance`. */
   readonly copies: Readonly<Record<string, Copy>>
   /** All the alerts that fire, by the minute at which they are looked at. */
   readonly firing: Readonly<Record<number, readonly string[]>>
@@ -309,6 +310,29 @@ const SCENARIOS: readonly Scenario[] = [
     firing: { 20: [] },
   },
   {
+    alert: 'XtrimdTwoLeaders',
+    when: 'two Redises in one namespace have a leader each, told apart by their job',
+    copies: {
+      'sessions/chat/a': LEADER,
+      'sessions/chat/b': FOLLOWER,
+      'messages/chat/c': LEADER,
+      'messages/chat/d': FOLLOWER,
+    },
+    firing: { 20: [], [3 * H]: [] },
+  },
+  {
+    alert: 'XtrimdTwoLeaders',
+    when: 'one of two Redises in one namespace has two leaders',
+    copies: { 'sessions/chat/a': LEADER, 'sessions/chat/b': LEADER, 'messages/chat/c': LEADER },
+    firing: { 4: [], 6: ['XtrimdTwoLeaders'] },
+  },
+  {
+    alert: 'XtrimdNoLeader',
+    when: 'one of two Redises in one namespace has no leader',
+    copies: { 'sessions/chat/a': { ...LEADER, xtrimd_leader: steps([1, 10], [0, 100]) }, 'messages/chat/c': LEADER },
+    firing: { 14: [], 16: ['XtrimdNoLeader'] },
+  },
+  {
     alert: 'XtrimdAbsent',
     when: 'an installation is gone, and another is not',
     copies: {
@@ -343,10 +367,10 @@ function promtoolTests(scenarios: readonly Scenario[], evaluateEvery: string): u
       name: `${alert}: ${when}`,
       interval: '1m',
       input_series: Object.entries(copies).flatMap(([place, copy]) => {
-        const [instance, namespace = 'chat'] = place.split('/').reverse()
+        const [instance, namespace = 'chat', job = `${namespace}/xtrimd`] = place.split('/').reverse()
         return Object.entries(copy).map(([metric, values]) => {
           const [, name, labels = ''] = /^(\w+)(?:\{(.*)\})?$/.exec(metric) ?? []
-          const target = `namespace="${namespace}",job="${namespace}/xtrimd",instance="${instance}"`
+          const target = `namespace="${namespace}",job="${job}",instance="${instance}"`
           return { series: `${name}{${target}${labels && `,${labels}`}}`, values }
         })
       }),
@@ -447,7 +471,9 @@ test('what an alert says is whole: a severity, a summary, and what to do, with e
 test('every alert has its runbook in the README, where its annotation points', () => {
   const headings = Array.from(readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/^#+ (.*)$/gm), ([, text]) => text)
   for (const { alert = '', annotations = {} } of ALERTS) {
-    assert.equal(annotations.runbook, `README.md#${alert.toLowerCase()}`)
+    // Absolute: it is opened from a page of Alertmanager, which knows of no repository.
+    const { host, pathname, hash } = new URL(annotations.runbook_url ?? '')
+    assert.deepEqual([host, pathname, hash], ['github.com', '/your-fork/xtrimd', `#${alert.toLowerCase()}`])
     assert.ok(headings.includes(alert), `the README has a heading ${alert}`)
   }
 })
