@@ -53,6 +53,7 @@ describe('the lease', { concurrency: 3 }, () => {
       await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
       assert.deepEqual(sweeps(other), [])
       assert.equal(await other.metric('xtrimd_leader'), 0)
+      assert.equal(await other.metric('xtrimd_redis_up'), 1, 'it was Redis that told who leads')
     }
     assert.equal(await leader.metric('xtrimd_leader'), 1)
     // The term is renewed: by now the first one would have passed.

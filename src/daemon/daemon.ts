@@ -193,6 +193,8 @@ class Daemon {
     }
     if (standing?.kind === 'other') {
       this.#overdue = true
+      // Redis said who holds it. No sweep of this copy would ever tell.
+      this.#metrics.setRedisUp()
       this.#metrics.recordSkippedSweep()
       this.#log.debug({ trigger: why }, 'sweep skipped: another holds the lease')
       return null

@@ -26,6 +26,8 @@ export interface Metrics {
   setMemory(memory: Memory): void
   setNextSweep(atMs: number): void
   setLeader(isLeader: boolean): void
+  /** Redis answered, other than to a sweep. */
+  setRedisUp(): void
 }
 
 /** What a whole sweep may take: from an empty Redis to a backlog of hours. In seconds. */
@@ -109,6 +111,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
     },
     recordSkippedSweep: () => own.sweeps.inc({ result: 'skipped' }),
     setLeader: (isLeader) => own.leader.set(isLeader ? 1 : 0),
+    setRedisUp: () => own.redisUp.set(1),
     setNextSweep: (atMs) => own.nextSweep.set(atMs / 1000),
   }
 }
