@@ -1,12 +1,13 @@
 /** The page for people: is everything inside its policy, what was done last, what comes next. */
 import { createHash } from 'node:crypto'
+import { NODE_ENTRIES } from '../retention/bites.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { entriesOf } from '../sweep/tally.ts'
 import { formatDuration, formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import type { Status } from './status.ts'
-import { sweepChart } from './sweep_chart.ts'
+import { elapsed, sweepChart } from './sweep_chart.ts'
 
 /** How many of the longest streams the page lists, out of those that get a series. */
 const LONGEST_LISTED = 20
@@ -69,26 +70,25 @@ function verdict({ last }: Status): { readonly isGood: boolean; readonly told: s
   const { result, message, total } = last.report
   if (result !== 'success') return { isGood: false, told: `The last sweep was no success: ${message ?? result}.` }
   const over = entriesOf(total.overLimit).filter(([, n]) => n > 0)
-  if (over.length === 0)
-    return {
-      isGood: true,
-      told:
-        total.streams === 1
-          ? 'The one stream is inside its policy.'
-          : `All ${count(total.streams)} streams are inside their policies.`,
-    }
+  if (over.length === 0) {
+    const all =
+      total.streams === 1
+        ? 'The one stream is inside its policy.'
+        : `All ${count(total.streams)} streams are inside their policies.`
+    return { isGood: true, told: total.streams === 0 ? 'No stream matches a policy.' : all }
+  }
   const limits = over.map(([limit, n]) => `${count(n)} by ${limit}`).join(', ')
   const held = total.protectedStreams > 0 ? ` A consumer group holds ${count(total.protectedStreams)} back.` : ''
-  return { isGood: false, told: `Of ${count(total.streams)} streams some are over a limit: ${limits}.${held}` }
+  return { isGood: false, told: `Over a limit, of ${streams(total.streams)}: ${limits}.${held}` }
 }
 
 function lastSweep(report: SweepReport, sinceMs: number): string {
-  const { entries, removed, streams } = report.total
+  const { entries, removed } = report.total
   const { memory } = report
   return [
     term(
       'last sweep',
-      `${report.result}, ${span(sinceMs)} ago, ${(report.durationMs / 1000).toFixed(2)} s for ${count(streams)} ${streams === 1 ? 'stream' : 'streams'}`,
+      `${report.result}, ${sinceMs < 1000 ? 'just now' : `${span(sinceMs)} ago`}; it took ${elapsed(report.durationMs)} for ${streams(report.total.streams)}`,
     ),
     term('entries', `${count(entries.before)} before, ${count(entries.after)} after`),
     term(
@@ -137,6 +137,8 @@ function policyTable(policies: readonly Policy[], report: SweepReport | null): s
       `max-length ${Number.isFinite(policy.maxLength) ? count(policy.maxLength) : 'off'}`,
       ...(Number.isFinite(policy.maxBytes) ? [`max-bytes ${formatSize(policy.maxBytes)}`] : []),
       ...(policy.protect === 'none' ? [] : [`protect ${policy.protect}`]),
+      ...(Number.isFinite(policy.hardMaxAgeMs) ? [`hard-max-age ${formatDuration(policy.hardMaxAgeMs)}`] : []),
+      ...(Number.isFinite(policy.hardMaxLength) ? [`hard-max-length ${count(policy.hardMaxLength)}`] : []),
     ]
     const figures = tally
       ? [tally.streams, tally.entries.after, tally.longestStream, tally.protectedStreams]
@@ -160,12 +162,15 @@ function heldTable({ held }: SweepReport): string {
 function longestTable({ longest }: SweepReport, policies: readonly Policy[]): string {
   if (longest.length === 0) return ''
   const rows = longest.slice(0, LONGEST_LISTED).map(({ key, policy, length }) => {
-    const limit = policies.find(({ name }) => name === policy)?.maxLength ?? Number.POSITIVE_INFINITY
+    const own = policies.find(({ name }) => name === policy)
+    const limit = own?.maxLength ?? Number.POSITIVE_INFINITY
     const of = Number.isFinite(limit) ? limit : (longest[0]?.length ?? length)
+    // What approx may leave is no warning: the stream is inside its policy.
+    const high = own?.trim === 'approx' ? of + NODE_ENTRIES : of
     return [
       cell(shown(key), 'name'),
       cell(policy),
-      `<td><meter min="0" max="${Math.max(of, length)}" high="${of}" value="${length}">${length} of ${of}</meter></td>`,
+      `<td><meter min="0" max="${Math.max(high, length)}" high="${high}" value="${length}">${length} of ${of}</meter></td>`,
       cell(length, 'n'),
     ]
   })
@@ -196,6 +201,10 @@ function count(n: number): string {
   return n.toLocaleString('en')
 }
 
+function streams(n: number): string {
+  return n === 1 ? '1 stream' : `${count(n)} streams`
+}
+
 function when(ms: number): string {
   return new Date(ms)
     .toISOString()
@@ -221,7 +230,7 @@ dt { opacity: .7; } dd { margin: 0; }
 figure { margin: 0; } svg { width: 100%; height: auto; display: block; }
 rect { fill: var(--bad); } rect.success { fill: var(--good); }
 polyline { fill: none; stroke: var(--line); stroke-width: 1.5; }
-figcaption { opacity: .7; font-size: .9rem; }
+figcaption { margin-top: .4rem; opacity: .7; font-size: .9rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); overflow-wrap: anywhere; }
 th[scope=row] { font-weight: normal; }
