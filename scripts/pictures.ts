@@ -1,79 +1,188 @@
 /**
- * The pictures of the README: the status page and the dashboard of a daemon that sweeps a busy Redis for two minutes. Grafana is
- * not among Debian's packages: its dashboard is drawn here from its own queries, layout and units, asked of a real Prometheus.
+ * Takes the README's pictures: two copies of the daemon look after the streams of a small chat service, sweeping every
+ * second while messages keep coming in; a browser takes the status page, light and dark, and the dashboard.
  */
 
-import type { TestContext } from 'node:test'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { chromium } from 'playwright-core'
-import { startDaemon } from '../test/harness/program.ts'
-import { startPrometheus } from '../test/harness/prometheus.ts'
-import { startRedis } from '../test/harness/redis_server.ts'
-import { fillStream, redisNow } from '../test/harness/streams.ts'
-import { dashboardPage } from './stage/dashboard_page.ts'
+import { fileURLToPath } from 'node:url'
+import { type Browser, chromium } from 'playwright-core'
+import { type Dashboard, dashboardPage } from './stage/dashboard_page.ts'
+import { withFewColours } from './stage/png.ts'
+import { type Client, type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
+import { runDaemon, runSweep } from './stage/program.ts'
+import { startPrometheus } from './stage/prometheus.ts'
+import { atExit } from './stage/undo.ts'
 
-const SECONDS = 120
-const CONVERSATIONS = 200
-const DAY = 86_400_000
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const DOCS = `${ROOT}docs`
+const DASHBOARD = `${ROOT}k8s/monitoring/dashboard.json`
+
+/** How long the copies sweep before the pictures are taken; the page remembers a hundred sweeps. */
+const SECONDS = 105
+
 const POLICIES = [
   ...['--max-age', '24h', '--max-length', '1000'],
-  ...['--policy', 'stream:fanout:*,name=fanout,max-length=5000,max-age=1h'],
-  ...['--policy', 'stream:audit:*,name=audit,max-age=off,max-length=500,protect=unread'],
+  ...['--policy', 'stream:fanout:*,name=fanout,max-length=3000,max-age=1h'],
+  // Signs that somebody is typing: old within seconds, and then the stream goes too.
+  ...['--policy', 'stream:typing:*,name=typing,max-length=off,max-age=10s,trim=exact,delete-empty=true'],
+  ...['--policy', 'stream:audit:*,name=audit,max-age=90d,max-length=2000,protect=unread,hard-max-length=20000'],
 ]
+const FANOUT = 'stream:fanout:messages'
+const AUDIT = 'stream:audit:messages'
+const TEXT = 'so we said that the train at nine is late again and nobody told me about lunch on thursday '.repeat(4)
 
-const undoings: (() => unknown)[] = []
-const t = { after: (undoing: () => unknown) => undoings.push(undoing) } as unknown as TestContext
+const HOUR_MS = 3_600_000
 
-try {
-  await draw()
-} finally {
-  for (const undo of undoings.reverse()) await undo()
-}
-process.exit(0)
+/** Keys of conversations, the liveliest first; a version 4 UUID each, the same ones at every run. */
+const CONVERSATIONS = Array.from({ length: 60 }, (_, i) => {
+  const digits = (i + 1) * 0x9e3779b1
+  const hex = digits.toString(16).padStart(12, '0')
+  return `stream:conversation:${hex.slice(-8)}-${hex.slice(-6, -2)}-4${hex.slice(-5, -2)}-9${hex.slice(-4, -1)}-${hex.slice(-12)}`
+})
 
-async function draw(): Promise<void> {
-  const redis = await startRedis(t, { config: { maxmemory: '128mb' } })
-  const now = await redisNow(redis)
-  const filled = (key: string, count: number, from: number) =>
-    fillStream(redis, key, { count, from, stepMs: Math.max(1, (now - from) / count), bytes: 200 })
-  for (let i = 0; i < CONVERSATIONS; i++) await filled(conversation(i), Math.round(3_000 / (i / 10 + 1)), now - 3 * DAY)
-  await filled('stream:fanout:messages', 20_000, now - DAY / 4)
-  await filled('stream:audit:logins', 900, now - 5 * DAY)
-  await redis.command('XGROUP', 'CREATE', 'stream:audit:logins', 'archive', String(now - 4 * DAY))
-  const schedule = ['--cron', '* * * * * *', '--pressure', '80%']
-  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...POLICIES, ...schedule])
-  const prometheus = await startPrometheus(t, daemon.port)
-  const over = performance.now() + SECONDS * 1_000
-  for (let tick = 0; performance.now() < over; tick++) {
-    // More by day than by night, a day being half a minute.
-    const perTick = Math.round(30 * (1.2 + Math.sin(tick / 50)))
-    const writes = Array.from({ length: perTick }, () => {
-      const lively = Math.floor(CONVERSATIONS * Math.random() ** 3)
-      return redis.command('XADD', conversation(lively), '*', 'text', 'x'.repeat(200))
+/** A day and a half of messages, at their times, most of them in few conversations. */
+async function writeHistory(client: Client, nowMs: number): Promise<void> {
+  for (const [rank, key] of CONVERSATIONS.entries()) {
+    const messages = Math.round(3_000 / (rank + 1)) + 40
+    const spacingMs = (36 * HOUR_MS) / messages
+    const written = Array.from({ length: messages }, (_, i) => {
+      const ms = Math.floor(nowMs - 36 * HOUR_MS + i * spacingMs)
+      return add(client, key, `${ms}-0`)
     })
-    writes.push(redis.command('XADD', 'stream:fanout:messages', '*', 'text', 'x'.repeat(200)))
-    await Promise.all(writes)
+    await Promise.all(written)
+  }
+  await Promise.all(Array.from({ length: 2_600 }, (_, i) => add(client, AUDIT, `${nowMs - (2_600 - i) * 60_000}-0`)))
+  // Nobody has read what came since the first hundred.
+  await client.sendCommand(['XGROUP', 'CREATE', AUDIT, 'compliance-export', '0'])
+  await read(client, AUDIT, 'compliance-export', 100)
+  await client.sendCommand(['XGROUP', 'CREATE', FANOUT, 'search-index', '$', 'MKSTREAM'])
+}
+
+/** Goes on writing until aborted, now more and now less; the reader of the fan-out is too slow for the busiest moments. */
+async function keepWriting(client: Client, signal: AbortSignal): Promise<void> {
+  for (let tick = 0; !signal.aborted; tick++) {
+    const seconds = tick / 10
+    const wave = 1 + Math.sin(seconds / 7) + 0.6 * Math.sin(seconds / 2.3)
+    const messages = Math.max(1, Math.round(30 * wave + 10 * Math.random() + (seconds % 31 < 1.5 ? 150 : 0)))
+    const writes = Array.from({ length: messages }, () => {
+      const key = CONVERSATIONS[Math.floor(CONVERSATIONS.length * Math.random() ** 2.5)] as string
+      return [add(client, key, '*'), add(client, FANOUT, '*')]
+    })
+    const typing = `stream:typing:room-${Math.floor(Math.random() * 12 + Math.floor(seconds / 12) * 4)}`
+    await Promise.all([...writes.flat(), add(client, typing, '*'), read(client, FANOUT, 'search-index', 45)])
+    if (tick % 10 === 0) await add(client, AUDIT, '*')
     await pause(100)
   }
-
-  const browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu'],
-  })
-  t.after(() => browser.close())
-  for (const colorScheme of ['light', 'dark'] as const) {
-    const page = await browser.newPage({ colorScheme, viewport: { width: 1_000, height: 1_000 } })
-    await page.goto(daemon.url)
-    await page.screenshot({
-      path: `docs/status_page_${colorScheme}.png`,
-      clip: { x: 0, y: 0, width: 1_000, height: 1_000 },
-    })
-  }
-  const page = await browser.newPage({ viewport: { width: 1_200, height: 100 } })
-  await page.setContent(await dashboardPage(prometheus))
-  await page.screenshot({ path: 'docs/dashboard.png', fullPage: true })
 }
 
-function conversation(i: number): string {
-  return `stream:conversation:${String(i * 7919 + 100_003).padStart(8, '0')}-${(i * 104_729).toString(16).padStart(6, '0')}`
+function add(client: Client, key: string, id: string): Promise<unknown> {
+  const text = TEXT.slice(0, 100 + Math.floor(Math.random() * 250))
+  return client.sendCommand(['XADD', key, id, 'sender', `user-${Math.floor(Math.random() * 1_000)}`, 'text', text])
+}
+
+async function read(client: Client, key: string, group: string, count: number): Promise<void> {
+  const words = ['XREADGROUP', 'GROUP', group, 'worker-1', 'COUNT', `${count}`, 'NOACK', 'STREAMS', key, '>']
+  await client.sendCommand(words)
+}
+
+/** The program as the image has it: from its source it takes half as much memory again. */
+function bundle(): string[] {
+  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-bundle-'))
+  atExit(() => rmSync(folder, { recursive: true, force: true }))
+  execFileSync(`${ROOT}scripts/bundle`, [folder])
+  const entrypoint = /^ENTRYPOINT (.*)$/m.exec(readFileSync(`${ROOT}Dockerfile`, 'utf8'))?.[1] ?? '[]'
+  const [, ...words] = JSON.parse(entrypoint) as string[]
+  return [process.execPath, ...words.map((word) => word.replace(/^\/app/, `${folder}/app`))]
+}
+
+/** A copy of the daemon; resolves with its port once it listens. */
+function startCopy(redis: PrivateRedis, program: readonly string[], over: AbortController): Promise<number> {
+  const args = [
+    '--redis-url',
+    redis.url,
+    ...POLICIES,
+    '--cron',
+    '* * * * * *',
+    '--stream-metrics',
+    '10',
+    '--http-bind',
+    '127.0.0.1:0',
+  ]
+  return new Promise((resolve, reject) => {
+    const listen = async (): Promise<void> => {
+      for await (const line of runDaemon([...args, '--log-format', 'json'], over.signal, program)) {
+        if (line.msg === 'listening') resolve(Number(line.port))
+        if (line.level !== 'info') process.stderr.write(`pictures: ${JSON.stringify(line)}\n`)
+      }
+    }
+    listen().catch(reject)
+  })
+}
+
+async function takeStatusPage(browser: Browser, url: string): Promise<void> {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const page = await browser.newPage({ colorScheme, viewport: { width: 1000, height: 700 } })
+    await page.goto(url)
+    save(`status_page_${colorScheme}.png`, await page.screenshot({ fullPage: true }))
+  }
+}
+
+async function takeDashboard(browser: Browser, html: string): Promise<void> {
+  const page = await browser.newPage({ viewport: { width: 1218, height: 700 } })
+  await page.setContent(html)
+  save('dashboard.png', await page.screenshot({ fullPage: true }))
+}
+
+function save(name: string, png: Uint8Array): void {
+  writeFileSync(join(DOCS, name), withFewColours(png))
+}
+
+async function takePictures(): Promise<void> {
+  const redis = await startPrivateRedis()
+  await redis.client.sendCommand(['CONFIG', 'SET', 'maxmemory', '32mb'])
+  const service = await redis.connect()
+  await writeHistory(service, await redis.now())
+  // What had piled up goes before the pictures: beside it every later sweep would be a flat line.
+  await runSweep(['--redis-url', redis.url, ...POLICIES], new AbortController().signal)
+
+  const over = new AbortController()
+  const writing = keepWriting(service, over.signal)
+  const program = bundle()
+  const leader = await startCopy(redis, program, over)
+  const other = await startCopy(redis, program, over)
+  const prometheus = await startPrometheus({ 'xtrimd-0': leader, 'xtrimd-1': other })
+  const from = Math.ceil(Date.now() / 1000) + 2
+  process.stderr.write(`pictures: sweeping for ${SECONDS} s\n`)
+  await Promise.race([pause(SECONDS * 1000), writing])
+  const span = { from, to: Math.floor(Date.now() / 1000) - 1, step: 2 }
+
+  mkdirSync(DOCS, { recursive: true })
+  const browser = await chromium.launch({
+    executablePath: process.env.TEST_CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
+  })
+  try {
+    await takeStatusPage(browser, `http://127.0.0.1:${leader}/`)
+    const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as Dashboard
+    await takeDashboard(browser, await dashboardPage(dashboard, prometheus, span))
+  } finally {
+    await browser.close()
+  }
+  over.abort()
+  await writing
+  await redis.stop()
+}
+
+for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => process.exit(130))
+
+try {
+  await takePictures()
+  process.exit(0)
+} catch (error) {
+  process.stderr.write(`pictures: ${error instanceof Error ? error.stack : error}\n`)
+  process.exit(1)
 }

@@ -89,6 +89,25 @@ test('every picture and file that the README names is there', () => {
   for (const path of named) assert.ok(existsSync(new URL(`../${path}`, import.meta.url)), path)
 })
 
+test('the pictures of the README are there, small, and in neither the image nor the package', () => {
+  const pictures = Array.from(
+    README.matchAll(/(?:src|srcset)="([^"]+)"|!\[[^\]]*\]\(([^)]+)\)/g),
+    ([, one, other]) => one ?? other,
+  )
+  const drawn = ['bench/memory.svg', 'bench/results.svg']
+  const taken = ['docs/dashboard.png', 'docs/status_page_dark.png', 'docs/status_page_light.png']
+  assert.deepEqual(pictures.toSorted(), [...drawn, ...taken])
+  for (const picture of taken) {
+    const bytes = readFileSync(new URL(`../${picture}`, import.meta.url))
+    assert.equal(bytes.toString('latin1', 1, 4), 'PNG', picture)
+    assert.ok(bytes.length < 150_000, `${picture} has ${bytes.length} bytes`)
+  }
+  const { files } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { files: string[] }
+  assert.deepEqual(files, ['dist', 'schema', 'CHANGELOG.md'])
+  const lines = readFileSync(new URL('../.dockerignore', import.meta.url), 'utf8').split('\n')
+  assert.ok(lines.includes('*') && !lines.some((line) => line.startsWith('!docs')))
+})
+
 test('variables are named as the README tells', () => {
   assert.equal(variableOf('max-age'), 'XTRIMD_MAX_AGE')
 })

@@ -1,145 +1,275 @@
-/** A Grafana dashboard drawn without Grafana: its own panels, layout, queries and units, in plain SVG. */
+/**
+ * Draws a Grafana dashboard's panels where Grafana would put them, from what Prometheus answers to their queries. Not
+ * Grafana: as much of its format as the dashboard of this project uses, and anything else in it is an error.
+ */
 
-import { readFileSync } from 'node:fs'
-import type { Prometheus, Series } from '../../test/harness/prometheus.ts'
+import type { Prometheus, Series } from './prometheus.ts'
 
-interface Step {
-  readonly color: string
-  readonly value: number | null
+interface Override {
+  readonly matcher: { readonly id: string; readonly options: { readonly reducer: string } }
+  readonly properties: readonly { readonly id: string; readonly value: { readonly legend: boolean } }[]
 }
 
 interface Panel {
-  readonly type: 'stat' | 'timeseries' | 'bargauge'
+  readonly type: string
   readonly title: string
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
-  readonly targets: readonly { readonly expr: string; readonly legendFormat: string }[]
+  readonly targets: readonly { readonly expr: string; readonly legendFormat: string; readonly instant?: boolean }[]
   readonly fieldConfig: {
     readonly defaults: {
-      readonly unit: string
+      readonly unit?: string
+      readonly min?: number
+      readonly max?: number
       readonly noValue?: string
-      readonly thresholds?: { readonly steps: readonly Step[] }
-      readonly custom?: { readonly drawStyle: 'line' | 'bars' }
+      readonly thresholds?: { readonly steps: readonly { readonly color: string; readonly value: number | null }[] }
+      readonly mappings?: readonly { readonly options: Readonly<Record<string, { readonly text: string }>> }[]
+      readonly custom?: { readonly drawStyle: string; readonly lineInterpolation?: string }
     }
+    readonly overrides: readonly Override[]
   }
 }
 
-const CELL = { width: 48, height: 34 }
-const COLOURS = ['#73bf69', '#f2cc0c', '#8ab8ff', '#ff780a', '#f2495c', '#5794f2', '#b877d9', '#705da0']
-const NAMED: Readonly<Record<string, string>> = { green: '#3f833f', orange: '#c4671c', red: '#b52a3b' }
-const SPAN_S = 110
-
-/** A page with every panel, as the last two minutes were. */
-export async function dashboardPage(prometheus: Prometheus): Promise<string> {
-  const file = new URL('../../k8s/monitoring/dashboard.json', import.meta.url)
-  const { panels } = JSON.parse(readFileSync(file, 'utf8')) as { panels: readonly Panel[] }
-  const drawn = await Promise.all(panels.map((panel) => drawPanel(panel, prometheus)))
-  const height = Math.max(...panels.map(({ gridPos: { y, h } }) => y + h)) * CELL.height
-  return `<style>${STYLE}</style><main style="height:${height}px">${drawn.join('')}</main>`
+export interface Dashboard {
+  readonly title: string
+  readonly panels: readonly Panel[]
 }
 
-async function drawPanel(panel: Panel, prometheus: Prometheus): Promise<string> {
-  const { x, y, w, h } = panel.gridPos
-  const series: (Series & { readonly name: string })[] = []
-  for (const { expr, legendFormat } of panel.targets) {
-    const query = expr.replaceAll('$job', 'xtrimd').replaceAll('$__rate_interval', '10s')
-    for (const one of await prometheus.queryRange(query, SPAN_S)) {
-      const name = legendFormat.replace(/\{\{(\w+)\}\}/g, (_, label: string) => one.labels[label] ?? '')
-      series.push({ ...one, name })
+/** The time that is drawn, in seconds since 1970. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+  readonly step: number
+}
+
+interface Line {
+  readonly name: string
+  readonly points: Series['points']
+}
+
+/** Pixels: a dashboard is 24 columns wide, and a row of its grid is so high. */
+const WIDTH = 1200
+const COLUMN = WIDTH / 24
+const ROW = 34
+const GAP = 6
+
+const COLOURS = ['#3b7dd8', '#e08a1e', '#3a9a5b', '#c2415b', '#7b57c2', '#14919b', '#8a6d3b', '#6b7280']
+const THRESHOLDS: Readonly<Record<string, string>> = { green: '#2f8f56', orange: '#d97706', red: '#c62f3b' }
+
+/** A whole page of HTML. */
+export async function dashboardPage(dashboard: Dashboard, prometheus: Prometheus, span: Span): Promise<string> {
+  const panels = await Promise.all(
+    dashboard.panels.map(async (panel) => {
+      const { x, y, w, h } = panel.gridPos
+      const [width, height] = [w * COLUMN - GAP, h * ROW - GAP]
+      const place = `left:${x * COLUMN}px;top:${y * ROW}px;width:${width}px;height:${height}px`
+      const drawn = draw(panel, await linesOf(panel, prometheus, span), span, width - 22, height - 42)
+      return `<section style="${place}"><h2>${text(panel.title)}</h2>${drawn}</section>`
+    }),
+  )
+  const bottom = Math.max(...dashboard.panels.map(({ gridPos: { y, h } }) => (y + h) * ROW))
+  return `<!doctype html><meta charset="utf-8"><title>${text(dashboard.title)}</title><style>${STYLE}</style>
+<main style="width:${WIDTH - GAP}px;height:${bottom - GAP}px">${panels.join('\n')}</main>`
+}
+
+async function linesOf({ targets }: Panel, prometheus: Prometheus, span: Span): Promise<Line[]> {
+  // As Grafana reckons it: four scrapes, here one a second.
+  const lines = await Promise.all(
+    targets.map(async ({ expr, legendFormat, instant }) => {
+      const query = expr.replaceAll('$job', 'xtrimd').replaceAll('$__rate_interval', '4s')
+      const series = await (instant
+        ? prometheus.query(query, span.to)
+        : prometheus.queryRange(query, span.from, span.to, span.step))
+      return series.map(({ labels, points }) => ({
+        name: legendFormat.replace(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? ''),
+        points: points.filter(([, value]) => Number.isFinite(value)),
+      }))
+    }),
+  )
+  return lines.flat()
+}
+
+function draw(panel: Panel, lines: readonly Line[], span: Span, width: number, height: number): string {
+  switch (panel.type) {
+    case 'stat':
+      return stat(panel, lines)
+    case 'bargauge':
+      return barGauge(panel, lines)
+    case 'state-timeline':
+      return stateTimeline(panel, lines, span)
+    case 'timeseries':
+      return timeSeries(panel, lines, span, width, height)
+    default:
+      throw new Error(`${panel.title}: no picture of a ${panel.type}`)
+  }
+}
+
+function stat({ fieldConfig: { defaults } }: Panel, [line]: readonly Line[]): string {
+  const value = last(line)
+  const told = value === undefined ? (defaults.noValue ?? 'no data') : mapped(defaults, value)
+  return `<p class="stat" style="background:${thresholdColour(defaults, value ?? 0)}">${text(told)}</p>`
+}
+
+function barGauge({ fieldConfig: { defaults } }: Panel, lines: readonly Line[]): string {
+  const values = lines.map(({ name, points }) => ({ name, value: points.at(-1)?.[1] ?? 0 }))
+  const most = Math.max(...values.map(({ value }) => value))
+  const rows = values.map(({ name, value }) => {
+    const colour = thresholdColour(defaults, value)
+    const bar = `<i style="width:${((value / most) * 100).toFixed(1)}%;background:${colour}"></i>`
+    return `<li><span>${text(name)}</span><b>${bar}</b><em style="color:${colour}">${mapped(defaults, value)}</em></li>`
+  })
+  return `<ul>${rows.join('')}</ul>`
+}
+
+function mapped({ mappings = [], unit }: Panel['fieldConfig']['defaults'], value: number): string {
+  const texts = mappings.map(({ options }) => options[String(value)]?.text)
+  return texts.find((found) => found !== undefined) ?? formatted(value, unit ?? 'short')
+}
+
+function stateTimeline({ fieldConfig: { defaults } }: Panel, lines: readonly Line[], span: Span): string {
+  const rows = lines.map(({ name, points }) => {
+    const states: { value: number; seconds: number }[] = []
+    for (const [, value] of points) {
+      const state = states.at(-1)
+      if (state?.value === value) state.seconds += span.step
+      else states.push({ value, seconds: span.step })
     }
-  }
-  const place = `left:${x * CELL.width}px;top:${y * CELL.height}px;width:${w * CELL.width - 8}px;height:${h * CELL.height - 8}px`
-  const size = { width: w * CELL.width - 24, height: h * CELL.height - 40 }
-  const { unit, noValue = '', thresholds } = panel.fieldConfig.defaults
-  const last = ({ values }: Series): number => values.at(-1)?.[1] ?? Number.NaN
-  const colourOf = (value: number): string => {
-    const step = thresholds?.steps.findLast(({ value: from }) => from === null || value >= from)
-    return NAMED[step?.color ?? 'green'] ?? '#3f833f'
-  }
-  if (panel.type === 'stat') {
-    const value = series[0] === undefined ? null : last(series[0])
-    const background = value === null ? '#22252b' : colourOf(value)
-    return `<section class="stat" style="${place};background:${background}"><h2>${escaped(panel.title)}</h2><p>${value === null ? noValue : formatted(value, unit)}</p></section>`
-  }
-  const body =
-    panel.type === 'bargauge'
-      ? drawBars(series, (one) => [last(one), colourOf(last(one))], unit)
-      : drawLines(series, panel.fieldConfig.defaults.custom?.drawStyle ?? 'line', unit, size)
-  return `<section style="${place}"><h2>${escaped(panel.title)}</h2>${body}</section>`
-}
-
-function drawBars(
-  series: readonly (Series & { readonly name: string })[],
-  of: (one: Series) => [number, string],
-  unit: string,
-): string {
-  const most = Math.max(1, ...series.map((one) => of(one)[0]))
-  const rows = series
-    .toSorted((a, b) => of(b)[0] - of(a)[0])
-    .map((one) => {
-      const [value, colour] = of(one)
-      return `<tr><td>${escaped(one.name)}</td><td class="bar"><i style="width:${(100 * value) / most}%;background:${colour}"></i></td><td style="color:${colour}">${formatted(value, unit)}</td></tr>`
-    })
-  return `<table>${rows.join('')}</table>`
-}
-
-function drawLines(
-  series: readonly (Series & { readonly name: string })[],
-  style: 'line' | 'bars',
-  unit: string,
-  { width, height }: { readonly width: number; readonly height: number },
-): string {
-  const told = series.filter(({ values }) => values.length > 0).slice(0, COLOURS.length)
-  const legendHeight = 18
-  const [left, bottom] = [52, height - legendHeight - 4]
-  const times = told.flatMap(({ values }) => values.map(([time]) => time))
-  const [from, to] = [Math.min(...times), Math.max(...times)]
-  const most =
-    Math.max(1e-9, ...told.flatMap(({ values }) => values.map(([, value]) => (Number.isFinite(value) ? value : 0)))) *
-    1.1
-  const x = (time: number): number => left + ((time - from) / Math.max(1, to - from)) * (width - left - 4)
-  const y = (value: number): number => bottom - (Math.max(0, value) / most) * (bottom - 6)
-  const grid = (most > 0.01 ? [0, 0.5, 1] : [0]).map((share) => {
-    const value = (most / 1.1) * share
-    return `<line x1="${left}" x2="${width}" y1="${y(value)}" y2="${y(value)}" class="grid"/><text x="${left - 6}" y="${y(value) + 4}" text-anchor="end">${formatted(value, unit)}</text>`
+    const bars = states.map(
+      ({ value, seconds }) =>
+        `<i style="flex:${seconds};background:${thresholdColour(defaults, value)}">${text(mapped(defaults, value))}</i>`,
+    )
+    return `<li><span>${text(name)}</span><b>${bars.join('')}</b></li>`
   })
-  const shapes = told.map(({ values }, i) => {
-    const finite = values.filter(([, value]) => Number.isFinite(value))
-    if (style === 'bars')
-      return finite
-        .filter(([, value]) => value > 0)
-        .map(
-          ([time, value]) =>
-            `<rect x="${x(time) - 2}" width="4" y="${y(value)}" height="${bottom - y(value)}" fill="${COLOURS[i]}" opacity=".8"/>`,
-        )
-        .join('')
-    return `<polyline points="${finite.map(([time, value]) => `${x(time).toFixed(1)},${y(value).toFixed(1)}`).join(' ')}" stroke="${COLOURS[i]}"/>`
-  })
-  const legend = told.map(({ name }, i) => `<span><b style="background:${COLOURS[i]}"></b>${escaped(name)}</span>`)
-  return `<svg width="${width}" height="${height - legendHeight}">${grid.join('')}${shapes.join('')}</svg><footer>${legend.join('')}</footer>`
+  return `<ul class="states">${rows.join('')}</ul>`
 }
 
+const LEGEND = 18
+const AXIS = 58
+const TIMES = 18
+
+function timeSeries(panel: Panel, lines: readonly Line[], span: Span, width: number, height: number): string {
+  const { unit = 'short', min, max, custom } = panel.fieldConfig.defaults
+  const isBars = custom?.drawStyle === 'bars'
+  const told = lines.map((line, i) => ({ ...line, colour: COLOURS[i % COLOURS.length] as string }))
+  const shown = told.filter((line) => !isHiddenInLegend(panel, line))
+  const legend = shown.map(({ name, colour }) => `<span><i style="background:${colour}"></i>${text(name)}</span>`)
+  const perRow = Math.max(1, Math.floor(width / (7 * Math.max(1, ...shown.map(({ name }) => name.length)) + 26)))
+  const high = height - LEGEND * Math.max(1, Math.ceil(shown.length / perRow)) - TIMES
+  const sums = new Map<number, number>()
+  for (const [at, value] of lines.flatMap(({ points }) => points)) sums.set(at, (sums.get(at) ?? 0) + value)
+  const values = isBars ? [...sums.values()] : lines.flatMap(({ points }) => points.map(([, value]) => value))
+  const top = max ?? roundAbove(Math.max(0, ...values) || 1, unit)
+  const bottom = min ?? Math.min(0, ...values)
+  const x = (at: number): number => AXIS + ((at - span.from) / (span.to - span.from)) * (width - AXIS)
+  const y = (value: number): number => high - ((value - bottom) / (top - bottom)) * (high - 8)
+  const grid = [0, 0.25, 0.5, 0.75, 1].map((share) => {
+    const value = bottom + share * (top - bottom)
+    const at = y(value).toFixed(1)
+    return `<line x1="${AXIS}" x2="${width}" y1="${at}" y2="${at}"/><text x="${AXIS - 6}" y="${at}" dy="4" text-anchor="end">${formatted(value, unit)}</text>`
+  })
+  const ticks = Array.from({ length: Math.floor((span.to - span.from - 5) / 20) }, (_, i) => (i + 1) * 20).map(
+    (seconds) =>
+      `<text x="${x(span.from + seconds).toFixed(1)}" y="${high + 15}" text-anchor="middle">${seconds} s</text>`,
+  )
+  const piled = new Map<number, number>()
+  const marks = told.map(({ points, colour }) => {
+    if (!isBars) return path(points, span.step, custom?.lineInterpolation === 'stepAfter', x, y, colour)
+    const wide = ((width - AXIS) / ((span.to - span.from) / span.step)) * 0.8
+    return points
+      .filter(([, value]) => value > 0)
+      .map(([at, value]) => {
+        const from = piled.get(at) ?? 0
+        piled.set(at, from + value)
+        const [upper, lower] = [y(from + value), y(from)]
+        return `<rect x="${(x(at) - wide / 2).toFixed(1)}" y="${upper.toFixed(1)}" width="${wide.toFixed(1)}" height="${(lower - upper).toFixed(1)}" fill="${colour}"/>`
+      })
+      .join('')
+  })
+  return `<svg width="${width}" height="${high + TIMES}">${[...grid, ...ticks, ...marks].join('')}</svg><p class="legend">${legend.join('')}</p>`
+}
+
+/** A line that is broken where there was no answer. */
+function path(
+  points: Series['points'],
+  step: number,
+  isStep: boolean,
+  x: (at: number) => number,
+  y: (value: number) => number,
+  colour: string,
+): string {
+  let before: readonly [number, number] | undefined
+  const moves = points.map(([at, value]) => {
+    const isApart = before === undefined || at - before[0] > step * 1.5
+    const corner = isStep && before !== undefined && !isApart ? `L${x(at).toFixed(1)},${y(before[1]).toFixed(1)}` : ''
+    before = [at, value]
+    return `${corner}${isApart ? 'M' : 'L'}${x(at).toFixed(1)},${y(value).toFixed(1)}`
+  })
+  return `<path d="${moves.join('')}" stroke="${colour}"/>`
+}
+
+/** What Grafana calls "fields with values": series that are zero throughout need no line in the legend. */
+function isHiddenInLegend({ fieldConfig: { overrides } }: Panel, { points }: Line): boolean {
+  return overrides.some(({ matcher, properties }) => {
+    if (matcher.id !== 'byValue' || matcher.options.reducer !== 'allIsZero')
+      throw new Error(`no picture of ${matcher.id}`)
+    return properties.some(({ value }) => value.legend) && points.every(([, value]) => value === 0)
+  })
+}
+
+function thresholdColour({ thresholds }: Panel['fieldConfig']['defaults'], value: number): string {
+  const step = thresholds?.steps.findLast((one) => one.value === null || value >= one.value)
+  return THRESHOLDS[step?.color ?? ''] ?? step?.color ?? '#6b7280'
+}
+
+function last(line: Line | undefined): number | undefined {
+  return line?.points.at(-1)?.[1]
+}
+
+/** The next 1, 2, 2.5 or 5 with zeros, in powers of 1024 where the unit counts so. */
+function roundAbove(value: number, unit: string): number {
+  const base = unit === 'bytes' ? 1024 ** Math.floor(Math.log(value) / Math.log(1024)) : 1
+  const power = 10 ** Math.floor(Math.log10(value / base))
+  return base * power * ([1, 2, 2.5, 4, 5, 8].find((factor) => factor * power * base >= value) ?? 10)
+}
+
+/** A value in one of Grafana's units. */
 function formatted(value: number, unit: string): string {
-  if (!Number.isFinite(value)) return '–'
-  if (unit === 'bytes')
-    return value >= 2 ** 20 ? `${(value / 2 ** 20).toFixed(0)} MiB` : `${Math.round(value / 1024)} KiB`
-  if (unit === 'percentunit') return `${(value * 100).toFixed(value < 0.1 && value > 0 ? 1 : 0)} %`
-  if (unit === 's') return value < 1 && value > 0 ? `${Math.round(value * 1_000)} ms` : `${Math.round(value)} s`
-  if (value >= 1_000) return `${(value / 1_000).toFixed(value >= 10_000 ? 1 : 2)} K`
-  return value.toFixed(Number.isInteger(value) || value >= 10 ? 0 : 1)
+  const short = (number: number): string => String(Number(number.toPrecision(3)))
+  if (unit.startsWith('suffix:')) return short(value) + unit.slice('suffix:'.length)
+  switch (unit) {
+    case 'short':
+      return Math.abs(value) >= 1000 ? `${short(value / 1000)} K` : short(value)
+    case 'locale':
+      return Math.round(value).toLocaleString('en')
+    case 'percentunit':
+      return `${short(value * 100)}%`
+    case 's':
+      return Math.abs(value) >= 1 || value === 0 ? `${short(value)} s` : `${short(value * 1000)} ms`
+    case 'bytes': {
+      const power = value === 0 ? 0 : Math.floor(Math.log(value) / Math.log(1024))
+      return `${short(value / 1024 ** power)} ${['B', 'KiB', 'MiB', 'GiB'][power]}`
+    }
+    default:
+      throw new Error(`no picture of the unit ${unit}`)
+  }
 }
 
-function escaped(text: string): string {
-  return text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
+function text(value: string): string {
+  return value.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }
 
 const STYLE = `
-body { margin: 0; background: #111217; color: #ccccdc; font: 12px system-ui, sans-serif; }
-main { position: relative; width: 1152px; margin: 12px 20px; }
-section { position: absolute; background: #181b1f; border: 1px solid #2c3035; border-radius: 3px; padding: 6px 8px; box-sizing: border-box; overflow: hidden; }
-h2 { margin: 0 0 6px; font-size: 13px; font-weight: 500; }
-.stat p { margin: 14px 0 0; font-size: 34px; text-align: center; color: #fff; white-space: nowrap; }
-.stat { color: #fff; }
-.grid { stroke: #2c3035; } svg text { fill: #9fa7b3; font-size: 11px; } polyline { fill: none; stroke-width: 2; }
-footer { display: flex; gap: 12px; overflow: hidden; white-space: nowrap; } footer b { display: inline-block; width: 12px; height: 4px; margin: 0 5px 2px 0; border-radius: 2px; }
-table { width: 100%; border-collapse: collapse; } td { padding: 3px 6px; white-space: nowrap; } td:last-child { text-align: right; font-weight: 600; }
-.bar { width: 45%; } .bar i { display: block; height: 14px; border-radius: 2px; }`
+body { margin: 12px; background: #f1f2f5; color: #24292f; font: 13px/1.3 system-ui, sans-serif; }
+main { position: relative; }
+section { position: absolute; box-sizing: border-box; padding: 8px 10px; background: #fff; border: 1px solid #d9dce1; border-radius: 3px; overflow: hidden; }
+h2 { margin: 0 0 6px; font-size: 13px; font-weight: 600; }
+p { margin: 0; }
+.stat { position: absolute; inset: 30px 0 0; display: flex; align-items: center; justify-content: center; color: #fff; font-size: 30px; font-weight: 600; }
+svg { display: block; } svg line { stroke: #e6e8ec; } svg text { font-size: 11px; fill: #5b6470; } svg path { fill: none; stroke-width: 1.8; }
+.legend { display: flex; flex-wrap: wrap; gap: 0 14px; font-size: 12px; line-height: ${LEGEND}px; }
+.legend i { display: inline-block; width: 12px; height: 4px; margin: 0 5px 3px 0; border-radius: 2px; }
+ul { list-style: none; margin: 0; padding: 0; } li { display: flex; align-items: center; gap: 10px; height: 24px; }
+li span { flex: 0 0 345px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 12px; }
+li b { flex: 1; height: 15px; background: #eceef1; } li i { display: block; height: 100%; }
+li em { flex: 0 0 48px; text-align: right; font-style: normal; font-weight: 600; }
+.states li { height: 46px; } .states li span { flex-basis: 140px; } .states b { display: flex; height: 36px; }
+.states i { height: 100%; padding: 0 6px; color: #fff; font-style: normal; line-height: 36px; font-weight: 400; }`

@@ -6,7 +6,8 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { atExit } from './undo.ts'
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+/** Node and the source, as everybody runs it here. */
+const SOURCE = [process.execPath, fileURLToPath(new URL('../../src/main.ts', import.meta.url))] as const
 
 /** What a sweep tells of itself, in the log and as `--output json`. */
 export interface SweepTally {
@@ -27,10 +28,15 @@ export interface LogLine {
  * Runs `xtrimd run` until the signal is aborted, and then asks it to stop; hands over its log, line by line. What it
  * says on stderr goes to the demo's.
  *
+ * @param program what starts it, if not the source
  * @throws when it ends by itself, or other than with exit code 0
  */
-export async function* runDaemon(args: readonly string[], signal: AbortSignal): AsyncGenerator<LogLine> {
-  const daemon = start(['run', ...args], signal)
+export async function* runDaemon(
+  args: readonly string[],
+  signal: AbortSignal,
+  program: readonly string[] = SOURCE,
+): AsyncGenerator<LogLine> {
+  const daemon = start(program, ['run', ...args], signal)
   const ended = once(daemon, 'exit')
   if (daemon.stdout === null) throw new Error('the daemon has no stdout')
   for await (const line of createInterface(daemon.stdout)) yield JSON.parse(line) as LogLine
@@ -40,7 +46,7 @@ export async function* runDaemon(args: readonly string[], signal: AbortSignal): 
 
 /** Runs `xtrimd sweep` once. @throws when it did not end in a tally */
 export async function runSweep(args: readonly string[], signal: AbortSignal): Promise<SweepTally> {
-  const sweep = start(['sweep', ...args, '--output', 'json'], signal)
+  const sweep = start(SOURCE, ['sweep', ...args, '--output', 'json'], signal)
   const ended = once(sweep, 'close')
   let stdout = ''
   sweep.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -52,12 +58,16 @@ export async function runSweep(args: readonly string[], signal: AbortSignal): Pr
   return JSON.parse(stdout) as SweepTally
 }
 
-function start(args: readonly string[], signal: AbortSignal): ChildProcess {
+function start(
+  [command = '', ...first]: readonly string[],
+  args: readonly string[],
+  signal: AbortSignal,
+): ChildProcess {
   // What is set for a Redis of one's own must not reach this one. Detached: Ctrl-C is the demo's to pass on.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('XTRIMD_') && name !== 'REDIS_URL'),
   )
-  const child = spawn(process.execPath, [MAIN, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+  const child = spawn(command, [...first, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true })
   atExit(() => child.kill('SIGKILL'))
   signal.addEventListener('abort', () => child.kill('SIGTERM'))
   if (signal.aborted) child.kill('SIGTERM')
