@@ -15,15 +15,7 @@ export interface Sample {
   readonly value: number
 }
 
-export interface Series {
-  readonly labels: Labels
-  /** Seconds since 1970 with what there was then. */
-  readonly values: readonly (readonly [time: number, value: number])[]
-}
-
 export interface Prometheus {
-  /** What a range query answers for the last so many seconds, in steps of one. */
-  queryRange(promql: string, seconds: number): Promise<Series[]>
   /** What an instant query answers now. */
   query(promql: string): Promise<Sample[]>
   /** Asks again and again until the query has one answer and the predicate likes it (20 s); returns it. */
@@ -78,31 +70,18 @@ export async function startPrometheus(t: TestContext, targetPort: number, rules?
     { timeoutMs: 30_000, what: 'prometheus to be ready' },
   )
 
-  const ask = async <Result>(path: string, promql: string): Promise<readonly Result[]> => {
-    const asked = `${url}/api/v1/${path}query=${encodeURIComponent(promql)}`
+  const query: Prometheus['query'] = async (promql) => {
+    const asked = `${url}/api/v1/query?query=${encodeURIComponent(promql)}`
     const answer = (await (await fetch(asked, { signal: AbortSignal.timeout(5_000) })).json()) as {
       readonly status: string
       readonly error?: string
-      readonly data: { readonly result: readonly Result[] }
+      readonly data: { readonly result: readonly { readonly metric: Labels; readonly value: [number, string] }[] }
     }
     if (answer.status !== 'success') throw new Error(`${promql}: ${answer.error}`)
-    return answer.data.result
-  }
-  const query: Prometheus['query'] = async (promql) => {
-    const result = await ask<{ readonly metric: Labels; readonly value: [number, string] }>('query?', promql)
-    return result.map(({ metric, value: [, value] }) => ({ labels: metric, value: Number(value) }))
+    return answer.data.result.map(({ metric, value: [, value] }) => ({ labels: metric, value: Number(value) }))
   }
   return {
     query,
-    async queryRange(promql, seconds) {
-      const now = Date.now() / 1000
-      const range = `query_range?start=${now - seconds}&end=${now}&step=1&`
-      const result = await ask<{ readonly metric: Labels; readonly values: [number, string][] }>(range, promql)
-      return result.map(({ metric, values }) => ({
-        labels: metric,
-        values: values.map(([time, value]) => [time, Number(value)] as const),
-      }))
-    },
     async waitForValue(promql, predicate) {
       let last: readonly Sample[] = []
       try {
