@@ -75,7 +75,8 @@ async function assertUntouched(node: RedisServer, keys: readonly string[]): Prom
 
 describe('a cluster', { concurrency: 2 }, () => {
   test('every primary is swept, whatever the keys are tagged with, and one that is gone costs its own streams', async (t) => {
-    const cluster = await startCluster(t, WITHOUT_FULL_COVERAGE)
+    const slowToLoad = { 'key-load-delay': '25000', 'loading-process-events-interval-bytes': '1024' }
+    const cluster = await startCluster(t, { config: { ...WITHOUT_FULL_COVERAGE.config, ...slowToLoad } })
     const homes = await byHome(cluster, KEYS)
     for (const keys of homes) {
       assert.ok(keys.some((key) => key.includes('{')) && keys.some((key) => !key.includes('{')), 'each has both kinds')
@@ -110,6 +111,30 @@ describe('a cluster', { concurrency: 2 }, () => {
       await dead.refuse()
       const { report, code } = await sweepOnce(dead.url, CLUSTER)
       assert.deepEqual([code, report.result, report.cause], [1, 'failed', 'connect'])
+    })
+
+    await t.test('one primary is loading its data', async () => {
+      await overfillAll(cluster, homes)
+      const tag = brokenKeys.find((key) => !key.includes('{')) ?? ''
+      for (let i = 0; i < 300; i++) await broken.command('SET', `{${tag}}:${i}`, 'x'.repeat(1_000))
+      await broken.command('SAVE')
+      const restarted = broken.restart()
+      const loading = () =>
+        broken.command('DBSIZE').then(
+          () => false,
+          (error: Error) => /^LOADING/.test(error.message),
+        )
+      await waitUntil(loading, { timeoutMs: 10_000, what: 'the primary to be loading' })
+      const { report, code } = await sweepOnce(first.url, CLUSTER)
+      assert.ok(await loading(), 'it was all the while')
+      await broken.command('CONFIG', 'SET', 'key-load-delay', '0')
+      await restarted
+      assert.deepEqual([code, report.result, report.cause], [1, 'partial', 'LOADING'])
+      assert.deepEqual([report.streams, report.removed.length], [others, others * SURPLUS])
+      await cluster.untilServing(cluster.primaries)
+      await assertUntouched(broken, brokenKeys)
+      await broken.command('FLUSHALL')
+      await broken.command('SAVE')
     })
 
     await t.test('one primary is frozen', async () => {

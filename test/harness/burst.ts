@@ -40,12 +40,24 @@ function ended(child: ChildProcess): Promise<void> {
   })
 }
 
-const LONGEST = `
-local longest = 0
-for _, key in ipairs(KEYS) do longest = math.max(longest, redis.call('XLEN', key)) end
-return longest`
+const LENGTHS = `
+local longest, total = 0, 0
+for _, key in ipairs(KEYS) do
+  local length = redis.call('XLEN', key)
+  longest, total = math.max(longest, length), total + length
+end
+return {longest, total}`
+
+async function lengthsOf(redis: RedisServer, keys: readonly string[]): Promise<[longest: number, total: number]> {
+  return (await redis.command('EVAL', LENGTHS, String(keys.length), ...keys)) as [number, number]
+}
 
 /** The length of the longest of these streams at this moment. */
 export async function longestOf(redis: RedisServer, keys: readonly string[]): Promise<number> {
-  return Number(await redis.command('EVAL', LONGEST, String(keys.length), ...keys))
+  return (await lengthsOf(redis, keys))[0]
+}
+
+/** How many entries these streams hold together at this moment. */
+export async function totalOf(redis: RedisServer, keys: readonly string[]): Promise<number> {
+  return (await lengthsOf(redis, keys))[1]
 }
