@@ -7,7 +7,6 @@ import { STATUS_PAGE_POLICY, statusPage } from '../http/status_page.ts'
 import type { Address } from '../redis/address.ts'
 import { Lease } from '../redis/lease.ts'
 import { Fault } from '../redis/refusal.ts'
-import { sweepFields } from '../report/json.ts'
 import { tightened } from '../retention/policy.ts'
 import { startCron } from '../schedule/cron.ts'
 import { type SweepReport, type SweepTask, sweep } from '../sweep/sweep.ts'
@@ -17,10 +16,8 @@ import { type Metrics, makeMetrics } from '../telemetry/metrics.ts'
 import { BetweenSweeps } from './between_sweeps.ts'
 import { Leadership } from './leadership.ts'
 import { whyWedged } from './liveness.ts'
+import { logSweep, type Trigger } from './sweep_line.ts'
 import { sweepTask } from './task.ts'
-
-/** Why a sweep was started. */
-type Trigger = 'start' | 'schedule' | 'takeover' | 'pressure'
 
 /**
  * Runs until `stop` fires, then returns when the page in hand is counted.
@@ -238,15 +235,4 @@ function makeLeadership(
   onChange: (isLeader: boolean) => void,
 ): Leadership {
   return new Leadership(new Lease(terms, randomUUID(), topology, reach), terms.ttlMs, log, stop, onChange)
-}
-
-/** A sweep's line is its tally. A failure is the operator's business at once; a stop was asked for. */
-function logSweep(report: SweepReport, trigger: Trigger, log: Log): void {
-  for (const [command, neededFor] of report.missing) {
-    log.warn({ command, neededFor }, 'the ACL does not allow a command')
-  }
-  const fields = { trigger, ...sweepFields(report) }
-  if (report.failure === null) log.info(fields, 'sweep')
-  else if (report.result === 'partial') log.warn(fields, 'sweep')
-  else log.error(fields, 'sweep')
 }
