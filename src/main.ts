@@ -46,8 +46,7 @@ async function main(): Promise<number> {
   const stop = stopOnSignal()
   const out = config.command === 'run' ? process.stdout : process.stderr
   const format = config.logFormat ?? (out.isTTY || config.command !== 'run' ? 'pretty' : 'json')
-  const colour = out.isTTY === true && !process.env.NO_COLOR
-  const log = await makeLog(config.logLevel, format, config.command === 'run' ? 1 : 2, colour)
+  const log = await makeLog(config.logLevel, format, config.command === 'run' ? 1 : 2, takesColour(out))
   for (const warning of config.warnings) log.warn({ warning }, 'unknown variable')
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, BUG)
@@ -102,9 +101,15 @@ async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<nu
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
 
-/** A summary with its first word, the result, in colour; never with NO_COLOR, nor where stdout is no terminal. */
+/** Only a terminal that knows colours, and never with NO_COLOR. */
+function takesColour(out: NodeJS.WriteStream): boolean {
+  return !process.env.NO_COLOR && out.isTTY === true && out.hasColors()
+}
+
+/** A summary with its first word, the result, in colour where stdout takes it. */
 function coloured({ result }: Verdict, summary: string): string {
-  const word = styleText(result === 'success' ? 'green' : 'red', result, { stream: process.stdout })
+  if (!takesColour(process.stdout)) return summary
+  const word = styleText(result === 'success' ? 'green' : 'red', result, { validateStream: false })
   return word + summary.slice(result.length)
 }
 

@@ -13,12 +13,14 @@ import { fillStream, redisNow } from './harness/streams.ts'
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const ESCAPE = '\x1b'
 
-/** Runs the program on a terminal of its own (util-linux' `script` makes one), and returns all that it wrote there. */
+/**
+ * Runs the program on a terminal of its own (util-linux' `script` makes one), and returns all that it wrote there.
+ * Nothing but `env` is told of that terminal: who runs this test may have said that there are no colours, or CI.
+ */
 async function onTerminal(t: TestContext, args: readonly string[], env: Record<string, string> = {}): Promise<string> {
   const quoted = [process.execPath, MAIN, ...args].map((word) => `'${word}'`).join(' ')
-  const { NO_COLOR: _, ...inherited } = process.env
   const terminal = spawn('script', ['--quiet', '--return', '--command', quoted, '/dev/null'], {
-    env: { ...inherited, TERM: 'xterm', ...env },
+    env: { PATH: process.env.PATH, TERM: 'xterm', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: 30_000,
   })
@@ -75,8 +77,10 @@ test('a sweep shows how far it is on a terminal only, and takes that line away a
   assert.ok(seen.includes(`${ESCAPE}[K${ESCAPE}[32msuccess${ESCAPE}[39m in `), seen)
   for (const line of seen.split(/[\r\n]+/)) assert.ok(line.length <= 90, line)
 
-  const plain = await onTerminal(t, args, { NO_COLOR: '1' })
-  assert.ok(plain.includes('success in ') && !plain.includes(`${ESCAPE}[32m`), plain)
+  for (const env of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
+    const plain = await onTerminal(t, args, env)
+    assert.ok(plain.includes('success in ') && !plain.includes(`${ESCAPE}[32m`), plain)
+  }
 
   // The control: elsewhere stderr stays silent.
   assert.equal((await runXtrimd(args)).stderr, '')

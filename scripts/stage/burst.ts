@@ -7,7 +7,6 @@ import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from '
 
 const WRITERS = 20
 const STREAMS = 200
-const SECONDS = 6
 /** Entries that a writer sends in one go. */
 const LOT = 20
 const MAX_MEMORY_MB = 64
@@ -15,7 +14,7 @@ const MAX_MEMORY_MB = 64
 /** Nothing sweeps but at the start: it is an hour until the next one. */
 const HOURLY = ['--cron', '0 * * * *', '--max-length', '1000']
 const WATCH = ['--watch', '--watch-configure', '--watch-every', '100']
-const PRESSURE = ['--pressure', '80%', '--pressure-max-length', '50', '--pressure-interval', '1s']
+const PRESSURE = ['--pressure', '70%', '--pressure-max-length', '50', '--pressure-interval', '1s']
 
 const COLUMNS: Columns = [
   ['second', -8],
@@ -25,26 +24,37 @@ const COLUMNS: Columns = [
   ['memory', 11],
 ]
 
+interface Burst {
+  readonly message: string
+  readonly seconds: number
+  /** Between two lots of one writer. */
+  readonly pauseMs: number
+}
+
+const FULL_SPEED: Burst = { message: 'x'.repeat(100), seconds: 6, pauseMs: 0 }
+/** Large messages fill this Redis in some five seconds, though the writers take their time. */
+const FILLING: Burst = { message: 'x'.repeat(2_000), seconds: 8, pauseMs: 60 }
+
 /** Plays it. @throws the signal's reason when it is aborted */
 export async function demonstrateBurst(redis: PrivateRedis, interrupted: AbortSignal): Promise<void> {
   say(`A private redis-server ${redis.version}, ${WRITERS} writers at full speed into ${STREAMS} streams,`)
   say('and an hour until the next sweep. First nothing is done between sweeps, then')
   say('every stream is held to its length after each hundred writes to it.')
-  await scene(redis, [], 'x'.repeat(100), interrupted)
-  await scene(redis, WATCH, 'x'.repeat(100), interrupted)
+  await scene(redis, [], FULL_SPEED, interrupted)
+  await scene(redis, WATCH, FULL_SPEED, interrupted)
   say()
   say(`Now a Redis of ${MAX_MEMORY_MB} MB that evicts nothing, and larger messages: it fills up, and`)
   say('refuses its writers. With --pressure it is swept in time.')
   await redis.client.configSet({ maxmemory: `${MAX_MEMORY_MB}mb`, 'maxmemory-policy': 'noeviction' })
-  await scene(redis, [], 'x'.repeat(2_000), interrupted)
-  await scene(redis, PRESSURE, 'x'.repeat(2_000), interrupted)
+  await scene(redis, [], FILLING, interrupted)
+  await scene(redis, PRESSURE, FILLING, interrupted)
 }
 
 /** One run of the daemon, with the writers at work. */
 async function scene(
   redis: PrivateRedis,
   flags: readonly string[],
-  message: string,
+  writing: Burst,
   interrupted: AbortSignal,
 ): Promise<void> {
   await redis.client.flushAll()
@@ -64,7 +74,7 @@ async function scene(
   daemon.catch(seen.reject)
   try {
     await seen.promise
-    await burst(redis, message, over)
+    await burst(redis, writing, over)
   } finally {
     done.abort()
     await daemon
@@ -82,14 +92,14 @@ function removedBy(line: Record<string, unknown>): string {
 }
 
 /** Writes for some seconds, and says how it goes in each of them. */
-async function burst(redis: PrivateRedis, message: string, over: AbortSignal): Promise<void> {
+async function burst(redis: PrivateRedis, writing: Burst, over: AbortSignal): Promise<void> {
   const told = { written: 0, refused: 0 }
   const end = new AbortController()
   const stop = AbortSignal.any([over, end.signal])
   const clients = await Promise.all(Array.from({ length: WRITERS }, () => redis.connect()))
-  const writers = clients.map((client) => write(client, message, told, stop))
+  const writers = clients.map((client) => write(client, writing, told, stop))
   sayHead(COLUMNS)
-  for (let second = 1; second <= SECONDS && !over.aborted; second++) {
+  for (let second = 1; second <= writing.seconds && !over.aborted; second++) {
     await pause(1_000)
     const longest = Math.max(0, ...(await redis.streamLengths()))
     const figures = [count(told.written), count(told.refused), count(longest), megabytes(await redis.memory())]
@@ -102,7 +112,7 @@ async function burst(redis: PrivateRedis, message: string, over: AbortSignal): P
 
 async function write(
   client: Client,
-  message: string,
+  { message, pauseMs }: Burst,
   told: { written: number; refused: number },
   stop: AbortSignal,
 ): Promise<void> {
@@ -115,7 +125,6 @@ async function write(
       )
     })
     await Promise.all(lot)
-    // Large messages fill this Redis in seconds as it is: writers that are refused need not try as fast as they can.
-    if (message.length > 1_000) await pause(40)
+    if (pauseMs > 0) await pause(pauseMs)
   }
 }
