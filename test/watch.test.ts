@@ -23,7 +23,7 @@ const NODE = 10
 /** The bound, but for what is on its way between a write and its trim. */
 const BOUND = MAX_LENGTH + EVERY + NODE
 /** How long a write may be on its way: as a rule, and at worst on a machine with other things to do. */
-const IN_FLIGHT_MS = { asARule: 250, atWorst: 2_000 }
+const IN_FLIGHT_MS = { asARule: 1_000, atWorst: 3_000 }
 
 const NOTIFYING = { 'notify-keyspace-events': 'Et' }
 const SMALL_NODES = { ...NOTIFYING, 'stream-node-max-entries': String(NODE) }
