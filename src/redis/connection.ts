@@ -1,11 +1,10 @@
 /** The one door to node-redis: a connection that answers within its deadline or is gone. */
 import { createClient, ErrorReply, RESP_TYPES } from '@redis/client'
 import { type Address, formatAddress } from './address.ts'
-import { Fault, Refusal } from './refusal.ts'
+import { Fault, Refusal, type Reply } from './refusal.ts'
 
+export type { Reply } from './refusal.ts'
 export type Command = readonly (string | Buffer)[]
-/** Texts come as Buffers: keys are bytes. */
-export type Reply = number | Buffer | string | null | Refusal | readonly Reply[]
 
 export interface Credentials {
   readonly username: string | null
@@ -34,7 +33,8 @@ export interface Connection {
   readonly address: Address
   /**
    * Sends the commands in one write and waits for all replies, in order. An error reply is a Refusal in its place.
-   * @throws Fault when the connection is lost (`connect`) or the deadline passes (`timeout`); it is unusable then
+   * @throws Fault when the connection is lost (`connect`) or the deadline passes (`timeout`), with the replies that had
+   * come; it is unusable then
    */
   ask(commands: readonly Command[]): Promise<Reply[]>
   /**
@@ -114,11 +114,19 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
       work((value) => settle(() => resolve(value)), fail)
     })
 
-  const ask = (commands: readonly Command[]): Promise<Reply[]> =>
-    within((resolve, reject) => {
-      // The same two functions for all: closures of their own for each of a thousand replies cost a tenth of a sweep.
-      Promise.all(commands.map((command) => client.sendCommand(command).then(asReply, asRefusal))).then(resolve, reject)
-    })
+  const ask = async (commands: readonly Command[]): Promise<Reply[]> => {
+    let sent: readonly Promise<Reply>[] = []
+    try {
+      return await within((resolve, reject) => {
+        // The same two functions for all: closures of their own for each of a thousand replies cost a tenth of a sweep.
+        sent = commands.map((command) => client.sendCommand(command).then(asReply, asRefusal))
+        Promise.all(sent).then(resolve, reject)
+      })
+    } catch (error) {
+      const { code, message, cause } = error as Fault
+      throw new Fault(code, message, { cause }, await answersTo(sent))
+    }
+  }
 
   const subscribe = (channel: string, listener: (message: Buffer) => void): Promise<void> =>
     within((resolve, reject) => {
@@ -178,6 +186,18 @@ async function greet(ask: Connection['ask']): Promise<void> {
     throw Fault.of(reply)
   }
   await untouching
+}
+
+const UNANSWERED = Symbol('unanswered')
+
+/** The replies that have come; Redis answers in order. */
+async function answersTo(sent: readonly Promise<Reply>[]): Promise<Reply[]> {
+  const unanswered = Promise.resolve(UNANSWERED)
+  const settled = await Promise.all(
+    sent.map((reply) => Promise.race([reply, unanswered]).catch(() => UNANSWERED) as Promise<Reply | symbol>),
+  )
+  const first = settled.indexOf(UNANSWERED)
+  return (first < 0 ? settled : settled.slice(0, first)) as Reply[]
 }
 
 function asReply(reply: Reply): Reply {

@@ -1,4 +1,7 @@
-/** What Redis says no with: the first word of an error reply tells what is wrong. */
+/** What Redis replies, and what it says no with: the first word of an error reply tells what is wrong. */
+
+/** Texts come as Buffers: keys are bytes. */
+export type Reply = number | Buffer | string | null | Refusal | readonly Reply[]
 
 /** An error reply to one command. It concerns that command alone; the connection goes on. */
 export class Refusal {
@@ -62,10 +65,13 @@ const SERVER_WIDE = new Set([
 export class Fault extends Error {
   override readonly name = 'Fault'
   readonly code: string
+  /** Of the batch that it ended, the replies that had come: so many commands, from the first on, were carried out. */
+  readonly answered: readonly Reply[]
 
-  constructor(code: string, message: string, options?: ErrorOptions) {
+  constructor(code: string, message: string, options?: ErrorOptions, answered: readonly Reply[] = []) {
     super(message, options)
     this.code = code
+    this.answered = answered
   }
 
   static of(refusal: Refusal): Fault {

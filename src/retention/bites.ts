@@ -21,6 +21,11 @@ export function bitesAtOnce(limit: number, entryBytes: number, candidates: numbe
   return Math.max(1, Math.floor(Math.min(MOST_AT_ONCE, byBytes, byEntries, candidates / limit)))
 }
 
+/** What share of the bites that may go together one takes that removes up to so many entries. */
+export function shareOfBite(entries: number, entryBytes: number): number {
+  return Math.max(entries / (MOST_AT_ONCE * MOST_ENTRIES), (entries * entryBytes) / MOST_BYTES)
+}
+
 /**
  * The LIMIT to try after a bite of `limit` removed nothing, or null when nothing is left that `~` can remove. A LIMIT
  * below the size of the first node removes nothing for ever, and `stream-node-max-entries` may be anything: as long

@@ -1,7 +1,7 @@
 /** The cuts made in one stream: each with a fresh look behind it, and the count of what some group had not read. */
 
 import type { Command, Reply } from '../redis/connection.ts'
-import { Refusal } from '../redis/refusal.ts'
+import { Fault, Refusal } from '../redis/refusal.ts'
 import { biteOf, bitesAtOnce } from '../retention/bites.ts'
 import { type Group, type Reach, reachOf, unreadAmong } from '../retention/groups.ts'
 import { forEachReason, type Reason } from '../retention/policy.ts'
@@ -60,15 +60,27 @@ export class Cuts {
   /** The same command `times` over, where nothing unread is counted: a backlog is not a journey to Redis for every bite. */
   async makeSeveral(reason: Reason, command: Command, times: number): Promise<number> {
     const look = this.#lookCommands()
-    const replies = await this.#ask([...Array<Command>(times).fill(command), ...look])
+    const bites = Array<Command>(times).fill(command)
+    let replies: readonly Reply[]
+    try {
+      replies = await this.#ask([...bites, ...look])
+    } catch (error) {
+      if (error instanceof Fault) this.#count(reason, command, error.answered.slice(0, times))
+      throw error
+    }
+    const removed = this.#count(reason, command, replies.slice(0, times))
+    this.#seen(replies.slice(times), look)
+    return removed
+  }
+
+  /** What went before one that was refused is counted. @throws Refused */
+  #count(reason: Reason, command: Command, replies: readonly Reply[]): number {
     let removed = 0
-    for (const reply of replies.slice(0, times)) {
-      // What went before one that was refused is counted.
+    for (const reply of replies) {
       const gone = Number(accepted(reply, command))
       this.removed[reason] += gone
       removed += gone
     }
-    this.#seen(replies.slice(times), look)
     return removed
   }
 

@@ -3,10 +3,11 @@
 import { isAscii } from 'node:buffer'
 
 import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
+import type { Limits } from '../retention/policy.ts'
 import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
 import type { AheadStreams } from './ahead.ts'
-import { lookAtMany } from './scripts.ts'
-import type { Ask, State } from './stream.ts'
+import { lengthsOfMany, lookAtMany } from './scripts.ts'
+import { type Ask, ageLimitMs, lengthLimit, needsOldest, type State } from './stream.ts'
 
 export interface Batching {
   /** Once it was refused, or found IDs that are behind all times, a walk goes on without. */
@@ -26,26 +27,31 @@ interface Chunk {
 /** Some 4 microseconds of Redis each. */
 const AT_ONCE = 32
 
+/** Whether streams with these limits may be looked at together: nothing but length and age must matter. */
+export function canLookTogether(limits: Limits): boolean {
+  return needsOldest(limits) && limits.maxBytes === Number.POSITIVE_INFINITY
+}
+
 /**
- * Looks at streams that are to be trimmed by nothing but length and an age of `ageLimitMs`. The oldest entry is told only
- * where it is older than that. @returns what was seen, in the order of the keys; null where it is not to be had this way
+ * Looks at streams that are to be held to the same limits. The oldest entry is told only where the stream is over one of
+ * them. @returns what was seen, in the order of the keys; null where it is not to be had this way
  * @throws Fault when the connection fails, or when the whole server refuses
  */
 export async function lookTogether(
   ask: Ask,
   keys: readonly Buffer[],
-  ageLimitMs: number,
+  limits: Limits,
   nowMs: number,
   batching: Batching,
 ): Promise<Seen[] | null> {
   // An ID from before any time is told whatever the limit: it is a custom one.
-  const cutOff = timeId(Math.max(nowMs - ageLimitMs, EARLIEST_TIME_MS))
+  const cutOff = timeId(Math.max(nowMs - ageLimitMs(limits), EARLIEST_TIME_MS))
   const latest = latestTimeId(nowMs)
   const seen: Seen[] = []
   let rest = chunks(keys, batching)
   while (rest.length > 0) {
     const commands = rest.map(({ keys, asksAhead }) =>
-      lookAtMany(keys.map(argument), cutOff, asksAhead ? latest : null),
+      lookAtMany(keys.map(argument), cutOff, lengthLimit(limits), asksAhead ? latest : null),
     )
     const replies = await ask(commands)
     const refusal = replies.find((reply) => reply instanceof Refusal)
@@ -68,16 +74,16 @@ export function argument(key: Buffer): Buffer | string {
   return isAscii(key) ? key.toString('latin1') : key
 }
 
-type Looked = readonly [lengths: readonly number[], old: readonly (number | Buffer)[], ahead: readonly Buffer[]]
+type Looked = readonly [lengths: readonly number[], due: readonly (number | Buffer)[], ahead: readonly Buffer[]]
 
-function read([lengths, old, ahead]: Looked, { keys, asksAhead }: Chunk, batching: Batching): Seen[] {
+function read([lengths, due, ahead]: Looked, { keys, asksAhead }: Chunk, batching: Batching): Seen[] {
   const seen: Seen[] = lengths.map((length) =>
     length < 0 ? 'no stream' : { length, oldest: length === 0 ? null : undefined },
   )
-  for (let i = 0; i < old.length; i += 3) {
-    const [place, id, bytes] = old.slice(i, i + 3) as [number, Buffer, number]
+  for (let i = 0; i < due.length; i += 4) {
+    const [place, id, bytes, groups] = due.slice(i, i + 4) as [number, Buffer, number, number]
     const oldest = { id: id.toString('latin1'), ms: millisecondsOf(id), bytes }
-    seen[place - 1] = { length: lengths[place - 1] ?? 0, oldest }
+    seen[place - 1] = { length: lengths[place - 1] ?? 0, oldest, isGroupless: groups === 0 }
   }
   if (asksAhead) for (const key of keys) batching.ahead.set(key, false)
   for (const key of ahead) {
@@ -89,10 +95,17 @@ function read([lengths, old, ahead]: Looked, { keys, asksAhead }: Chunk, batchin
 }
 
 function chunks(keys: readonly Buffer[], { ahead }: Batching): Chunk[] {
-  const all: Chunk[] = []
-  for (let from = 0; from < keys.length; from += AT_ONCE) {
-    const some = keys.slice(from, from + AT_ONCE)
-    all.push({ keys: some, asksAhead: ahead.isToAsk(some.length) })
-  }
+  return inChunks(keys).map((keys) => ({ keys, asksAhead: ahead.isToAsk(keys.length) }))
+}
+
+function inChunks(keys: readonly Buffer[]): (readonly Buffer[])[] {
+  const all: (readonly Buffer[])[] = []
+  for (let from = 0; from < keys.length; from += AT_ONCE) all.push(keys.slice(from, from + AT_ONCE))
   return all
+}
+
+/** How long these streams are now, in their order: -1 for what is no stream. Null where it is not to be had this way. @throws Fault */
+export async function lengthsTogether(ask: Ask, keys: readonly Buffer[]): Promise<readonly number[] | null> {
+  const replies = await ask(inChunks(keys).map((keys) => lengthsOfMany(keys.map(argument))))
+  return replies.some((reply) => reply instanceof Refusal) ? null : (replies as number[][]).flat()
 }

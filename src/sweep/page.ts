@@ -8,6 +8,7 @@ import { type Found, lookAtPage, type Unseen } from './look.ts'
 import { ageLimitMs, lacking, lengthLimit, nameOf, Refused } from './stream.ts'
 import type { Outcome, RefusedFields, Tally } from './tally.ts'
 import { isDue, type Trimmed, trimStream, untrimmed } from './trim.ts'
+import { takesOneBite, trimTogether } from './trim_together.ts'
 import type { Page } from './walk.ts'
 
 export interface PageContext extends Page {
@@ -35,22 +36,34 @@ export async function sweepPage(context: PageContext): Promise<void> {
     else if (stream.byAge) tally.addUntouched(stream.policy, stream.key, stream.state.length)
     else count(stream, untrimmed(stream), context)
   }
-  const faults = await Promise.all(due.map((stream) => holdToPolicy(stream, context)))
+  const faults = context.dryRun ? [] : await holdToPolicies(due, context)
+  if (context.dryRun) for (const stream of due) count(stream, untrimmed(stream), context)
   const fault = faults.find((found) => found !== null)
   if (fault) throw fault
 }
 
-/** Trims one stream and counts it. @returns the fault that ends the sweep, if one came of it */
-async function holdToPolicy(stream: Found, context: PageContext): Promise<Fault | null> {
-  const limits = context.policies[stream.policy] as Policy
-  if (context.dryRun) {
-    count(stream, untrimmed(stream), context)
-    return null
+/** Trims these streams and counts them. @returns the faults that end the sweep, where one came of it */
+async function holdToPolicies(due: readonly Found[], context: PageContext): Promise<(Fault | null)[]> {
+  const { policies, batching } = context
+  const tell = (stream: Found, trimmed: Trimmed): Fault | null => {
+    count(stream, trimmed, context)
+    const { refused, fault } = trimmed
+    return refused !== null && endsSweep(refused.refusal) ? Fault.of(refused.refusal) : fault
   }
-  const trimmed = await trimStream(stream, { ...context, limits })
-  count(stream, trimmed, context)
-  if (trimmed.refused !== null && endsSweep(trimmed.refused.refusal)) return Fault.of(trimmed.refused.refusal)
-  return trimmed.fault
+  const faults: Promise<(Fault | null)[]>[] = []
+  for (const [policy, streams] of Map.groupBy(due, ({ policy }) => policy)) {
+    const limits = policies[policy] as Policy
+    const { short = [], long = [] } = Object.groupBy(streams, (stream) =>
+      batching?.isAllowed && takesOneBite(stream, limits) ? 'short' : 'long',
+    )
+    if (short.length > 0) {
+      const trimmed = trimTogether(short, { ...context, limits })
+      faults.push(trimmed.then((all) => short.map((stream, i) => tell(stream, all[i] as Trimmed))))
+    }
+    for (const stream of long)
+      faults.push(trimStream(stream, { ...context, limits }).then((trimmed) => [tell(stream, trimmed)]))
+  }
+  return (await Promise.all(faults)).flat()
 }
 
 function count(stream: Found, trimmed: Trimmed, context: PageContext): void {

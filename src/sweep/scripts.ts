@@ -81,7 +81,8 @@ export function deleteIfEmpty(key: Buffer, beforeMs: number): Command {
 
 /**
  * Looks at many streams at once: what a command each takes us is the most of a sweep. An entry is carried only where it
- * is before the cut-off, and at the end nothing but IDs and sizes. Of the others, if asked for, those with an ID behind
+ * is before the cut-off or the stream too long, and at the end nothing but IDs and sizes; whether such a stream has
+ * groups is told as well, and where that is not to be had it counts as if. Of the others, if asked for, those with an ID behind
  * the latest that is plausible are named: XREAD decides that by the last ID alone, sixteen streams at a time. Where
  * entries are large it ends early, so that it holds Redis for no longer than a bite. A key that is no stream has the
  * length -1.
@@ -89,8 +90,8 @@ export function deleteIfEmpty(key: Buffer, beforeMs: number): Command {
  * Read-only by `EVAL_RO` (Redis 7.0): the server itself refuses any write in it.
  */
 const LOOK_LUA = `
-local lengths, old, others, ahead, bytes = {}, {}, {}, {}, 0
-local call, cutoff, most = redis.pcall, ARGV[1], tonumber(ARGV[3])
+local lengths, due, others, ahead, bytes = {}, {}, {}, {}, 0
+local call, cutoff, most, longest = redis.pcall, ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 for i = 1, #KEYS do
   local key = KEYS[i]
   local length = call('XLEN', key)
@@ -98,15 +99,16 @@ for i = 1, #KEYS do
     if string.sub(length.err, 1, 9) ~= 'WRONGTYPE' then return length end
     length = -1
   elseif length > 0 then
-    local entries = call('XRANGE', key, '-', cutoff, 'COUNT', 1)
+    local entries = call('XRANGE', key, '-', length > longest and '+' or cutoff, 'COUNT', '1')
     if entries.err then return entries end
     if entries[1] then
       local size = 0
       for _, field in ipairs(entries[1][2]) do size = size + #field end
       bytes = bytes + size
-      old[#old + 1] = i
-      old[#old + 1] = entries[1][1]
-      old[#old + 1] = size
+      local groups = call('XINFO', 'GROUPS', key)
+      local n = #due
+      due[n + 1], due[n + 2], due[n + 3] = i, entries[1][1], size
+      due[n + 4] = (groups.err or groups[1]) and 1 or 0
     else
       others[#others + 1] = key
     end
@@ -115,20 +117,46 @@ for i = 1, #KEYS do
   if bytes > most then break end
 end
 for from = 1, ARGV[2] == '' and 0 or #others, 16 do
-  local command, to = {'XREAD', 'COUNT', 1, 'STREAMS'}, math.min(from + 15, #others)
+  local command, to = {'XREAD', 'COUNT', '1', 'STREAMS'}, math.min(from + 15, #others)
   for i = from, to do command[#command + 1] = others[i] end
   for _ = from, to do command[#command + 1] = ARGV[2] end
   local streams = call(unpack(command))
   if streams and streams.err then return streams end
   for _, stream in ipairs(streams or {}) do ahead[#ahead + 1] = stream[1] end
 end
-return {lengths, old, ahead}`
+return {lengths, due, ahead}`
 
 /** What of entries may be read in one look: beyond it the rest is left to the next. */
 const LOOK_BYTES = 256 * 1024
 
-/** The lengths of streams, the oldest entry of those that have one before `cutOff`, and which others reach behind `latest`. */
-export function lookAtMany(keys: readonly (Buffer | string)[], cutOff: StreamId, latest: StreamId | null): Command {
+/**
+ * The lengths of streams, the oldest entry of those that have one before `cutOff` or are longer than `length`, whether
+ * these have groups, and which of the others reach behind `latest`.
+ */
+export function lookAtMany(
+  keys: readonly (Buffer | string)[],
+  cutOff: StreamId,
+  length: number,
+  latest: StreamId | null,
+): Command {
   const ids = [`(${formatStreamId(cutOff)}`, latest === null ? '' : formatStreamId(latest)]
-  return ['EVAL_RO', LOOK_LUA, String(keys.length), ...keys, ...ids, String(LOOK_BYTES)]
+  const longest = String(Math.min(length, Number.MAX_SAFE_INTEGER))
+  return ['EVAL_RO', LOOK_LUA, String(keys.length), ...keys, ...ids, String(LOOK_BYTES), longest]
+}
+
+const LENGTHS_LUA = `
+local lengths = {}
+for i = 1, #KEYS do
+  local length = redis.pcall('XLEN', KEYS[i])
+  if type(length) == 'table' then
+    if string.sub(length.err, 1, 9) ~= 'WRONGTYPE' then return length end
+    length = -1
+  end
+  lengths[i] = length
+end
+return lengths`
+
+/** The lengths of streams; -1 for a key that is none. */
+export function lengthsOfMany(keys: readonly (Buffer | string)[]): Command {
+  return ['EVAL_RO', LENGTHS_LUA, String(keys.length), ...keys]
 }

@@ -19,6 +19,8 @@ export interface State {
   readonly length: number
   /** The first entry; null in an empty stream, undefined where it was not asked for. */
   readonly oldest: Oldest | null | undefined
+  /** Whether it has no consumer group; undefined where that is not known. */
+  readonly isGroupless?: boolean
 }
 
 /** Whether any limit of the policy needs the oldest entry: one entry carried per stream and sweep. */

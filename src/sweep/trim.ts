@@ -136,10 +136,7 @@ class StreamWork {
   /** Removes what is before `id`: by whole nodes, and where the policy is exact, to the entry. */
   async #removeOlder(id: StreamId): Promise<void> {
     const before = formatStreamId(id)
-    const isOlder = (): boolean => {
-      const oldest = this.#state.oldest
-      return oldest !== null && oldest !== undefined && isBefore(parseStreamId(oldest.id), id)
-    }
+    const isOlder = (): boolean => isOlderThan(this.#state, id)
     await this.#bite(
       'age',
       () => (isOlder() ? this.#state.length : 0),
@@ -223,6 +220,11 @@ class StreamWork {
     const [reply] = await this.#context.ask([command])
     this.deleted = accepted(reply, command) === 1
   }
+}
+
+/** Whether the stream's oldest entry, as far as it is known, is before this ID. */
+export function isOlderThan({ oldest }: State, id: StreamId): boolean {
+  return !!oldest && isBefore(parseStreamId(oldest.id), id)
 }
 
 /** Whether trimming is called for at all: cheap, for the many streams where it is not. */

@@ -1,0 +1,127 @@
+/** Trims the many short streams of a page with a few commands: what a journey to Redis each takes us is the most of it. */
+
+import type { Command, Reply } from '../redis/connection.ts'
+import { Fault, Refusal } from '../redis/refusal.ts'
+import { biteOf, shareOfBite } from '../retention/bites.ts'
+import { forEachReason, type Limits, REASONS, type Reason } from '../retention/policy.ts'
+import { formatStreamId, timeId } from '../retention/stream_id.ts'
+import type { Found } from './look.ts'
+import { argument, canLookTogether, lengthsTogether } from './look_many.ts'
+import { ageLimitMs, lengthLimit, Refused, type State } from './stream.ts'
+import { isOlderThan, type TrimContext, type Trimmed, trimStream } from './trim.ts'
+
+/**
+ * Whether one bite for each limit is all that a stream takes: it is no longer than that bite, nodes go whole, and there
+ * is no group whose unread entries were to be counted, or kept.
+ */
+export function takesOneBite({ state: { length, oldest, isGroupless } }: Found, limits: Limits): boolean {
+  return (
+    isGroupless === true &&
+    limits.trim === 'approx' &&
+    limits.protect === 'none' &&
+    canLookTogether(limits) &&
+    Boolean(oldest) &&
+    length <= biteOf(oldest?.bytes ?? 0)
+  )
+}
+
+/** One XTRIM of one stream. */
+interface Bite {
+  readonly work: Work
+  readonly reason: Reason
+  readonly command: Command
+}
+
+/** What is under way on one stream. */
+interface Work {
+  readonly stream: Found
+  readonly removed: Record<Reason, number>
+  refused: Refused | null
+}
+
+/**
+ * Trims streams of one policy for which `takesOneBite` holds. Never throws what Redis or the connection did.
+ * @returns what became of each, in their order
+ */
+export async function trimTogether(streams: readonly Found[], context: TrimContext): Promise<Trimmed[]> {
+  const works = streams.map((stream): Work => ({ stream, removed: forEachReason(0), refused: null }))
+  const { ask, stop } = context
+  try {
+    for (const bites of servings(works, context)) {
+      if (stop.aborted) break
+      await bite(bites, context)
+    }
+    const lengths = await lengthsTogether(
+      ask,
+      streams.map(({ key }) => key),
+    )
+    return await Promise.all(works.map((work, i) => end(work, lengths?.[i] ?? null, context)))
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error
+    return works.map((work) => trimmed(work, stateBehind(work), error))
+  }
+}
+
+/** The bites of all streams, so many together that Redis is held for no longer than by a large one. */
+function* servings(works: readonly Work[], { limits, nowMs }: TrimContext): Generator<readonly Bite[]> {
+  const cutOff = timeId(nowMs - ageLimitMs(limits))
+  const [before, most] = [formatStreamId(cutOff), lengthLimit(limits)]
+  let serving: Bite[] = []
+  let share = 0
+  for (const work of works) {
+    const { key, state, byAge } = work.stream
+    const bytes = state.oldest?.bytes ?? 0
+    const ofStream = shareOfBite(state.length, bytes)
+    if (serving.length > 0 && share + ofStream > 1) {
+      yield serving
+      serving = []
+      share = 0
+    }
+    share += ofStream
+    const limit = ['LIMIT', String(biteOf(bytes))]
+    const named = argument(key)
+    if (byAge && isOlderThan(state, cutOff))
+      serving.push({ work, reason: 'age', command: ['XTRIM', named, 'MINID', '~', before, ...limit] })
+    if (state.length > most)
+      serving.push({ work, reason: 'length', command: ['XTRIM', named, 'MAXLEN', '~', String(most), ...limit] })
+  }
+  if (serving.length > 0) yield serving
+}
+
+/** Carries bites out, and counts what Redis says is gone, also where the connection ends among them. @throws Fault */
+async function bite(bites: readonly Bite[], { ask }: TrimContext): Promise<void> {
+  let replies: readonly Reply[] = []
+  try {
+    replies = await ask(bites.map(({ command }) => command))
+  } catch (error) {
+    if (error instanceof Fault) replies = error.answered
+    throw error
+  } finally {
+    for (const [i, reply] of replies.entries()) {
+      const { work, reason, command } = bites[i] as Bite
+      if (reply instanceof Refusal) work.refused ??= new Refused(reply, String(command[0]))
+      else work.removed[reason] += Number(reply)
+    }
+  }
+}
+
+/** The outcome of one stream that is now so long; what could not be seen, or is to be deleted, is worked on by itself. */
+async function end(work: Work, length: number | null, context: TrimContext): Promise<Trimmed> {
+  if (length === -1) work.refused ??= new Refused(new Refusal('WRONGTYPE'), 'XLEN')
+  if (work.refused !== null) return trimmed(work, stateBehind(work), null)
+  const oldest = length === 0 ? null : undefined
+  if (length !== null && !(context.limits.deleteEmpty && length === 0)) return trimmed(work, { length, oldest }, null)
+  const state = length === null ? stateBehind(work) : { length, oldest }
+  const rest = await trimStream({ ...work.stream, state }, context)
+  for (const reason of REASONS) work.removed[reason] += rest.removed[reason]
+  return { ...rest, removed: work.removed }
+}
+
+/** As it must be behind what was removed. */
+function stateBehind({ stream: { state }, removed }: Work): State {
+  return { length: state.length - removed.age - removed.length, oldest: undefined }
+}
+
+function trimmed({ removed, refused }: Work, state: State, fault: Fault | null): Trimmed {
+  return { state, memoryBytes: 0, removed, unread: 0, deleted: false, hold: null, refused, fault, attempted: true }
+}
