@@ -13,17 +13,18 @@ export function biteOf(entryBytes: number): number {
 
 /** Bites sent together: Redis does them without a pause for anybody else, so that together they are still below 1 ms. */
 const MOST_AT_ONCE = 5
+const MOST_BYTES_AT_ONCE = 2 * MOST_BYTES
 
-/** How many bites of `limit` to send together, where Redis's answer to one is not needed for the next: as many as are one large one. */
+/** How many bites of `limit` to send together, where Redis's answer to one is not needed for the next. */
 export function bitesAtOnce(limit: number, entryBytes: number, candidates: number): number {
-  const byBytes = MOST_BYTES / (limit * Math.max(1, entryBytes))
+  const byBytes = MOST_BYTES_AT_ONCE / (limit * Math.max(1, entryBytes))
   const byEntries = (MOST_AT_ONCE * MOST_ENTRIES) / limit
   return Math.max(1, Math.floor(Math.min(MOST_AT_ONCE, byBytes, byEntries, candidates / limit)))
 }
 
 /** What share of the bites that may go together one takes that removes up to so many entries. */
 export function shareOfBite(entries: number, entryBytes: number): number {
-  return Math.max(entries / (MOST_AT_ONCE * MOST_ENTRIES), (entries * entryBytes) / MOST_BYTES)
+  return Math.max(entries / (MOST_AT_ONCE * MOST_ENTRIES), (entries * entryBytes) / MOST_BYTES_AT_ONCE)
 }
 
 /**
