@@ -30,6 +30,10 @@ export function makePace(percent: number): Pace {
   /** Resolves when the pause under way, or about to be, is over; null while work may start. */
   let pause: PromiseWithResolvers<void> | null = null
 
+  const begin = (): void => {
+    burstStart = performance.now()
+  }
+
   const end = (): void => {
     const over = pause
     pause = null
@@ -40,13 +44,16 @@ export function makePace(percent: number): Pace {
     async run(work, stop) {
       while (pause !== null && !stop.aborted) await orStop(pause.promise, stop)
       if (outstanding === 0) {
-        burstStart = performance.now()
+        begin()
         // All of the time without work is rest, the pause and what we were busy with ourselves. It is not saved up for long.
         owedMs = Math.max(-BURST_MS, owedMs - (burstStart - idleSince))
       }
       outstanding++
       try {
-        return await work()
+        const done = work()
+        // Commands are encoded and written at the end of this turn: Redis knows of none before that.
+        if (outstanding === 1) setImmediate(begin)
+        return await done
       } finally {
         outstanding--
         const busyMs = performance.now() - burstStart
