@@ -47,7 +47,7 @@ export function readOptions(): Options {
     backlog: whole(values.backlog, quick ? 20_000 : 10_000_000),
     cutEntries: quick ? 20_000 : 2_000_000,
     watchedWrites: quick ? 5_000 : 150_000,
-    gentleMs: quick ? 300 : 3_500,
+    gentleMs: quick ? 300 : 2_500,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
     samples: quick ? { shell: 3, awaited: 50 } : { shell: 100, awaited: 2_000 },
     tenMillion: values['ten-million'],
