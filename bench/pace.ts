@@ -44,7 +44,7 @@ export async function keepPace(options: Options): Promise<Section> {
   say(`  ${verdict}`)
   return {
     title: 'The pace is honest',
-    text: `The share of time in which commands of ours were unanswered, as a proxy on the wire saw it, over a sweep of ${count(streams)} streams.`,
+    text: `The share of time in which commands of ours were unanswered, as a proxy on the wire saw it, over a sweep of ${count(streams)} streams. xtrimd counts from when it writes a command to when it has read the reply, so what both take on their way to and from the proxy is rest here and work there: the share is bounded, and found smaller.`,
     head: ['asked, %', '', 'measured, %', 'ms'],
     rows,
     verdicts: [verdict],
