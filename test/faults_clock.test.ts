@@ -59,6 +59,8 @@ suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
       clock.assertSeen(await daemon.waitForLog('sweep'))
       assert.deepEqual(await streamIds(redis, KEY), kept)
       await clock.set(aheadMs)
+      // The tick that was to come next is an hour late now, and nothing is wedged.
+      assert.equal((await scene.daemon.get('/healthz')).status, 200)
       await scene.appear()
       clock.assertSeen(await assertMeets(scene, row))
       assert.deepEqual(await streamIds(redis, KEY), kept)

@@ -53,6 +53,8 @@ class Daemon {
   #overdue = false
   /** performance.now() of its last progress. */
   #stepAt = 0
+  /** The same moment as `nextSweepMs`, on the clock that nobody sets. */
+  #nextTickAt: number | null = null
   #scheduled = false
   #onBug: (error: unknown) => void = () => {}
 
@@ -136,7 +138,9 @@ class Daemon {
   }
 
   #expectNext(): void {
-    const next = this.#config.cron.nextAfter(Date.now())
+    const now = Date.now()
+    const next = this.#config.cron.nextAfter(now)
+    this.#nextTickAt = next === null ? null : performance.now() + next - now
     this.#status.nextSweepMs = next
     this.#metrics.setNextSweep(next ?? 0)
   }
@@ -144,10 +148,18 @@ class Daemon {
   #whyWedged(): string | null {
     const { redis, pacePercent } = this.#config
     const progress = {
-      nextTickMs: this.#status.nextSweepMs,
+      tickLateMs: this.#tickLateMs(),
       sinceStepMs: this.#running === null ? null : performance.now() - this.#stepAt,
     }
-    return whyWedged(progress, Date.now(), redis.reach.replyTimeoutMs, pacePercent)
+    return whyWedged(progress, redis.reach.replyTimeoutMs, pacePercent)
+  }
+
+  /** By both clocks: the one that people set decides when a sweep is due, and may have passed that moment in a leap. */
+  #tickLateMs(): number | null {
+    const due = this.#status.nextSweepMs
+    return due === null || this.#nextTickAt === null
+      ? null
+      : Math.min(Date.now() - due, performance.now() - this.#nextTickAt)
   }
 
   /** Starts a sweep unless one is under way: a tick that comes too early is skipped and counted, never queued. */

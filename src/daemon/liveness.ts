@@ -6,8 +6,8 @@ const TICK_GRACE_MS = 60_000
 const STEP_GRACE_MS = 30_000
 
 export interface Progress {
-  /** When the tick that comes next is due, in ms since 1970; null when none is. */
-  readonly nextTickMs: number | null
+  /** How long ago the tick that comes next was due, in ms; null when none is. A clock that is set makes nothing late. */
+  readonly tickLateMs: number | null
   /** How long ago the sweep under way last got on, in ms; null when none is. */
   readonly sinceStepMs: number | null
 }
@@ -16,19 +16,14 @@ export interface Progress {
  * Why the daemon counts as wedged, or null. A step of a sweep is bounded by the reply deadline, which pacing stretches;
  * a tick is bounded by the clock.
  */
-export function whyWedged(
-  progress: Progress,
-  nowMs: number,
-  replyTimeoutMs: number,
-  pacePercent: number,
-): string | null {
+export function whyWedged(progress: Progress, replyTimeoutMs: number, pacePercent: number): string | null {
   const longestStepMs = (2 * replyTimeoutMs * 100) / pacePercent + STEP_GRACE_MS
   if (progress.sinceStepMs !== null) {
     return progress.sinceStepMs > longestStepMs
       ? `a sweep has not got on for ${Math.round(progress.sinceStepMs / 1000)} s`
       : null
   }
-  return progress.nextTickMs !== null && nowMs - progress.nextTickMs > TICK_GRACE_MS
-    ? `a sweep has been due for ${Math.round((nowMs - progress.nextTickMs) / 1000)} s`
+  return progress.tickLateMs !== null && progress.tickLateMs > TICK_GRACE_MS
+    ? `a sweep has been due for ${Math.round(progress.tickLateMs / 1000)} s`
     : null
 }
