@@ -1,6 +1,6 @@
 /** Sums of what Redis replied. Every stream adds to it once; it is complete however a sweep ends. */
 import type { Hold } from '../retention/groups.ts'
-import { forEachReason, type Policy, type Reason } from '../retention/policy.ts'
+import { forEachReason, type Policy, REASONS, type Reason } from '../retention/policy.ts'
 import { Longest } from './longest.ts'
 
 /** Why a stream was, in whole or in part, not held to its policy, though nothing refused it. */
@@ -85,9 +85,11 @@ export class Tally {
     const tally = this.#of(policy)
     tally.streams++
     tally.entries.before += outcome.before
-    for (const [reason, n] of entriesOf(outcome.removed)) tally.removed[reason] += n
+    for (const reason of REASONS) {
+      tally.removed[reason] += outcome.removed[reason]
+      if (outcome.over[reason]) tally.overLimit[reason]++
+    }
     tally.unread += outcome.unread
-    for (const [reason, over] of entriesOf(outcome.over)) if (over) tally.overLimit[reason]++
     if (outcome.held !== null) {
       tally.protectedStreams++
       if (this.held.length < HELD_NAMED) this.held.push({ key: outcome.key, policy: tally.policy, hold: outcome.held })
