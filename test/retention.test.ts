@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { biteOf, bitesAtOnce, largerBite } from '../src/retention/bites.ts'
+import { biteOf, bitesAtOnce, largerBite, shareOfBites } from '../src/retention/bites.ts'
 import { type Group, holdOf, isStale, lastAlive, reachOf, unreadAmong } from '../src/retention/groups.ts'
 import { type Limits, makePolicy, policyFor } from '../src/retention/policy.ts'
 import {
@@ -138,6 +138,17 @@ test('bites that go together remove no more than is due, and of large entries no
     [100_000, 10, 1_000_000, 1],
   ] as const) {
     assert.equal(bitesAtOnce(limit, entryBytes, candidates), times, `${limit} of ${entryBytes} bytes`)
+  }
+})
+
+test('bites of many streams go together as far as they are one large one, by entries, bytes or their number', () => {
+  for (const [entries, entryBytes, most] of [
+    [20, 100, 227],
+    [10_000, 10, 4],
+    [100, 10_000, 8],
+    [1, 1, 248],
+  ] as const) {
+    assert.equal(Math.floor(1 / shareOfBites(entries, entryBytes)), most, `${entries} of ${entryBytes} bytes`)
   }
 })
 

@@ -2,7 +2,7 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { biteOf, shareOfBite } from '../retention/bites.ts'
+import { biteOf, shareOfBites } from '../retention/bites.ts'
 import { forEachReason, type Limits, REASONS, type Reason } from '../retention/policy.ts'
 import { formatStreamId, timeId } from '../retention/stream_id.ts'
 import type { Found } from './look.ts'
@@ -71,7 +71,7 @@ function* servings(works: readonly Work[], { limits, nowMs }: TrimContext): Gene
   for (const work of works) {
     const { key, state, byAge } = work.stream
     const bytes = state.oldest?.bytes ?? 0
-    const ofStream = shareOfBite(state.length, bytes)
+    const ofStream = shareOfBites(state.length, bytes)
     if (serving.length > 0 && share + ofStream > 1) {
       yield serving
       serving = []
@@ -119,7 +119,7 @@ async function end(work: Work, length: number | null, context: TrimContext): Pro
 
 /** As it must be behind what was removed. */
 function stateBehind({ stream: { state }, removed }: Work): State {
-  return { length: state.length - removed.age - removed.length, oldest: undefined }
+  return { length: Math.max(0, state.length - removed.age - removed.length), oldest: undefined }
 }
 
 function trimmed({ removed, refused }: Work, state: State, fault: Fault | null): Trimmed {
