@@ -12,9 +12,10 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, chromium } from 'playwright-core'
 import { type Dashboard, dashboardPage } from './stage/dashboard_page.ts'
 import { withFewColours } from './stage/png.ts'
-import { type Client, type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
+import { type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
 import { runDaemon, runSweep } from './stage/program.ts'
 import { startPrometheus } from './stage/prometheus.ts'
+import type { Client } from './stage/redis_client.ts'
 import { atExit } from './stage/undo.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))

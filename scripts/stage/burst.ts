@@ -1,8 +1,9 @@
 /** Between two sweeps: a burst of writes, and a Redis that fills up, each without and with what xtrimd does against it. */
 
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Client, PrivateRedis } from './private_redis.ts'
+import type { PrivateRedis } from './private_redis.ts'
 import { type LogLine, runDaemon } from './program.ts'
+import type { Client } from './redis_client.ts'
 import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from './say.ts'
 
 const WRITERS = 20

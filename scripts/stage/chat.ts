@@ -2,13 +2,13 @@
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Client } from './private_redis.ts'
+import type { Client } from './redis_client.ts'
 
 export const CONVERSATIONS = 100
 export const MESSAGES_PER_HOUR = 1_000
 export const DAYS = 30
 /** How much of the month is in the fan-out stream: it gets every message, and would be as large as all the rest. */
-export const FANOUT_DAYS = 2
+const FANOUT_DAYS = 2
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS

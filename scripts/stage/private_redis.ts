@@ -5,16 +5,8 @@ import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  createClient,
-  type RedisClientType,
-  type RedisFunctions,
-  type RedisModules,
-  type RedisScripts,
-} from '@redis/client'
+import { type Client, clockMs, infoField, makeClient, usedMemory } from './redis_client.ts'
 import { atExit } from './undo.ts'
-
-export type Client = RedisClientType<RedisModules, RedisFunctions, RedisScripts, 2>
 
 export interface PrivateRedis {
   /** Where the program finds it: `unix:///…` */
@@ -65,17 +57,14 @@ export async function startPrivateRedis(further: readonly string[] = []): Promis
 
   const connect = () => Promise.race([connectTo(socket), lost])
   const client = await connect()
-  const [version = ''] = await info(client, 'server', 'redis_version')
+  const version = await infoField(client, 'server', 'redis_version')
   const emptyBytes = await usedMemory(client)
   return {
     url: `unix://${socket}`,
     version,
     client,
     connect,
-    async now() {
-      const [seconds, microseconds] = await client.time()
-      return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000)
-    },
+    now: () => clockMs(client),
     memory: async () => (await usedMemory(client)) - emptyBytes,
     async streamLengths() {
       const keys: string[] = []
@@ -96,29 +85,14 @@ export async function startPrivateRedis(further: readonly string[] = []): Promis
 }
 
 async function connectTo(path: string): Promise<Client> {
-  const client: Client = createClient({
-    RESP: 2,
+  const client = makeClient({
     socket: {
       path,
       tls: false,
       // The socket appears a few milliseconds after the process.
       reconnectStrategy: (attempts) => (attempts < CONNECT_ATTEMPTS ? 20 : new Error('redis-server does not answer')),
     },
-    commandOptions: { timeout: 0 },
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
   })
-  client.on('error', () => {})
   await client.connect()
   return client
-}
-
-async function usedMemory(client: Client): Promise<number> {
-  const [bytes] = await info(client, 'memory', 'used_memory')
-  return Number(bytes)
-}
-
-async function info(client: Client, section: string, field: string): Promise<string[]> {
-  const text = await client.info(section)
-  return new RegExp(`^${field}:(\\S+)`, 'm').exec(text)?.slice(1) ?? []
 }

@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { withoutOurs } from './environment.ts'
 import { atExit } from './undo.ts'
 
 /** Node and the source, as everybody runs it here. */
@@ -63,10 +64,8 @@ function start(
   args: readonly string[],
   signal: AbortSignal,
 ): ChildProcess {
-  // What is set for a Redis of one's own must not reach this one. Detached: Ctrl-C is the demo's to pass on.
-  const env = Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('XTRIMD_') && name !== 'REDIS_URL'),
-  )
+  // Detached: Ctrl-C is the demo's to pass on.
+  const env = withoutOurs()
   const child = spawn(command, [...first, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true })
   atExit(() => child.kill('SIGKILL'))
   signal.addEventListener('abort', () => child.kill('SIGTERM'))

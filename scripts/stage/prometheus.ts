@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { freePort } from '../../test/harness/free_port.ts'
+import { freePort } from './free_port.ts'
 import { atExit } from './undo.ts'
 
 export interface Series {

@@ -6,8 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { freePort } from '../../scripts/stage/free_port.ts'
 import type { Labels } from './exposition.ts'
-import { freePort } from './free_port.ts'
 import { waitUntil } from './waiting.ts'
 
 export interface Sample {

@@ -7,18 +7,9 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import {
-  createClient,
-  type RedisClientType,
-  type RedisFunctions,
-  type RedisModules,
-  type RedisScripts,
-} from '@redis/client'
-import { freePort } from './free_port.ts'
+import { freePort } from '../../scripts/stage/free_port.ts'
+import { type Client, infoField, makeClient, usedMemory } from '../../scripts/stage/redis_client.ts'
 import { waitUntil } from './waiting.ts'
-
-/** The test's own view of Redis: plain strings in, plain strings out. */
-export type TestClient = RedisClientType<RedisModules, RedisFunctions, RedisScripts, 2>
 
 export interface RedisOptions {
   /**
@@ -42,7 +33,7 @@ export interface RedisServer {
   /** The pid of the server that runs now; another one after `restart()`. */
   readonly pid: number
   /** Connects again by itself after `kill()` and `restart()`; while Redis is away, its commands fail at once. */
-  readonly client: TestClient
+  readonly client: Client
   /** Any command at all, its reply as RESP2 gives it (maps are flat arrays); an error reply rejects. */
   command(...args: readonly (string | Buffer)[]): Promise<unknown>
   /** Stops the process where it stands (SIGSTOP), and returns once it stands still. */
@@ -62,21 +53,25 @@ export interface RedisServer {
   slowlog(): Promise<SlowCommand[]>
   /** `used_memory`, in bytes. */
   usedMemory(): Promise<number>
+  /** How often it carried out this command, in lower case as INFO has it, since it began or `CONFIG RESETSTAT`. */
+  callsOf(command: string): Promise<number>
 }
 
-const READY_WITHIN_MS = 10_000
+/** Loading included, which a test may slow down. */
+const READY_WITHIN_MS = 60_000
+const CONNECT_WITHIN_MS = 10_000
 const BIND_ATTEMPTS = 10
 
 /**
  * Starts `redis-server` (or what `TEST_REDIS_SERVER` names) on a free port of 127.0.0.1 and on a unix socket, empty
  * and never writing to disk. It is killed and its folder removed when the test ends.
  *
- * @throws when no server could be started within ten seconds; the message carries the server's own log.
+ * @throws when no server could be started within a minute; the message carries the server's own log.
  */
 export async function startRedis(t: TestContext, options: RedisOptions = {}): Promise<RedisServer> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-redis-'))
   let running: RunningServer | undefined
-  let client: TestClient | undefined
+  let client: Client | undefined
   t.after(async () => {
     client?.destroy()
     if (running) await killed(running.process)
@@ -108,13 +103,16 @@ export async function startRedis(t: TestContext, options: RedisOptions = {}): Pr
     async freeze() {
       const { pid } = alive()
       process.kill(pid, 'SIGSTOP')
-      await waitUntil(async () => (await processState(pid)) === 'T', { timeoutMs: 5_000, what: 'redis-server to stop' })
+      await waitUntil(async () => (await processState(pid)) === 'T', {
+        timeoutMs: 30_000,
+        what: 'redis-server to stop',
+      })
     },
     async thaw() {
       const { pid } = alive()
       process.kill(pid, 'SIGCONT')
       await waitUntil(async () => (await processState(pid)) !== 'T', {
-        timeoutMs: 5_000,
+        timeoutMs: 30_000,
         what: 'redis-server to go on',
       })
     },
@@ -137,10 +135,12 @@ export async function startRedis(t: TestContext, options: RedisOptions = {}): Pr
       const lines = (await command('SLOWLOG', 'GET', '1000000')) as [number, number, number, string[]][]
       return lines.map(([, , microseconds, words]) => ({ microseconds, command: words }))
     },
-    async usedMemory() {
-      const info = String(await command('INFO', 'memory'))
-      return Number(/^used_memory:(\d+)/m.exec(info)?.[1])
-    },
+    usedMemory: () => usedMemory(testClient),
+    callsOf: async (name) =>
+      Number(
+        /^calls=(\d+)/.exec(await infoField(testClient, 'commandstats', `cmdstat_${name.replace('|', '\\|')}`))?.[1] ??
+          0,
+      ),
   }
   return server
 }
@@ -205,18 +205,12 @@ async function launch(folder: string, port: number, config: Readonly<Record<stri
   return { process: child, pid: child.pid as number, port, socketPath }
 }
 
-async function connectTestClient(port: number, password: string | undefined): Promise<TestClient> {
-  const client: TestClient = createClient({
+async function connectTestClient(port: number, password: string | undefined): Promise<Client> {
+  const client = makeClient({
     ...(password === undefined ? {} : { password }),
-    socket: { host: '127.0.0.1', port, connectTimeout: 2_000, reconnectStrategy: 50 },
-    RESP: 2,
+    socket: { host: '127.0.0.1', port, connectTimeout: CONNECT_WITHIN_MS, reconnectStrategy: 50 },
     disableOfflineQueue: true,
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
-    commandOptions: { timeout: 0 },
   })
-  // Losing the server is what many tests are about; the client reports it through its commands.
-  client.on('error', () => {})
   await client.connect()
   return client
 }

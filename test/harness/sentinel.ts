@@ -6,8 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { createClient } from '@redis/client'
-import { freePort } from './free_port.ts'
+import { freePort } from '../../scripts/stage/free_port.ts'
+import { makeClient } from '../../scripts/stage/redis_client.ts'
 import { waitUntil } from './waiting.ts'
 
 export interface Sentinel {
@@ -37,15 +37,11 @@ export async function startSentinel(t: TestContext, options: SentinelOptions): P
   await writeFile(file, [...common, monitor, ...lines, ''].join('\n'))
   const child = spawn(process.env.TEST_REDIS_SERVER || 'redis-server', [file, '--sentinel'], { stdio: 'ignore' })
   const exit = once(child, 'exit').catch(() => {})
-  const client = createClient({
+  const client = makeClient({
     ...options.credentials,
     socket: { host: '127.0.0.1', port, reconnectStrategy: 50 },
-    RESP: 2,
     disableOfflineQueue: true,
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
   })
-  client.on('error', () => {})
   t.after(async () => {
     client.destroy()
     child.kill('SIGKILL')
@@ -53,7 +49,7 @@ export async function startSentinel(t: TestContext, options: SentinelOptions): P
     await rm(folder, { recursive: true, force: true })
   })
   void client.connect().catch(() => {})
-  await waitUntil(() => client.isReady || child.exitCode !== null, { timeoutMs: 20_000, what: 'a sentinel to answer' })
+  await waitUntil(() => client.isReady || child.exitCode !== null, { timeoutMs: 60_000, what: 'a sentinel to answer' })
   if (child.exitCode !== null) throw new Error('a sentinel ended at once')
   return { port, command: (...args) => client.sendCommand([...args]) }
 }

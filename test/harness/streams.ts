@@ -1,5 +1,6 @@
 /** Streams as a test needs them: filled in no time, with IDs that say when. */
 
+import { clockMs } from '../../scripts/stage/redis_client.ts'
 import type { RedisServer } from './redis_server.ts'
 
 export interface Filling {
@@ -41,9 +42,8 @@ export async function fillStream(redis: RedisServer, key: string | Buffer, filli
 }
 
 /** Redis's own clock, in ms since 1970. */
-export async function redisNow(redis: RedisServer): Promise<number> {
-  const [seconds, microseconds] = (await redis.command('TIME')) as [string, string]
-  return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000)
+export function redisNow(redis: RedisServer): Promise<number> {
+  return clockMs(redis.client)
 }
 
 /** The IDs in a stream, oldest first; only those of the `newest` entries, if told. */

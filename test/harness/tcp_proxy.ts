@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { freePort } from './free_port.ts'
+import { freePort } from '../../scripts/stage/free_port.ts'
 
 /** One fault at a time: setting one ends the one before. Each bites connections already open and new ones alike. */
 export interface TcpProxy {
