@@ -3,13 +3,26 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import type { TestContext } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { withoutOurs } from '../../scripts/stage/environment.ts'
 import { type Labels, parseExposition, sumOf } from './exposition.ts'
 import { waitUntil } from './waiting.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 type Environment = Readonly<Record<string, string>>
+
+/** Arguments of a daemon whose ticks a test waits for. */
+export const EVERY_SECOND = ['--cron', '* * * * * *'] as const
+/** Once a year: no tick comes while a test runs, unless it runs at New Year's midnight, and then one more sweep. */
+export const HARDLY_EVER = ['--cron', '0 0 1 1 *'] as const
+
+/**
+ * How long is waited for what must come: long enough for a machine that has much else to do. Where nothing is wrong a test
+ * waits for none of it to pass.
+ */
+const PATIENCE_MS = 60_000
 
 export interface Ended {
   /** The exit code, or null when a signal ended it. */
@@ -22,14 +35,14 @@ export interface Ended {
 /**
  * Runs the program to its end. Its environment is this process', without anything the program would read, plus `env`.
  *
- * @throws when it has not ended after `timeoutMs` (60 s unless told); it is killed then.
+ * @throws when it has not ended after `timeoutMs` (a minute unless told); it is killed then.
  */
 export async function runXtrimd(
   args: readonly string[],
   options: { readonly env?: Environment; readonly timeoutMs?: number; readonly cwd?: string } = {},
 ): Promise<Ended> {
   const program = spawnProgram(args, options)
-  const timeoutMs = options.timeoutMs ?? 60_000
+  const timeoutMs = options.timeoutMs ?? PATIENCE_MS
   try {
     return await within(timeoutMs, program.ended, `xtrimd ${args.join(' ')} to end`)
   } catch (error) {
@@ -60,23 +73,30 @@ export interface Daemon {
   readonly ended: Promise<Ended>
   /**
    * The first log line with this message, or that the predicate picks, among those at position `from` (0: all of
-   * them) and after; waits for it up to `timeoutMs` (10 s).
+   * them) and after; waits for it up to `timeoutMs` (a minute).
    */
   waitForLog(match: string | ((line: LogLine) => boolean), timeoutMs?: number, from?: number): Promise<LogLine>
-  /** Fetches a path of its HTTP server; fails after 5 s of silence. */
+  /**
+   * Fetches a path of its HTTP server; fails after 20 s of silence. What it had logged when it answered is in `logs` by the
+   * time this resolves: what an answer tells may be compared with them.
+   */
   get(path: string, init?: RequestInit): Promise<Response>
   /** The text of `/metrics`. */
   metrics(): Promise<string>
   /** The sum of the series with this name and at least these labels, as `/metrics` shows it; throws if there is none. */
   metric(name: string, labels?: Labels): Promise<number>
-  /** Asks again and again until the predicate likes the sum (10 s unless told); returns it. */
+  /** Asks again and again until the predicate likes the sum (a minute unless told); returns it. */
   waitForMetric(
     name: string,
     labels: Labels,
     predicate: (value: number) => boolean,
     timeoutMs?: number,
   ): Promise<number>
-  /** Sends the signal and waits for the end, at most 15 s; `ms` is how long that took. */
+  /**
+   * Waits until so many more sweeps have ended as a success. Where there are two, the last of them began after this call.
+   */
+  waitForSuccesses(more: number): Promise<void>
+  /** Sends the signal and waits for the end, at most 30 s; `ms` is how long that took. */
   stop(signal?: NodeJS.Signals): Promise<Ended & { readonly ms: number }>
   /** Memory that is really in use by the process (VmRSS), in bytes. */
   rssBytes(): Promise<number>
@@ -86,7 +106,7 @@ export interface Daemon {
  * Starts `xtrimd run` with these further arguments, on a free HTTP port unless they (or `env`) give one, and returns
  * once it listens. It is killed when the test ends.
  *
- * @throws when it ends, or says nothing of listening for 15 s; the message carries what it wrote.
+ * @throws when it ends, or says nothing of listening for a minute; the message carries what it wrote.
  */
 export async function startDaemon(
   t: TestContext,
@@ -108,7 +128,7 @@ export async function startDaemon(
     for (const line of lines) if (line.startsWith('{')) logs.push(JSON.parse(line) as LogLine)
   })
 
-  const waitForLog: Daemon['waitForLog'] = async (match, timeoutMs = 10_000, from = 0) => {
+  const waitForLog: Daemon['waitForLog'] = async (match, timeoutMs = PATIENCE_MS, from = 0) => {
     const picks = typeof match === 'string' ? (line: LogLine) => line.msg === match : match
     const what = typeof match === 'string' ? `the log line '${match}'` : `a log line that ${match} picks`
     let seen = from
@@ -135,8 +155,8 @@ export async function startDaemon(
   const isPretty = args.includes('pretty')
   const prettyPort = () => /\blistening\b[\s\S]*?\bport\b\W+(\d+)/.exec(program.stdout())?.[1]
   const port = isPretty
-    ? await waitUntil(prettyPort, { timeoutMs: 15_000, what: 'a pretty line that tells the port' }).then(Number)
-    : Number((await waitForLog('listening', 15_000)).port)
+    ? await waitUntil(prettyPort, { timeoutMs: PATIENCE_MS, what: 'a pretty line that tells the port' }).then(Number)
+    : Number((await waitForLog('listening')).port)
   const url = `http://127.0.0.1:${port}`
 
   const daemon: Daemon = {
@@ -152,7 +172,12 @@ export async function startDaemon(
     },
     ended: program.ended,
     waitForLog,
-    get: (path, init = {}) => fetch(url + path, { signal: AbortSignal.timeout(5_000), ...init }),
+    async get(path, init = {}) {
+      const response = await fetch(url + path, { signal: AbortSignal.timeout(20_000), ...init })
+      // A line is with the system before the answer is, so by the end of this turn of the event loop it is read.
+      await nextTurn()
+      return response
+    },
     async metrics() {
       const response = await daemon.get('/metrics')
       if (!response.ok) throw new Error(`/metrics answered ${response.status}`)
@@ -163,7 +188,7 @@ export async function startDaemon(
       if (value === undefined) throw new Error(`/metrics has no ${name}${JSON.stringify(labels)}`)
       return value
     },
-    async waitForMetric(name, labels, predicate, timeoutMs = 10_000) {
+    async waitForMetric(name, labels, predicate, timeoutMs = PATIENCE_MS) {
       let last: number | undefined
       try {
         await waitUntil(
@@ -178,11 +203,15 @@ export async function startDaemon(
       }
       return last as number
     },
+    async waitForSuccesses(more) {
+      const before = await daemon.metric('xtrimd_sweeps_total', { result: 'success' })
+      await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (now) => now >= before + more)
+    },
     async stop(signal = 'SIGTERM') {
       const began = performance.now()
       program.process.kill(signal)
       try {
-        const ended = await within(15_000, program.ended, `xtrimd to end after ${signal}`)
+        const ended = await within(30_000, program.ended, `xtrimd to end after ${signal}`)
         return { ...ended, ms: performance.now() - began }
       } catch (error) {
         throw withOutput(error, program)
@@ -209,7 +238,7 @@ function spawnProgram(
   options: { readonly env?: Environment; readonly cwd?: string },
 ): Program {
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...environmentWithoutOurs(), ...options.env },
+    env: { ...withoutOurs(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   })
@@ -232,13 +261,6 @@ function spawnProgram(
   })
   ended.catch(() => {})
   return { process: child, ended, over: () => over, stdout: () => stdout, stderr: () => stderr }
-}
-
-/** What a developer has set for a server of their own must not steer a test, nor a test reach that server. */
-function environmentWithoutOurs(): Record<string, string | undefined> {
-  return Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => !name.startsWith('XTRIMD_') && name !== 'REDIS_URL'),
-  )
 }
 
 async function within<T>(timeoutMs: number, promise: Promise<T>, what: string): Promise<T> {
