@@ -3,19 +3,16 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { sweep } from '../src/sweep/sweep.ts'
-import { startDaemon } from './harness/program.ts'
+import { LENGTH_LIMIT, overfill, SURPLUS } from './harness/overlong_streams.ts'
+import { EVERY_SECOND, startDaemon } from './harness/program.ts'
 import { type RedisCluster, startCluster } from './harness/redis_cluster.ts'
 import type { RedisServer } from './harness/redis_server.ts'
+import { isPrimary } from './harness/replication.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
 import { sweepHere, taskOf } from './harness/sweep_here.ts'
 import { sweepOnce, sweepWell } from './harness/sweep_once.ts'
 import { startProxy } from './harness/tcp_proxy.ts'
 import { waitUntil } from './harness/waiting.ts'
-
-const HOUR = 3_600_000
-const LENGTH_LIMIT = 1_000
-/** Two nodes. */
-const SURPLUS = 200
 
 const CLUSTER = ['--redis-mode', 'cluster']
 /** The others go on serving their slots when one is gone. */
@@ -33,18 +30,6 @@ const KEYS = Array.from({ length: 30 }, (_, i) => [
 async function byHome(cluster: RedisCluster, keys: readonly string[]): Promise<string[][]> {
   const homes = await Promise.all(keys.map((key) => cluster.homeOf(key)))
   return cluster.primaries.map((_, place) => keys.filter((_, i) => homes[i] === place))
-}
-
-/** Brings streams two nodes over their limit, with entries newer than all before. @returns the IDs that must stay */
-async function overfill(node: RedisServer, keys: readonly string[]): Promise<Map<string, string[]>> {
-  const from = (await redisNow(node)) - HOUR
-  const kept = new Map<string, string[]>()
-  for (const key of keys) {
-    await node.command('UNLINK', key)
-    await fillStream(node, key, { count: LENGTH_LIMIT + SURPLUS, from, stepMs: 1, bytes: 10 })
-    kept.set(key, await streamIds(node, key, LENGTH_LIMIT))
-  }
-  return kept
 }
 
 async function overfillAll(
@@ -75,7 +60,7 @@ async function assertUntouched(node: RedisServer, keys: readonly string[]): Prom
 
 describe('a cluster', { concurrency: 2 }, () => {
   test('every primary is swept, whatever the keys are tagged with, and one that is gone costs its own streams', async (t) => {
-    const slowToLoad = { 'key-load-delay': '25000', 'loading-process-events-interval-bytes': '1024' }
+    const slowToLoad = { 'key-load-delay': '50000', 'loading-process-events-interval-bytes': '1024' }
     const cluster = await startCluster(t, { config: { ...WITHOUT_FULL_COVERAGE.config, ...slowToLoad } })
     const homes = await byHome(cluster, KEYS)
     for (const keys of homes) {
@@ -124,7 +109,7 @@ describe('a cluster', { concurrency: 2 }, () => {
           () => false,
           (error: Error) => /^LOADING/.test(error.message),
         )
-      await waitUntil(loading, { timeoutMs: 10_000, what: 'the primary to be loading' })
+      await waitUntil(loading, { timeoutMs: 60_000, what: 'the primary to be loading' })
       const { report, code } = await sweepOnce(first.url, CLUSTER)
       assert.ok(await loading(), 'it was all the while')
       await broken.command('CONFIG', 'SET', 'key-load-delay', '0')
@@ -140,7 +125,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     await t.test('one primary is frozen', async () => {
       await overfillAll(cluster, homes)
       await broken.freeze()
-      const { report, code } = await sweepOnce(cluster.urls, [...CLUSTER, '--reply-timeout', '1s'])
+      const { report, code } = await sweepOnce(cluster.urls, [...CLUSTER, '--reply-timeout', '3s'])
       await broken.thaw()
       assert.deepEqual([code, report.result, report.cause], [1, 'partial', 'timeout'])
       assert.match(String(report.reason), new RegExp(`127\\.0\\.0\\.1:${broken.port}$`))
@@ -175,29 +160,27 @@ describe('a cluster', { concurrency: 2 }, () => {
     const old = cluster.primaries[home] as RedisServer
     const successor = cluster.replicas[home] as RedisServer
     const keys = (await byHome(cluster, KEYS))[home] as string[]
-    const args = ['--redis-url', cluster.urls, ...CLUSTER, '--cron', '* * * * * *', '--lease-ttl', '5s']
+    const args = ['--redis-url', cluster.urls, ...CLUSTER, ...EVERY_SECOND, '--lease-ttl', '5s']
     const daemon = await startDaemon(t, args)
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
     assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)
 
     await old.kill()
     await daemon.waitForMetric('xtrimd_sweep_failures_total', {}, (failures) => failures >= 1)
-    await waitUntil(async () => /role:master/.test(String(await successor.command('INFO', 'replication'))), {
-      timeoutMs: 20_000,
-      what: 'the replica to take over',
-    })
+    await waitUntil(() => isPrimary(successor), { timeoutMs: 60_000, what: 'the replica to take over' })
     const alive = [...cluster.primaries.filter((node) => node !== old), ...cluster.replicas]
     await cluster.untilServing(alive)
     const kept = await overfill(successor, keys)
     const from = daemon.logs.length
-    await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', 15_000, from)
+    await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', undefined, from)
     await waitUntil(async () => (await lengthsOf(successor, keys)).every((length) => length === LENGTH_LIMIT), {
-      timeoutMs: 10_000,
+      timeoutMs: 60_000,
       what: 'the streams of the new primary to be trimmed',
     })
     for (const [key, ids] of kept) assert.deepEqual(await streamIds(successor, key), ids)
-    assert.equal(await daemon.metric('xtrimd_leader'), 1)
-    assert.equal(await daemon.metric('xtrimd_streams'), keys.length)
+    await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
+    // The sweep that trimmed them tells so when it has ended.
+    await daemon.waitForMetric('xtrimd_streams', {}, (streams) => streams === keys.length)
     assert.equal((await daemon.stop()).code, 0)
   })
 
@@ -208,7 +191,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     const [survivor, ...others] = cluster.primaries as [RedisServer, RedisServer, RedisServer]
     for (const node of others) await node.kill()
     await waitUntil(async () => /cluster_state:fail/.test(String(await survivor.command('CLUSTER', 'INFO'))), {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
       what: 'the survivor to notice',
     })
     const { report, code } = await sweepOnce(cluster.urls, CLUSTER)
@@ -288,14 +271,16 @@ describe('a cluster', { concurrency: 2 }, () => {
     const proxy = await startProxy(t, source.port)
     await source.command('CONFIG', 'SET', 'cluster-announce-port', String(proxy.port))
     await waitUntil(async () => JSON.stringify(await target.command('CLUSTER', 'SLOTS')).includes(String(proxy.port)), {
-      timeoutMs: 20_000,
+      timeoutMs: 60_000,
       what: 'the announced port to spread',
     })
-    proxy.delay(1_000)
-    const scansBefore = await callsOf(target, 'scan')
-    const sweeping = sweepOnce(target.url, CLUSTER)
-    await waitUntil(async () => (await callsOf(target, 'scan')) > scansBefore && !(await isSweeping(target)), {
-      timeoutMs: 20_000,
+    // The source is asked for its keys only when the target's have been gone through.
+    proxy.hold('SCAN')
+    const scansBefore = await target.callsOf('scan')
+    const sweeping = sweepOnce(target.url, [...CLUSTER, '--reply-timeout', '60s'])
+    await waitUntil(() => proxy.held > 0, { timeoutMs: 60_000, what: 'the source to be asked for its keys' })
+    await waitUntil(async () => (await target.callsOf('scan')) > scansBefore && !(await isSweeping(target)), {
+      timeoutMs: 60_000,
       what: 'the target to be swept',
     })
     await migrate(source, target, [key])
@@ -305,11 +290,6 @@ describe('a cluster', { concurrency: 2 }, () => {
     assert.ok(HAS_MOVED.includes(String(report.cause)), String(report.cause))
   })
 })
-
-async function callsOf(node: RedisServer, command: string): Promise<number> {
-  const stats = String(await node.command('INFO', 'commandstats'))
-  return Number(new RegExp(`^cmdstat_${command}:calls=(\\d+)`, 'm').exec(stats)?.[1] ?? 0)
-}
 
 async function isSweeping(node: RedisServer): Promise<boolean> {
   return / name=xtrimd /.test(String(await node.command('CLIENT', 'LIST')))

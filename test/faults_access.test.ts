@@ -4,25 +4,18 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { suite, type TestContext, test } from 'node:test'
-import { ACL_FAULTS, type FaultRow } from './faults.ts'
+import { suite, type TestContext } from 'node:test'
+import { ACL_FAULTS } from './faults.ts'
 import { assertLockedOut, assertMeets, type Scene, type SceneOptions, startScene } from './harness/fault_scene.ts'
+import { meetingsOf } from './harness/meetings.ts'
 import type { RedisServer } from './harness/redis_server.ts'
 import type { TcpProxy } from './harness/tcp_proxy.ts'
-
-type Name = (typeof ACL_FAULTS)[number]['name']
 
 const STREAMS = '~stream:conversation:*'
 /** All that a sweep of these streams needs, and what it does without at the price of a word in the log. */
 const RIGHTS = ['+scan', '+time', '+xlen', '+xrange', '+xtrim', '+info', '+xinfo|groups', '+client|setname']
 
-const tried: Name[] = []
-
-function meeting(name: Name, work: (t: TestContext, row: FaultRow) => Promise<void>): void {
-  const row = ACL_FAULTS.find((one) => one.name === name) as FaultRow
-  tried.push(name)
-  test(`${name}: the sweep is told as ${row.result}, ${row.cause}, and the next one is a success`, (t) => work(t, row))
-}
+const { meeting, allMet } = meetingsOf(ACL_FAULTS)
 
 // Each waits for ticks most of the time.
 suite('Redis does not know us', { concurrency: 4 }, () => {
@@ -95,9 +88,7 @@ suite('the ACL does not allow it', { concurrency: 4 }, () => {
 })
 
 // What more a feature needs (EVAL, XINFO CONSUMERS, …) is taken away in permissions.test.ts and acl.test.ts.
-test('every fault of this list was met', () => {
-  assert.deepEqual(tried.toSorted(), ACL_FAULTS.map(({ name }) => name).toSorted())
-})
+allMet()
 
 /** A scene whose daemon is `ops`, who may do what a sweep needs and no more. */
 function startAsUser(t: TestContext, options: SceneOptions = {}): Promise<Scene> {

@@ -5,14 +5,13 @@ import { execFile } from 'node:child_process'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { suite, type TestContext, test } from 'node:test'
+import { suite, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
-import { CLOCK_FAULTS, type FaultRow } from './faults.ts'
+import { CLOCK_FAULTS } from './faults.ts'
 import { assertMeets, type Scene, startScene } from './harness/fault_scene.ts'
+import { meetingsOf } from './harness/meetings.ts'
 import type { LogLine } from './harness/program.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
-
-type Name = (typeof CLOCK_FAULTS)[number]['name']
 
 const HOUR = 3_600_000
 const KEY = 'stream:conversation:old'
@@ -21,13 +20,7 @@ const KEPT_MS = 23.5 * HOUR
 const REMOVED_MS = 24.5 * HOUR
 const COUNT = 300
 
-const tried: Name[] = []
-
-function meeting(name: Name, work: (t: TestContext, row: FaultRow) => Promise<void>): void {
-  const row = CLOCK_FAULTS.find((one) => one.name === name) as FaultRow
-  tried.push(name)
-  test(`${name}: what Redis's clock calls old is removed, and nothing else`, (t) => work(t, row))
-}
+const { meeting, allMet } = meetingsOf(CLOCK_FAULTS, () => "what Redis's clock calls old is removed, and nothing else")
 
 suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
   for (const [name, aheadMs] of [
@@ -72,9 +65,7 @@ suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
   }
 })
 
-test('every fault of this list was met', () => {
-  assert.deepEqual(tried.toSorted(), CLOCK_FAULTS.map(({ name }) => name).toSorted())
-})
+allMet()
 
 interface DaemonClock {
   readonly aheadMs: number

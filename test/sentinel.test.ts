@@ -3,19 +3,16 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { sweep } from '../src/sweep/sweep.ts'
-import { type Daemon, type LogLine, startDaemon } from './harness/program.ts'
+import { overfill, SURPLUS } from './harness/overlong_streams.ts'
+import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from './harness/program.ts'
 import { MASTER, startWatchedRedis } from './harness/redis_sentinel.ts'
 import type { RedisServer } from './harness/redis_server.ts'
-import { fillStream, redisNow, streamIds } from './harness/streams.ts'
+import { streamIds } from './harness/streams.ts'
 import { taskOf } from './harness/sweep_here.ts'
 import { sweepOnce, sweepWell } from './harness/sweep_once.ts'
 import { startProxy } from './harness/tcp_proxy.ts'
 import { waitUntil } from './harness/waiting.ts'
 
-const HOUR = 3_600_000
-const LENGTH_LIMIT = 1_000
-/** Two nodes. */
-const SURPLUS = 200
 const KEYS = Array.from({ length: 60 }, (_, i) => `stream:conversation:${i}`)
 
 const SENTINEL = ['--redis-mode', 'sentinel', '--sentinel-master']
@@ -23,18 +20,10 @@ const SENTINEL = ['--redis-mode', 'sentinel', '--sentinel-master']
 const FAILING_OVER = ['connect', 'timeout', 'READONLY', 'MASTERDOWN', 'LOADING']
 
 /** Brings every stream two nodes over its limit. @returns the IDs that must stay, by key; the replica has them too */
-async function overfill(primary: RedisServer, replicas: number): Promise<Map<string, string[]>> {
-  const from = (await redisNow(primary)) - HOUR
-  const kept = new Map<string, string[]>()
-  for (const key of KEYS) {
-    await primary.command('UNLINK', key)
-    await fillStream(primary, key, { count: LENGTH_LIMIT + SURPLUS, from, stepMs: 1, bytes: 10 })
-    kept.set(key, await streamIds(primary, key, LENGTH_LIMIT))
-  }
-  if (replicas > 0) {
-    const reached = async () => Number(await primary.command('WAIT', String(replicas), '1000')) >= replicas
-    await waitUntil(reached, { timeoutMs: 10_000, what: 'the replica to have everything' })
-  }
+async function overfillBoth(primary: RedisServer): Promise<Map<string, string[]>> {
+  const kept = await overfill(primary, KEYS)
+  const reached = async () => Number(await primary.command('WAIT', '1', '1000')) >= 1
+  await waitUntil(reached, { timeoutMs: 60_000, what: 'the replica to have everything' })
   return kept
 }
 
@@ -50,7 +39,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     const { primary, replica } = redis
 
     await t.test('any sentinel will do; those that are dead or silent are not waited for', async (inner) => {
-      const kept = await overfill(primary, 1)
+      const kept = await overfillBoth(primary)
       const [url] = redis.urls.split(',')
       const silent = await startProxy(inner, primary.port)
       silent.blackhole()
@@ -70,7 +59,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     })
 
     await t.test('the replica is promoted in the middle of a sweep', async () => {
-      const kept = await overfill(primary, 1)
+      const kept = await overfillBoth(primary)
       const task = taskOf(redis.urls, [...SENTINEL, MASTER, '--page-size', '4', '--pace', '20'])
       let promoted: Promise<void> | undefined
       let looks = 0
@@ -107,7 +96,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     const refused = await sweepOnce(redis.urls, [...SENTINEL, MASTER])
     assert.deepEqual([refused.report.result, refused.report.cause], ['failed', 'NOAUTH'], 'the control: without it')
 
-    const args = ['--redis-url', redis.urls, ...SENTINEL, MASTER, '--cron', '* * * * * *', '--lease-ttl', '5s']
+    const args = ['--redis-url', redis.urls, ...SENTINEL, MASTER, ...EVERY_SECOND, '--lease-ttl', '5s']
     const daemon = await startDaemon(t, args, { env: { XTRIMD_REDIS_PASSWORD: password } })
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
     assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)
@@ -117,10 +106,12 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     // Which of the two meets it first is chance: a tick, or the renewal of the lease, whose loss ends the sweep under way.
     const meets = ({ msg, result }: LogLine) =>
       msg === 'lease not to be had' || (msg === 'sweep' && result !== 'success')
-    await daemon.waitForLog(meets, 15_000, killedAt)
+    await daemon.waitForLog(meets, undefined, killedAt)
     await redis.untilPrimaryIs(replica)
+    // What it has told by now is of before: with the answer all of it is read.
+    await daemon.metrics()
     const from = daemon.logs.length
-    await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', 15_000, from)
+    await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', undefined, from)
     const failed = sweeps(daemon, killedAt).filter(({ result }) => result !== 'success')
     for (const { result, cause } of failed) {
       const wasSeen = (result === 'partial' && cause === 'MOVED') || (result === 'stopped' && cause === 'lease-lost')
@@ -129,14 +120,14 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     const since = sweeps(daemon, from).filter(({ result }) => result !== 'success')
     assert.ok(since.length <= 1, 'none but the one that was under way')
 
-    const kept = await overfill(replica, 0)
+    const kept = await overfill(replica, KEYS)
     await daemon.waitForMetric(
       'xtrimd_entries_trimmed_total',
       { reason: 'length' },
       (trimmed) => trimmed === KEYS.length * SURPLUS,
     )
     await assertTrimmed(replica, kept)
-    assert.equal(await daemon.metric('xtrimd_leader'), 1)
+    await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
     assert.doesNotMatch(daemon.stdout, new RegExp(password))
     assert.equal((await daemon.stop()).code, 0)
   })

@@ -1,14 +1,14 @@
 /** A daemon that is asked to stop, at moments when that is least convenient: it ends in time, says its tally, gives the lease up. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { type Daemon, startDaemon } from './harness/program.ts'
+import { fillOverlong, goneFrom, SURPLUS } from './harness/overlong_streams.ts'
+import { type Daemon, HARDLY_EVER, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
 import { startProxy, type TcpProxy } from './harness/tcp_proxy.ts'
 import { waitUntil } from './harness/waiting.ts'
 
 const HOUR = 3_600_000
-const HARDLY_EVER = ['--cron', '0 0 1 1 *']
 const LEASE = 'xtrimd:lease'
 /** Waiting for replies ends after two seconds, and for the lease after another; the rest is for a busy machine. */
 const IN_TIME_MS = 8_000
@@ -40,7 +40,7 @@ for (const [moment, lease] of [
     proxy.blackhole()
     const args = ['--redis-url', proxy.url, '--reply-timeout', '60s', `--lease=${lease}`]
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-    await waitUntil(() => proxy.accepted > 0, { timeoutMs: 10_000, what: 'it to connect' })
+    await waitUntil(() => proxy.accepted > 0, { timeoutMs: 60_000, what: 'it to connect' })
     assert.deepEqual(await stopped(daemon), { removed: 0 })
   })
 }
@@ -50,7 +50,7 @@ test('SIGTERM in the pauses of a slow pace', async (t) => {
   const { gone, surplus } = await fillMany(redis)
   const args = ['--redis-url', redis.url, '--pace', '1', '--page-size', '4']
   const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 20_000, what: 'the sweep to get on' })
+  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
   const { removed } = await stopped(daemon)
   assert.equal(removed, await gone(), 'the page in hand is counted')
   assert.ok(removed < surplus, 'it did not sweep to its end')
@@ -64,7 +64,7 @@ test('SIGTERM among the bites of one huge stream', async (t) => {
   await fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 100 })
   const daemon = await startDaemon(t, ['--redis-url', redis.url, '--pace', '1', ...HARDLY_EVER])
   const gone = async () => count - Number(await redis.command('XLEN', key))
-  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 20_000, what: 'the first bite' })
+  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the first bite' })
   const { removed } = await stopped(daemon)
   assert.equal(removed, await gone())
   assert.ok(removed < count - 1_100, 'it did not trim it to its end')
@@ -87,7 +87,7 @@ test('SIGTERM while Redis is frozen: the lease that cannot be given up is told t
     '60s',
   ]
   const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 20_000, what: 'the sweep to get on' })
+  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
   await redis.freeze()
   const { removed } = await stopped(daemon)
   assert.ok(said(daemon, 'lease not released: it runs out by itself'))
@@ -128,7 +128,7 @@ async function stopAt(t: TestContext, redis: RedisServer, replyBytes: number): P
   const args = ['--redis-url', proxy.url, '--lease-key', `lease:${replyBytes}`, '--page-size', '4']
   const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
   const isThere = () => proxy.accepted > 0 && proxy.replyBytes >= replyBytes
-  await waitUntil(isThere, { timeoutMs: 20_000, what: `${replyBytes} bytes of replies`, everyMs: 5 })
+  await waitUntil(isThere, { timeoutMs: 60_000, what: `${replyBytes} bytes of replies`, everyMs: 5 })
   return stopped(daemon)
 }
 
@@ -140,13 +140,6 @@ async function assertReleased(daemon: Daemon, redis: RedisServer): Promise<void>
 /** More streams than a slow sweep gets to see, each two nodes too long. */
 async function fillMany(redis: RedisServer): Promise<{ surplus: number; gone(): Promise<number> }> {
   const keys = Array.from({ length: 200 }, (_, stream) => `stream:conversation:${stream}`)
-  const from = (await redisNow(redis)) - HOUR
-  await Promise.all(keys.map((key) => fillStream(redis, key, { count: 1_200, from, stepMs: 1, bytes: 10 })))
-  return {
-    surplus: 200 * keys.length,
-    async gone() {
-      const lengths = await Promise.all(keys.map((key) => redis.command('XLEN', key).then(Number)))
-      return lengths.reduce((sum, length) => sum + 1_200 - length, 0)
-    },
-  }
+  await fillOverlong(redis, keys)
+  return { surplus: SURPLUS * keys.length, gone: () => goneFrom(redis, keys) }
 }

@@ -4,15 +4,13 @@ import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import type { FaultRow } from '../faults.ts'
 import { parseExposition } from './exposition.ts'
-import { type Daemon, type LogLine, startDaemon } from './program.ts'
+import { goneFrom, LENGTH_LIMIT, SURPLUS } from './overlong_streams.ts'
+import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from './program.ts'
 import { type RedisServer, startRedis } from './redis_server.ts'
 import { fillStream, redisNow, streamIds } from './streams.ts'
 import { startProxy, type TcpProxy } from './tcp_proxy.ts'
 
 const HOUR = 3_600_000
-const LENGTH_LIMIT = 1_000
-/** How far each long stream is beyond the default length limit: two nodes. */
-const SURPLUS = 200
 /** What `--trim approx` may leave: one node. */
 const SLACK = 100
 
@@ -54,7 +52,7 @@ export interface Scene {
   gone(): Promise<number>
   /** The line of the first sweep that begins after this call. */
   nextSweep(): Promise<LogLine>
-  /** The line of the first sweep that ended with this result after the fault began, as `during` has it. */
+  /** The line of the first sweep that ended with this result after the streams appeared, or the scene began. */
   sweepThat(ends: Pick<FaultRow, 'result' | 'cause'>): Promise<LogLine>
   /** Nothing that the policy keeps has been removed, in no stream. */
   assertKept(): Promise<void>
@@ -88,13 +86,19 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
   await options.prepare?.(redis)
 
   const url = (options.url ?? (() => proxy.url))(redis, proxy)
-  const common = ['--cron', '* * * * * *', '--lease=false', '--log-level', 'debug']
+  const common = [...EVERY_SECOND, '--lease=false', '--log-level', 'debug']
   const args = ['--redis-url', url, ...common, ...(options.args ?? [])]
   const daemon = await startDaemon(t, args, options.env ? { env: options.env } : {})
   const isSweep = ({ msg }: LogLine): boolean => msg === 'sweep'
   const first = await daemon.waitForLog(isSweep)
   assert.equal(first.result, 'success', `the control: ${JSON.stringify(first)}`)
-  let appearedAt = 0
+  const daemonNow = (): number => Date.now() + (options.aheadMs?.() ?? 0)
+  let appearedAt = daemonNow()
+  // Lines of before are earlier; or, where the clock was set back, later by much more than is waited for.
+  const isSince = ({ time }: LogLine, since: number): boolean => {
+    const ms = Date.parse(String(time))
+    return ms > since && ms < since + HOUR / 2
+  }
 
   const scene: Scene = {
     redis,
@@ -103,7 +107,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
     longKeys,
     surplus: longKeys.length * SURPLUS,
     async appear(...commands) {
-      appearedAt = daemon.logs.length
+      appearedAt = daemonNow()
       await redis.command('MULTI')
       for (const key of longKeys) await redis.command('RENAME', staged(key), key)
       for (const command of commands) await redis.command(...command)
@@ -112,26 +116,20 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
     forget(key) {
       kept.delete(key)
     },
-    async gone() {
-      const lengths = await Promise.all(longKeys.map((key) => redis.command('XLEN', key).then(Number)))
-      return lengths.reduce((sum, length) => sum + LENGTH_LIMIT + SURPLUS - length, 0)
-    },
+    gone: () => goneFrom(redis, longKeys),
     async nextSweep() {
-      const since = Date.now() + (options.aheadMs?.() ?? 0)
-      // Lines of before are earlier; or, where the clock was set back, later by much more than is waited for.
-      const isSince = (ms: number): boolean => ms > since && ms < since + HOUR / 2
+      const since = daemonNow()
       let begun = false
       // No two sweeps overlap: the first that ends behind a beginning is the one that began there.
       return daemon.waitForLog((line) => {
-        begun ||= line.msg === 'sweep begins' && isSince(Date.parse(String(line.time)))
+        begun ||= line.msg === 'sweep begins' && isSince(line, since)
         return begun && isSweep(line)
-      }, 15_000)
+      })
     },
     sweepThat: ({ result, cause }) =>
       daemon.waitForLog(
-        (line) => isSweep(line) && line.result === result && (line.cause ?? null) === cause,
-        15_000,
-        appearedAt,
+        (line) =>
+          isSweep(line) && isSince(line, appearedAt) && line.result === result && (line.cause ?? null) === cause,
       ),
     async assertKept() {
       for (const [key, ids] of kept) {

@@ -2,11 +2,12 @@
 
 import type { TestContext } from 'node:test'
 import { type RedisServer, startRedis } from './redis_server.ts'
+import { untilInSync } from './replication.ts'
 import { waitUntil } from './waiting.ts'
 
 const SLOTS = 16_384
 const PRIMARIES = 3
-const READY_WITHIN_MS = 20_000
+const READY_WITHIN_MS = 60_000
 
 export interface RedisCluster {
   /** The three that were primaries at first. */
@@ -115,12 +116,5 @@ async function untilCovered(node: RedisServer): Promise<void> {
   await waitUntil(async () => ((await node.command('CLUSTER', 'SLOTS')) as unknown[]).length === PRIMARIES, {
     timeoutMs: READY_WITHIN_MS,
     what: 'a node to know who serves which slot',
-  })
-}
-
-async function untilInSync(replica: RedisServer): Promise<void> {
-  await waitUntil(async () => /master_link_status:up/.test(String(await replica.command('INFO', 'replication'))), {
-    timeoutMs: READY_WITHIN_MS,
-    what: 'a replica to be in sync',
   })
 }

@@ -2,13 +2,15 @@
 
 import type { TestContext } from 'node:test'
 import { type RedisServer, startRedis } from './redis_server.ts'
+import { isPrimary, untilInSync } from './replication.ts'
+import { fieldsOf } from './replies.ts'
 import { type Sentinel, startSentinel } from './sentinel.ts'
 import { waitUntil } from './waiting.ts'
 
 export const MASTER = 'mymaster'
 const SENTINELS = 3
 const QUORUM = 2
-const READY_WITHIN_MS = 20_000
+const READY_WITHIN_MS = 60_000
 
 export interface WatchedRedis {
   /** The one that was the primary at first. */
@@ -37,10 +39,7 @@ export async function startWatchedRedis(
   }
   const [primary, replica] = await Promise.all([startRedis(t, { config }), startRedis(t, { config })])
   await replica.command('REPLICAOF', '127.0.0.1', String(primary.port))
-  await waitUntil(async () => /master_link_status:up/.test(await replicationOf(replica)), {
-    timeoutMs: READY_WITHIN_MS,
-    what: 'the replica to be in sync',
-  })
+  await untilInSync(replica)
   const sentinels = await Promise.all(
     Array.from({ length: SENTINELS }, () => startSentinelOf(t, primary.port, password)),
   )
@@ -48,8 +47,8 @@ export async function startWatchedRedis(
   for (const sentinel of sentinels) {
     await waitUntil(
       async () => {
-        const told = flatPairs(await sentinel.command('SENTINEL', 'MASTER', MASTER))
-        return told['num-slaves'] === '1' && told['num-other-sentinels'] === String(SENTINELS - 1)
+        const told = fieldsOf(await sentinel.command('SENTINEL', 'MASTER', MASTER))
+        return told.get('num-slaves') === '1' && told.get('num-other-sentinels') === String(SENTINELS - 1)
       },
       { timeoutMs: READY_WITHIN_MS, what: 'the sentinels to know each other' },
     )
@@ -73,9 +72,8 @@ export async function startWatchedRedis(
       const names = async ({ command }: Sentinel) =>
         String(await command('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', MASTER)) === `127.0.0.1,${server.port}`
       await waitUntil(
-        async () =>
-          (await Promise.all(sentinels.map(names))).every(Boolean) && /role:master/.test(await replicationOf(server)),
-        { timeoutMs: 30_000, what: 'every sentinel to name the new primary' },
+        async () => (await Promise.all(sentinels.map(names))).every(Boolean) && (await isPrimary(server)),
+        { timeoutMs: READY_WITHIN_MS, what: 'every sentinel to name the new primary' },
       )
     },
   }
@@ -94,13 +92,4 @@ function startSentinelOf(t: TestContext, primaryPort: number, password: string |
     lines: [...timing, ...secrets],
     ...(password === undefined ? {} : { credentials: { password } }),
   })
-}
-
-async function replicationOf(server: RedisServer): Promise<string> {
-  return String(await server.command('INFO', 'replication').catch(() => ''))
-}
-
-function flatPairs(reply: unknown): Record<string, string> {
-  const flat = reply as string[]
-  return Object.fromEntries(flat.flatMap((name, i) => (i % 2 === 0 ? [[name, flat[i + 1] ?? '']] : [])))
 }

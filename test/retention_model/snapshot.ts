@@ -1,6 +1,7 @@
 /** A stream as it is at one moment: its entries, its groups, and how it lies in memory. */
 import { RESP_TYPES } from '@redis/client'
 import type { RedisServer } from '../harness/redis_server.ts'
+import { fieldsOf } from '../harness/replies.ts'
 import { type Id, layoutOf, type Node } from './layout.ts'
 
 export interface GroupState {
@@ -53,13 +54,13 @@ export async function takeSnapshot(redis: RedisServer, key: string): Promise<Sna
     contents: entries.map((entry) => entry.flat().join(' ')),
     nodes: layoutOf(dump as Buffer),
     groups: await Promise.all((groups as unknown[]).map((fields) => readGroup(redis, key, fields))),
-    lastId: parseId(String(pairs(stream).get('last-generated-id'))),
+    lastId: parseId(String(fieldsOf(stream).get('last-generated-id'))),
     memoryBytes: Number(memory),
   }
 }
 
 async function readGroup(redis: RedisServer, key: string, fields: unknown): Promise<GroupState> {
-  const told = pairs(fields)
+  const told = fieldsOf(fields)
   const name = String(told.get('name'))
   const [consumers, pending] = (await Promise.all([
     redis.command('XINFO', 'CONSUMERS', key, name),
@@ -71,16 +72,11 @@ async function readGroup(redis: RedisServer, key: string, fields: unknown): Prom
     lastDelivered: parseId(String(told.get('last-delivered-id'))),
     pending: pending.map(([id]) => parseId(id)),
     lag: typeof lag === 'number' ? lag : null,
-    idleMs: consumers.map((consumer) => Number(pairs(consumer).get('idle'))),
+    idleMs: consumers.map((consumer) => Number(fieldsOf(consumer).get('idle'))),
   }
 }
 
-export function parseId(text: string): Id {
+function parseId(text: string): Id {
   const [ms = '', seq = ''] = text.split('-')
   return { ms: BigInt(ms), seq: BigInt(seq) }
-}
-
-function pairs(fields: unknown): Map<string, unknown> {
-  const list = fields as unknown[]
-  return new Map(list.flatMap((name, i) => (i % 2 === 0 ? [[String(name), list[i + 1]] as const] : [])))
 }
