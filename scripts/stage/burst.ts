@@ -7,13 +7,15 @@ import type { Client } from './redis_client.ts'
 import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from './say.ts'
 
 const WRITERS = 20
-const STREAMS = 200
+/** Few enough that each gets far beyond its length on a slow machine too. */
+const STREAMS = 50
 /** Entries that a writer sends in one go. */
 const LOT = 20
 const MAX_MEMORY_MB = 64
 
-/** Nothing sweeps but at the start: it is an hour until the next one. */
-const HOURLY = ['--cron', '0 * * * *', '--max-length', '1000']
+/** Nothing sweeps but at the start, whenever in the hour that is. */
+const HALF_AN_HOUR_LATER = (new Date().getUTCMinutes() + 30) % 60
+const HOURLY = ['--cron', `${HALF_AN_HOUR_LATER} * * * *`, '--max-length', '1000']
 const WATCH = ['--watch', '--watch-configure', '--watch-every', '100']
 const PRESSURE = ['--pressure', '70%', '--pressure-max-length', '50', '--pressure-interval', '1s']
 
@@ -28,19 +30,19 @@ const COLUMNS: Columns = [
 interface Burst {
   readonly message: string
   readonly seconds: number
-  /** Between two lots of one writer. */
-  readonly pauseMs: number
+  /** From the beginning of one lot of a writer to that of the next, at the least. */
+  readonly everyMs: number
 }
 
-const FULL_SPEED: Burst = { message: 'x'.repeat(100), seconds: 6, pauseMs: 0 }
+const FULL_SPEED: Burst = { message: 'x'.repeat(100), seconds: 6, everyMs: 0 }
 /** Large messages fill this Redis in some five seconds, though the writers take their time. */
-const FILLING: Burst = { message: 'x'.repeat(2_000), seconds: 8, pauseMs: 60 }
+const FILLING: Burst = { message: 'x'.repeat(2_000), seconds: 8, everyMs: 60 }
 
 /** Plays it. @throws the signal's reason when it is aborted */
 export async function demonstrateBurst(redis: PrivateRedis, interrupted: AbortSignal): Promise<void> {
   say(`A private redis-server ${redis.version}, ${WRITERS} writers at full speed into ${STREAMS} streams,`)
-  say('and an hour until the next sweep. First nothing is done between sweeps, then')
-  say('every stream is held to its length after each hundred writes to it.')
+  say('and half an hour until the next sweep. First nothing is done between sweeps,')
+  say('then every stream is held to its length after each hundred writes to it.')
   await scene(redis, [], FULL_SPEED, interrupted)
   await scene(redis, WATCH, FULL_SPEED, interrupted)
   say()
@@ -113,11 +115,12 @@ async function burst(redis: PrivateRedis, writing: Burst, over: AbortSignal): Pr
 
 async function write(
   client: Client,
-  { message, pauseMs }: Burst,
+  { message, everyMs }: Burst,
   told: { written: number; refused: number },
   stop: AbortSignal,
 ): Promise<void> {
   while (!stop.aborted) {
+    const rest = pause(everyMs)
     const lot = Array.from({ length: LOT }, () => {
       const key = `stream:conversation:${Math.floor(Math.random() * STREAMS)}`
       return client.sendCommand(['XADD', key, '*', 'message', message]).then(
@@ -126,6 +129,6 @@ async function write(
       )
     })
     await Promise.all(lot)
-    if (pauseMs > 0) await pause(pauseMs)
+    if (everyMs > 0) await rest
   }
 }
