@@ -24,13 +24,15 @@ async function shareAt(percent: number): Promise<{ share: number; most: number }
     for (let i = 0; i < 25; i++) await pace.run(work, signal)
   }
   await Promise.all([worker(), worker(), worker(), worker()])
+  // What comes next waits for the pause behind the last of them, which is part of its share.
+  await pace.run(async () => {}, signal)
   return { share: busyMs / (performance.now() - start), most }
 }
 
 test('work fills no more than its share of the time, several works at once included', async () => {
   for (const percent of [50, 25]) {
     const { share, most } = await shareAt(percent)
-    // The last work has no pause behind it, and timers are as exact as the machine is idle: hence the slack.
+    // Timers are as exact as the machine is idle: hence the slack.
     assert.ok(share <= percent / 100 + 0.15, `${share} at ${percent} %`)
     assert.ok(share > 0 && most > 1)
   }
@@ -53,18 +55,18 @@ test('at 100 % nothing ever waits', async () => {
 test('a pause ends when the sweep is to stop', async () => {
   const stop = new AbortController()
   const pace = makePace(1)
-  await pace.run(() => pause(30), stop.signal)
+  await pace.run(() => pause(60), stop.signal)
   let begun = false
   const start = performance.now()
   const second = pace.run(async () => {
     begun = true
   }, stop.signal)
   await pause(50)
-  // The control: at 1 % a pause of some 3 s is due.
+  // The control: at 1 % a pause of some 6 s is due.
   assert.equal(begun, false)
   stop.abort()
   await second
-  assert.ok(performance.now() - start < 2_500)
+  assert.ok(performance.now() - start < 5_000)
 })
 
 test('work that fails is told so, and the pace is kept all the same', async () => {

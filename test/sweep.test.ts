@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RESP_TYPES } from '@redis/client'
 import { startMonitor, writesAmong } from './harness/monitor.ts'
-import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { type RedisServer, type SlowCommand, startRedis } from './harness/redis_server.ts'
 import { prepareSlowSweep } from './harness/slow_sweep.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
 import { sweepOnce, sweepWell } from './harness/sweep_once.ts'
@@ -63,9 +63,10 @@ test('a million entries, ten of them new, are brought down by one sweep without 
     { limits: ['--max-age', '24h', '--max-length', 'off', '--trim', 'exact'], keeps: 10, slack: 0 },
   ]) {
     await t.test(limits.join(' '), async () => {
-      let slow: unknown[] = []
       // A command that has too much to do is slow every time; one that the machine put aside for a while is not.
-      for (let attempt = 0; attempt < 4; attempt++) {
+      const fastest = new Map<string, number>()
+      let slow: unknown[] = []
+      for (let attempt = 0; attempt < 8; attempt++) {
         await redis.command('COPY', 'template', KEY, 'REPLACE')
         await redis.recordCommands()
         await sweepWell(redis.url, limits)
@@ -75,7 +76,11 @@ test('a million entries, ten of them new, are brought down by one sweep without 
         const left = await streamIds(redis, KEY)
         assert.ok(left.length <= keeps + slack, `${left.length} left`)
         assert.deepEqual(left.slice(-keeps), newest.slice(-keeps))
-        slow = log.filter(({ microseconds }) => microseconds > 2_000)
+        const times = timesByPlace(log)
+        for (const [place, microseconds] of times) {
+          fastest.set(place, Math.min(microseconds, fastest.get(place) ?? microseconds))
+        }
+        slow = [...times.keys()].filter((place) => (fastest.get(place) ?? 0) > 2_000)
         if (slow.length === 0) return
       }
       assert.deepEqual(slow, [])
@@ -89,6 +94,18 @@ test('a million entries, ten of them new, are brought down by one sweep without 
     assert.ok(xtrim && xtrim.microseconds > 2_000)
   })
 })
+
+/** How long each command took, by its name and its place among those of that name: sweeps of the same stream send the same. */
+function timesByPlace(log: readonly SlowCommand[]): Map<string, number> {
+  const counts = new Map<string, number>()
+  return new Map(
+    log.toReversed().map(({ command: [name = ''], microseconds }) => {
+      const place = (counts.get(name) ?? 0) + 1
+      counts.set(name, place)
+      return [`${name} ${place}`, microseconds]
+    }),
+  )
+}
 
 test('entries younger than a day survive any number of sweeps, and nodes that are wholly older are gone', async (t) => {
   for (const { mode, stays } of [
