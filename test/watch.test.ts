@@ -22,8 +22,11 @@ const EVERY = 10
 const NODE = 10
 /** The bound, but for what is on its way between a write and its trim. */
 const BOUND = MAX_LENGTH + EVERY + NODE
-/** How long a write may be on its way: as a rule, and at worst on a machine with other things to do. */
-const IN_FLIGHT_MS = { asARule: 1_000, atWorst: 3_000 }
+/**
+ * How many writes to a stream may be on their way: as a rule, and at worst on a machine with other things to do. Not how long
+ * they may be: on a slow machine that is longer, and the writers write less in it. The control has more than both.
+ */
+const IN_FLIGHT = { asARule: 60, atWorst: 300 }
 
 const NOTIFYING = { 'notify-keyspace-events': 'Et' }
 const SMALL_NODES = { ...NOTIFYING, 'stream-node-max-entries': String(NODE) }
@@ -51,13 +54,12 @@ async function lookAtBurst(
 }
 
 function assertBounded(t: TestContext, { looks, perSecond }: { looks: number[]; perSecond: number }): void {
-  const inFlight = (ms: number): number => Math.ceil((perSecond * ms) / 1_000)
   const [middle, most] = [looks[looks.length >> 1] ?? 0, looks.at(-1) ?? 0]
   t.diagnostic(
     `${middle} entries in the middle and ${most} at most, of ${BOUND}; ${Math.round(perSecond)} written a second`,
   )
-  assert.ok(middle <= BOUND + inFlight(IN_FLIGHT_MS.asARule), `${middle}`)
-  assert.ok(most <= BOUND + inFlight(IN_FLIGHT_MS.atWorst), `${most}`)
+  assert.ok(middle <= BOUND + IN_FLIGHT.asARule, `${middle}`)
+  assert.ok(most <= BOUND + IN_FLIGHT.atWorst, `${most}`)
 }
 
 async function startWatching(t: TestContext, redis: RedisServer, more: readonly string[] = []): Promise<Daemon> {
@@ -74,10 +76,10 @@ test('a burst of 20 writers into 1,000 streams is bounded between sweeps', async
   await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === WRITES)
   await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
   // The last page may still be in hand.
-  await waitUntil(async () => (await longestOf(redis, KEYS)) <= BOUND, { timeoutMs: 10_000, what: 'the last trim' })
+  await waitUntil(async () => (await longestOf(redis, KEYS)) <= BOUND, { timeoutMs: 60_000, what: 'the last trim' })
   const trimmed = () => daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })
   await waitUntil(async () => (await trimmed()) === WRITES - (await totalOf(redis, KEYS)), {
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
     what: 'what is counted to be what is gone',
   })
   assert.equal(await daemon.metric('xtrimd_watch_up'), 1)
@@ -107,6 +109,8 @@ test('a subscription that is killed every second is taken up again, and the burs
   })
   assert.ok(killed > 1, `${killed}`)
   assertBounded(t, burst)
+  // The last one was killed a moment ago.
+  await daemon.waitForMetric('xtrimd_watch_lost_total', {}, (lost) => lost >= killed)
   assert.equal(await daemon.metric('xtrimd_watch_lost_total'), killed)
   assert.ok((await daemon.metric('xtrimd_watch_writes_total')) < WRITES, 'the control: some writes went unheard')
   await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
@@ -120,7 +124,7 @@ async function write(redis: RedisServer, key: string, count: number, bytes = 10)
 
 async function lengthBecomes(redis: RedisServer, key: string, length: number): Promise<void> {
   await waitUntil(async () => Number(await redis.command('XLEN', key)) === length, {
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
     what: `${key} to have ${length} entries`,
   })
 }
@@ -174,7 +178,7 @@ test('what a group has not read stays, bytes are held, and what no policy matche
   await write(redis, 'other', 200)
   await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === 300)
   await waitUntil(async () => Number(await redis.command('MEMORY', 'USAGE', 'stream:big:a')) <= (64 + 4) * 1024, {
-    timeoutMs: 10_000,
+    timeoutMs: 60_000,
     what: 'the stream to be inside its bytes',
   })
   await daemon.waitForMetric('xtrimd_entries_trimmed_total', { reason: 'bytes' }, (trimmed) => trimmed > 100)
@@ -190,19 +194,19 @@ test('only the copy that leads watches, and the next one does when it is gone', 
   const redis = await startRedis(t, { config: NOTIFYING })
   const listeners = async (): Promise<number> =>
     Number(((await redis.command('PUBSUB', 'NUMSUB', '__keyevent@0__:xadd')) as [string, number])[1])
-  const first = await startWatching(t, redis, ['--lease-ttl', '1s', '--trim', 'exact'])
-  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', '--trim', 'exact', '--lease-ttl', '1s']
+  const first = await startWatching(t, redis, ['--lease-ttl', '3s', '--trim', 'exact'])
+  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', '--trim', 'exact', '--lease-ttl', '3s']
   const second = await startDaemon(t, args)
   await second.waitForLog('lease held by another')
   assert.equal(await listeners(), 1)
   await first.stop('SIGKILL')
-  await second.waitForLog('watching', 15_000)
+  await second.waitForLog('watching')
   assert.equal(await listeners(), 1)
   await write(redis, 'stream:conversation:a', 50)
   await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
   // And it listens no more when the lease is another's.
   await redis.command('SET', 'xtrimd:lease', 'somebody')
-  await waitUntil(async () => (await listeners()) === 0, { timeoutMs: 10_000, what: 'nobody to listen' })
+  await waitUntil(async () => (await listeners()) === 0, { timeoutMs: 60_000, what: 'nobody to listen' })
 })
 
 test('in a cluster every primary is watched, and after a failover the new one', async (t) => {
@@ -228,10 +232,7 @@ test('in a cluster every primary is watched, and after a failover the new one', 
   await gone.kill()
   await daemon.waitForLog('watch lost')
   await cluster.untilServing([successor, ...others])
-  await daemon.waitForLog(
-    ({ msg, address }) => msg === 'watching' && String(address).endsWith(`:${successor.port}`),
-    30_000,
-  )
+  await daemon.waitForLog(({ msg, address }) => msg === 'watching' && String(address).endsWith(`:${successor.port}`))
   const key = String(homes.get(0))
   await write(successor, key, 100)
   await lengthBecomes(successor, key, MAX_LENGTH)
