@@ -8,8 +8,9 @@ import { plan } from '../src/sweep/plan.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from './acl.ts'
 import { readOutput } from './harness/output.ts'
-import { runXtrimd, startDaemon } from './harness/program.ts'
+import { HARDLY_EVER, runXtrimd, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { fieldsOf } from './harness/replies.ts'
 import { startSentinel } from './harness/sentinel.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
 import { taskOf } from './harness/sweep_here.ts'
@@ -17,7 +18,6 @@ import { waitUntil } from './harness/waiting.ts'
 
 const HOUR = 3_600_000
 const KEY = 'stream:conversation:a'
-const HARDLY_EVER = ['--cron', '0 0 1 1 *']
 
 /** Commands that a sweep does without, and says so or loses nothing by it: refused wherever their feature is not asked for. */
 const DISPENSABLE = [
@@ -75,18 +75,12 @@ function planned({ streams, remove }: Report): void {
   assert.ok(age + length >= 1_900, `${age} by age, ${length} by length`)
 }
 
-/** How often a command was carried out. */
-async function callsOf(redis: RedisServer, command: string): Promise<number> {
-  const stats = String(await redis.command('INFO', 'commandstats'))
-  return Number(new RegExp(`^cmdstat_${command.replace('|', '\\|')}:calls=(\\d+)`, 'm').exec(stats)?.[1] ?? 0)
-}
-
 const greets = (command: string): Scenario => ({
   ...trimmed,
   isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', command)) as unknown[])[0] !== null,
   works: async (report, redis) => {
     trimmed.works(report)
-    assert.equal(await callsOf(redis, command), 1)
+    assert.equal(await redis.callsOf(command), 1)
   },
 })
 
@@ -111,7 +105,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
     isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] !== null,
     works: async (report, redis) => {
       trimmed.works(report)
-      assert.equal(await callsOf(redis, 'xread'), 1)
+      assert.equal(await redis.callsOf('xread'), 1)
     },
   },
   '`xtrimd_entries_trimmed_unread_total`': {
@@ -175,7 +169,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
     prepare: async (redis) => {
       if (!(await isServing(redis))) {
         await redis.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
-        await waitUntil(() => isServing(redis), { timeoutMs: 10_000, what: 'the cluster to serve' })
+        await waitUntil(() => isServing(redis), { timeoutMs: 60_000, what: 'the cluster to serve' })
       }
       await fill(redis)
     },
@@ -272,12 +266,12 @@ const LEASE: Feature = '`--lease`, unless it is `false`'
 test('exactly these rules are enough for the lease: it is taken, renewed and released', async (t) => {
   const redis = await startRedis(t)
   await begin(redis, trimmed, [...rulesOf(BASE), ...rulesOf(LEASE)])
-  const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER, '--lease-ttl', '1s'])
+  const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER, '--lease-ttl', '3s'])
   assert.equal((await daemon.waitForLog('sweep')).result, 'success')
   assert.equal(await redis.command('EXISTS', 'xtrimd:lease'), 1)
-  const renewals = await callsOf(redis, 'pexpire')
-  await waitUntil(async () => (await callsOf(redis, 'pexpire')) >= renewals + 3, {
-    timeoutMs: 10_000,
+  const renewals = await redis.callsOf('pexpire')
+  await waitUntil(async () => (await redis.callsOf('pexpire')) >= renewals + 3, {
+    timeoutMs: 60_000,
     what: 'renewals',
   })
   assert.equal(await daemon.metric('xtrimd_leader'), 1)
@@ -355,7 +349,7 @@ async function isCapped(t: TestContext, redis: RedisServer, rules: readonly stri
   const told = await daemon.waitForLog(({ msg }) => msg === 'watching' || msg === 'watch lost')
   for (let i = 0; i < 100; i++) await redis.command('XADD', KEY, '*', 'body', 'x')
   const capped = async (): Promise<boolean> => Number(await redis.command('XLEN', KEY)) === 20
-  if (told.msg === 'watching') await waitUntil(capped, { timeoutMs: 10_000, what: 'the stream to be capped' })
+  if (told.msg === 'watching') await waitUntil(capped, { timeoutMs: 60_000, what: 'the stream to be capped' })
   await daemon.stop()
   return { capped: await capped(), told, logs: daemon.logs }
 }
@@ -484,7 +478,7 @@ function leaseReach(redis: RedisServer) {
 async function refusedCommands(redis: RedisServer): Promise<string[]> {
   const entries = (await redis.command('ACL', 'LOG', '1000')) as unknown[][]
   return entries
-    .map((entry) => new Map(entry.flatMap((field, i) => (i % 2 === 0 ? [[field, entry[i + 1]] as const] : []))))
+    .map(fieldsOf)
     .filter((entry) => entry.get('reason') === 'command')
     .map((entry) => String(entry.get('object')))
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { parseExposition, sumOf } from './harness/exposition.ts'
-import { startDaemon } from './harness/program.ts'
+import { EVERY_SECOND, HARDLY_EVER, startDaemon } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { prepareSlowSweep } from './harness/slow_sweep.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
@@ -15,9 +15,6 @@ import { waitUntil } from './harness/waiting.ts'
 
 const HOUR = 3_600_000
 const KEY = 'stream:conversation:1'
-
-const EVERY_SECOND = ['--cron', '* * * * * *']
-const HARDLY_EVER = ['--cron', '0 0 1 1 *']
 
 test('Redis is killed and comes back: its ticks fail and are counted, and the same process sweeps again', async (t) => {
   const redis = await startRedis(t)
@@ -48,7 +45,7 @@ test('Redis is killed and comes back: its ticks fail and are counted, and the sa
 
 test('Redis is frozen and thawed: each sweep ends at its reply deadline, and the same process sweeps again', async (t) => {
   const redis = await startRedis(t)
-  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, '--reply-timeout', '300ms'])
+  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, '--reply-timeout', '1s'])
   await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 1)
 
   await redis.freeze()
@@ -64,7 +61,7 @@ test('Redis is frozen and thawed: each sweep ends at its reply deadline, and the
   for (const { durationSeconds, result } of timedOut) {
     assert.equal(result, 'failed')
     // One deadline for connecting and one for the first words; the rest of it is for a busy machine.
-    assert.ok(Number(durationSeconds) >= 0.29 && Number(durationSeconds) < 5, `${durationSeconds} s`)
+    assert.ok(Number(durationSeconds) >= 0.99 && Number(durationSeconds) < 10, `${durationSeconds} s`)
   }
 })
 
@@ -73,7 +70,7 @@ test('a network that swallows replies in the middle of a sweep costs that sweep,
   const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
   const daemon = await startDaemon(t, [...args, ...HARDLY_EVER, '--reply-timeout', '2s', '--lease=false'])
   // By then the first of them have been counted, not only removed.
-  await waitUntil(async () => (await gone()) > surplus / 20, { timeoutMs: 20_000, what: 'the sweep to get on' })
+  await waitUntil(async () => (await gone()) > surplus / 20, { timeoutMs: 60_000, what: 'the sweep to get on' })
   proxy.swallowReplies()
 
   const line = await daemon.waitForLog('sweep')
@@ -102,8 +99,7 @@ test('a changed password costs sweeps until the password file says it too', asyn
   assert.equal(line.reason, '--redis-password-file: must be a file that can be read (ENOENT)')
 
   await writeFile(file, 'second')
-  const before = await daemon.metric('xtrimd_sweeps_total', { result: 'success' })
-  await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes > before)
+  await daemon.waitForSuccesses(1)
   assert.doesNotMatch(daemon.stdout, /first|second/)
 })
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { freePort } from '../scripts/stage/free_port.ts'
 import { configure } from '../src/config/config.ts'
-import { type Daemon, runXtrimd, startDaemon } from './harness/program.ts'
+import { type Daemon, EVERY_SECOND, runXtrimd, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
 
@@ -19,8 +19,6 @@ const KEY = 'stream:conversation:1'
 const SECRET = 'Troubadour4/Xyzzy99'
 const ENCODED = encodeURIComponent(SECRET)
 const SEARCH = /troubadour4|xyzzy99/i
-
-const EVERY_SECOND = ['--cron', '* * * * * *']
 
 function assertHidden(texts: Readonly<Record<string, string>>): void {
   for (const [what, text] of Object.entries(texts)) {
@@ -276,21 +274,17 @@ test('a password is rotated in its file while the daemon runs, and no sweep is l
   const url = `unix://${redis.socketPath}`
   const given = ['--redis-url', url, '--redis-username', 'ops', '--redis-password-file', file]
   const daemon = await startDaemon(t, [...given, ...EVERY_SECOND])
-  const successes = async (more: number) => {
-    const before = await daemon.metric('xtrimd_sweeps_total', { result: 'success' })
-    await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (now) => now >= before + more)
-  }
-  await successes(1)
+  await daemon.waitForSuccesses(1)
 
   // As it is done where nothing may fail: both are valid for a while.
   const next = `next-${SECRET}`
   await redis.command('ACL', 'SETUSER', 'ops', `>${next}`)
   await writeFile(file, `${next}\r\n`)
   // Who read the file before has ended its sweep when another has begun and ended.
-  await successes(2)
+  await daemon.waitForSuccesses(2)
   await redis.command('ACL', 'SETUSER', 'ops', `<${SECRET}`)
   await refill(redis)
-  await successes(2)
+  await daemon.waitForSuccesses(2)
   assert.equal(await redis.command('XLEN', KEY), 1_000)
   assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)
 

@@ -2,13 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Daemon, startDaemon } from './harness/program.ts'
+import { type Daemon, EVERY_SECOND, HARDLY_EVER, startDaemon } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { prepareSlowSweep } from './harness/slow_sweep.ts'
 import { waitUntil } from './harness/waiting.ts'
-
-const EVERY_SECOND = ['--cron', '* * * * * *']
-const HARDLY_EVER = ['--cron', '0 0 1 1 *']
 
 const sweeps = (daemon: Daemon) => daemon.logs.filter(({ msg }) => msg === 'sweep')
 
@@ -58,7 +55,7 @@ test('a sweep that is asked to stop starts no new page, and counts the page in h
   const redis = await startRedis(t)
   const { args, surplus, gone } = await prepareSlowSweep(t, redis)
   const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 20_000, what: 'the sweep to get on' })
+  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
 
   const ended = await daemon.stop()
 
@@ -80,7 +77,7 @@ test('SIGTERM while Redis freezes in the middle of a sweep: what was removed and
   const redis = await startRedis(t)
   const { args, surplus, gone } = await prepareSlowSweep(t, redis)
   const daemon = await startDaemon(t, [...args, ...HARDLY_EVER, '--reply-timeout', '60s'])
-  await waitUntil(async () => (await gone()) > surplus / 20, { timeoutMs: 20_000, what: 'the sweep to get on' })
+  await waitUntil(async () => (await gone()) > surplus / 20, { timeoutMs: 60_000, what: 'the sweep to get on' })
   await redis.freeze()
 
   const ended = await daemon.stop()
