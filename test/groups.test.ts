@@ -234,6 +234,27 @@ test('a group that was given the last ID there can be holds nothing back, and st
   }
 })
 
+test('a group that waits for an ID in nanoseconds protects, and since when it shows no life is not known', async (t) => {
+  const redis = await startRedis(t)
+  const nowNs = BigInt(await redisNow(redis)) * 1_000_000n
+  const ids = Array.from({ length: 10 }, (_, i) => `${nowNs + BigInt(i)}-0`)
+  for (const id of ids) await redis.command('XADD', KEY, id, 'a', 'b')
+  await redis.command('XGROUP', 'CREATE', KEY, 'waits', ids[2] ?? '')
+  const args = ['--max-length', '1', '--trim', 'exact', '--protect', 'unread']
+
+  const plan = await runXtrimd(['plan', '--output', 'json', '--redis-url', redis.url, ...args])
+  const { report, code, stderr } = await sweepOnce(redis.url, args)
+
+  assert.deepEqual([plan.code, plan.stderr, code, stderr], [0, '', 0, ''])
+  assert.deepEqual(await streamIds(redis, KEY), ids.slice(3))
+  for (const { held } of [JSON.parse(plan.stdout) as typeof report, report]) {
+    assert.deepEqual(
+      held.map(({ group, lastAlive }) => [group, lastAlive]),
+      [['waits', null]],
+    )
+  }
+})
+
 test('the debug log, the JSON and plan tell which group holds which stream back, and since when it shows no life', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   const now = await redisNow(redis)

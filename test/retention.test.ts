@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { biteOf, bitesAtOnce, largerBite, shareOfBites } from '../src/retention/bites.ts'
-import { type Group, holdOf, isStale, lastAlive, reachOf, unreadAmong } from '../src/retention/groups.ts'
+import { deliveryOf, type Group, holdOf, isStale, lastAlive, unreadAmong } from '../src/retention/groups.ts'
 import { type Limits, makePolicy, policyFor } from '../src/retention/policy.ts'
 import {
   EARLIEST_TIME_MS,
@@ -258,7 +258,7 @@ test('who was delivered the entry that is the oldest now was delivered all that 
 })
 
 test('a bite reaches what groups were delivered, what they were not, or both', () => {
-  const reach = (most: number, ...groups: readonly Group[]) => reachOf(most, 100, id('10-0'), groups)
+  const reach = (most: number, ...groups: readonly Group[]) => deliveryOf(most, 100, id('10-0'), groups)
   const behind = group('behind', '5-0', { lag: 100 })
   const halfway = group('halfway', '50-0', { lag: 50 })
   assert.equal(reach(100), 'delivered')

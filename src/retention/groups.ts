@@ -1,7 +1,6 @@
-/** Consumer groups, and how far they let a trim go. */
-
+/** Consumer groups: how far they let a trim go, and what of it they had not been delivered. */
 import type { Limits } from './policy.ts'
-import { EARLIEST_TIME_MS, earlierOf, isBefore, nextStreamId, type StreamId } from './stream_id.ts'
+import { earlierOf, isBefore, isTime, nextStreamId, type StreamId } from './stream_id.ts'
 
 /** What Redis says of one consumer group. */
 export interface Group {
@@ -37,7 +36,7 @@ export function lastAlive(group: Group, nowMs: number): number | null {
   if (group.idleMs !== null) return nowMs - group.idleMs
   if (group.firstUndelivered === null) return nowMs
   const ms = Number(group.firstUndelivered.ms)
-  return ms >= EARLIEST_TIME_MS ? ms : null
+  return isTime(ms, nowMs) ? ms : null
 }
 
 /** Whether the group has been dead for `staleGroupAfterMs` and so protects nothing. One that cannot be judged is alive. */
@@ -87,10 +86,14 @@ export function unreadAmong(
   return unread
 }
 
-/** How far one bite reaches into what groups may not have been delivered, by their lag, which is never too small. */
-export type Reach = 'delivered' | 'partly' | 'undelivered'
+/** What the groups were delivered of a stream's oldest entries: all; some; or, those that are behind in them, none. */
+export type Delivery = 'delivered' | 'partly' | 'undelivered'
 
-export function reachOf(most: number, length: number, oldest: StreamId | null, groups: readonly Group[]): Reach {
+/**
+ * What they were delivered of the `most` oldest of `length` entries, by their lag, which is never too small. `oldest` is
+ * the first of them, null where it is not known. A group without a lag counts as if it were delivered all.
+ */
+export function deliveryOf(most: number, length: number, oldest: StreamId | null, groups: readonly Group[]): Delivery {
   const behind = groups.filter(({ lag }) => lag !== null && most > length - lag)
   if (behind.length === 0) return 'delivered'
   return oldest !== null && behind.every(({ lastDelivered }) => isBefore(lastDelivered, oldest))

@@ -3,7 +3,7 @@
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
 import { biteOf, bitesAtOnce } from '../retention/bites.ts'
-import { type Group, type Reach, reachOf, unreadAmong } from '../retention/groups.ts'
+import { type Delivery, deliveryOf, type Group, unreadAmong } from '../retention/groups.ts'
 import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
 import { readGroup } from './group_state.ts'
@@ -17,7 +17,7 @@ export const UNREAD_COUNT = 'xtrimd_entries_trimmed_unread_total'
  * a smaller bite where the group is among them, and where it has read none of them, so many that it still has not when
  * it reads on at that moment.
  */
-const HEAD_ENTRIES: Readonly<Record<Reach, number>> = { delivered: 0, partly: 1000, undelivered: 100 }
+const HEAD_ENTRIES: Readonly<Record<Delivery, number>> = { delivered: 0, partly: 1000, undelivered: 100 }
 const HEAD_BYTES = 256 * 1024
 
 export class Cuts {
@@ -102,18 +102,18 @@ export class Cuts {
   biteOutOf(candidates: number): number {
     const limit = biteOf(this.state.oldest?.bytes ?? 0)
     const most = Math.min(limit, candidates)
-    return this.#reach(most) === 'partly' ? Math.min(limit, this.#head(most)) : limit
+    return this.#deliveryOf(most) === 'partly' ? Math.min(limit, this.#head(most)) : limit
   }
 
-  #reach(most: number): Reach {
+  #deliveryOf(most: number): Delivery {
     const { length, oldest } = this.state
-    return reachOf(Math.min(most, length), length, oldest ? parseStreamId(oldest.id) : null, this.#groups)
+    return deliveryOf(Math.min(most, length), length, oldest ? parseStreamId(oldest.id) : null, this.#groups)
   }
 
   /** How many of the oldest entries to read beside a command that removes at most `most`. */
   #head(most: number): number {
     const affordable = Math.max(1, Math.floor(HEAD_BYTES / Math.max(1, this.state.oldest?.bytes ?? 0)))
-    return Math.min(most, HEAD_ENTRIES[this.#reach(most)], affordable)
+    return Math.min(most, HEAD_ENTRIES[this.#deliveryOf(most)], affordable)
   }
 
   #lookCommands(): Command[] {
