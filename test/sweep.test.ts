@@ -299,6 +299,23 @@ test('a stream is held to the first policy that matches it, and to the plain fla
   )
 })
 
+test('policies for keys that begin with half of the same character are all held', async (t) => {
+  const redis = await startRedis(t)
+  const filling = { count: 1_500, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 }
+  // In UTF-16 the two characters begin with the same unit, and no key does.
+  for (const key of ['😀:1', '😁:1']) await fillStream(redis, key, filling)
+
+  const report = await sweepWell(redis.url, ['--match', '😀:*', '--policy', '😁:*'])
+
+  assert.deepEqual(
+    report.policies.map(({ policy, streams, removed }) => [policy, streams, removed.length]),
+    [
+      ['😁:*', 1, 500],
+      ['😀:*', 1, 500],
+    ],
+  )
+})
+
 test('entries that a consumer group had not read are removed all the same, and counted', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })

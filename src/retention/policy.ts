@@ -33,6 +33,7 @@ export function forEachReason<T>(value: T): Record<Reason, T> {
   return { age: value, length: value, bytes: value }
 }
 
+/** A policy that knows which keys it covers: those that `match`, a glob of Redis, does. */
 export function makePolicy(name: string, match: string, limits: Limits): Policy {
   return Object.freeze({ ...limits, name, match, matches: compileGlob(match) })
 }
@@ -47,9 +48,10 @@ export function scanPattern(policies: readonly Policy[]): string {
   const patterns = policies.map((policy) => policy.match)
   if (new Set(patterns).size === 1) return patterns[0] ?? '*'
   const prefixes = patterns.map(literalPrefix)
-  let common = prefixes[0] ?? ''
-  while (!prefixes.every((prefix) => prefix.startsWith(common))) common = common.slice(0, -1)
-  return `${common}*`
+  // By whole characters: half of one that takes two places in a text is no character of any key.
+  const common = Array.from(prefixes[0] ?? '')
+  while (!prefixes.every((prefix) => prefix.startsWith(common.join('')))) common.pop()
+  return `${common.join('')}*`
 }
 
 /** What of a policy can be held at every write, and not only by a sweep: the limits on what a stream may hold. */
