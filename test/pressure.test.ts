@@ -86,6 +86,51 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (now) => now > before)
   })
 
+  for (const { name, user, args } of [
+    { name: 'where Redis refuses the sweep', user: ['-xtrim'], args: [] },
+    { name: 'in a dry run', user: [], args: ['--dry-run'] },
+  ]) {
+    test(`${name} nobody says that there is nothing left to remove`, async (t) => {
+      const redis = await startRedis(t)
+      for (let i = 0; i < 300; i++)
+        await redis.command('XADD', 'stream:conversation:1', '*', 'body', 'x'.repeat(20_000))
+      await redis.command('ACL', 'SETUSER', 'limited', 'on', '>pass', '~*', '&*', '+@all', ...user)
+      const url = redis.url.replace('redis://', 'redis://limited:pass@')
+      const limits = ['--max-length', '10', '--pressure', '5mb', '--pressure-interval', '200ms']
+      const daemon = await startDaemon(t, ['--redis-url', url, ...HOURLY, '--run-on-start=false', ...limits, ...args])
+      await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps >= 2)
+      const line = await daemon.waitForLog('sweep')
+      assert.deepEqual([line.trigger, line.cause], ['pressure', user.length > 0 ? 'NOPERM' : undefined])
+      assert.equal(Number(await redis.command('XLEN', 'stream:conversation:1')), 300)
+      assert.doesNotMatch(daemon.stdout, /nothing left to remove/)
+      assert.doesNotMatch(await (await daemon.get('/')).text(), /nothing left to remove/)
+    })
+  }
+
+  test('in a cluster, what memory is behind a sweep is what it grows from', async (t) => {
+    const cluster = await startCluster(t)
+    const [first] = cluster.primaries as [RedisServer]
+    let key = 'stream:conversation:0'
+    for (let i = 0; (await cluster.homeOf(key)) !== 0; i++) key = `stream:conversation:${i}`
+    const write = async (count: number): Promise<void> => {
+      for (let i = 0; i < count; i++) await first.command('XADD', key, '*', 'body', 'x'.repeat(10_000))
+    }
+    await write(600)
+    // Above the threshold also when all is trimmed that can be, and far above the other primaries.
+    await first.command('SETRANGE', `{${key}}`, String(10 * MB), 'x')
+    const threshold = (await first.usedMemory()) - 6_500_000
+    const memories = await Promise.all(cluster.primaries.map((primary) => primary.usedMemory()))
+    const before = memories.reduce((sum, used) => sum + used)
+    const pressure = ['--pressure', `${threshold}b`, '--pressure-max-length', '10', '--pressure-interval', '1m']
+    const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...HOURLY, '--run-on-start=false']
+    const daemon = await startDaemon(t, [...args, ...pressure])
+    await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps === 1)
+    await daemon.waitForMetric('xtrimd_redis_memory_used_bytes', {}, (used) => used < before - 5_000_000)
+    assert.ok((await first.usedMemory()) > threshold, 'it is above still')
+    await write(50)
+    await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps === 2)
+  })
+
   test('a share of a maxmemory that there is not is an error that says what to do; a size needs none', async (t) => {
     const redis = await startRedis(t)
     const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-interval', '200ms'])
@@ -145,13 +190,17 @@ test('the gauge: below is calm, above sweeps, and again when there is something 
   gauge.swept(99 * MB, 0, 30_000)
   assert.equal(gauge.judge(99 * MB, 80 * MB, 30_000 + 39_999).judgement, 'wait')
   assert.equal(gauge.judge(99 * MB, 80 * MB, 30_000 + 40_000).judgement, 'sweep')
+  // One that failed tells nothing of what there is to remove, and puts nothing off.
+  gauge.swept(99 * MB, null, 75_000)
+  assert.equal(gauge.judge(99 * MB, 80 * MB, 75_000 + 39_999).judgement, 'wait')
+  assert.equal(gauge.judge(99 * MB, 80 * MB, 75_000 + 40_000).judgement, 'sweep')
   // At the threshold it is not over; well below it is.
-  gauge.swept(99 * MB, 0, 80_000)
-  gauge.judge(79 * MB, 80 * MB, 80_100)
-  assert.equal(gauge.judge(81 * MB, 80 * MB, 80_200).judgement, 'wait')
-  gauge.judge(70 * MB, 80 * MB, 80_300)
+  gauge.swept(99 * MB, 0, 120_000)
+  gauge.judge(79 * MB, 80 * MB, 120_100)
+  assert.equal(gauge.judge(81 * MB, 80 * MB, 120_200).judgement, 'wait')
+  gauge.judge(70 * MB, 80 * MB, 120_300)
   assert.equal(gauge.isHelpless, false)
-  assert.equal(gauge.judge(81 * MB, 80 * MB, 80_400).judgement, 'sweep')
+  assert.equal(gauge.judge(81 * MB, 80 * MB, 120_400).judgement, 'sweep')
 })
 
 test('the gauge looks again at the interval at the latest, and sooner where memory grows fast', () => {

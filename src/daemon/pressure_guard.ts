@@ -17,16 +17,20 @@ const AFTER_ANOTHER_MS = 100
 /** Sweeps the primaries that are under pressure; null where that was not the moment. */
 export type SweepUnderPressure = (only: (address: Address) => boolean) => Promise<SweepReport | null>
 
+type Task = Pick<SweepTask, 'findPrimaries' | 'reach' | 'dryRun'>
+
+/** A primary whose memory calls for a sweep, by its address as text. */
 interface Pressed {
-  readonly address: Address
+  readonly name: string
   readonly gauge: PressureGauge
   readonly usedBytes: number
   readonly threshold: number
 }
 
+/** Reads memory and calls for sweeps while it runs; what it last read is for the status page. */
 export class PressureGuard implements PressureStatus {
   readonly #terms: PressureTerms
-  readonly #task: Pick<SweepTask, 'findPrimaries' | 'reach'>
+  readonly #task: Task
   readonly #sweep: SweepUnderPressure
   readonly #log: Log
   readonly #metrics: Metrics
@@ -36,13 +40,7 @@ export class PressureGuard implements PressureStatus {
   loads: PressureStatus['loads'] = []
   sweeps = 0
 
-  constructor(
-    terms: PressureTerms,
-    task: Pick<SweepTask, 'findPrimaries' | 'reach'>,
-    sweep: SweepUnderPressure,
-    log: Log,
-    metrics: Metrics,
-  ) {
+  constructor(terms: PressureTerms, task: Task, sweep: SweepUnderPressure, log: Log, metrics: Metrics) {
     this.#terms = terms
     this.#task = task
     this.#sweep = sweep
@@ -65,8 +63,7 @@ export class PressureGuard implements PressureStatus {
     const pressed: Pressed[] = []
     const loads: PressureStatus['loads'][number][] = []
     let nextMs = this.#terms.intervalMs
-    for (const [address, memory] of memories) {
-      const name = formatAddress(address)
+    for (const [name, memory] of memories) {
       const load = loadOf(memory)
       const threshold = thresholdBytes(this.#terms.threshold, load)
       this.#tellOnce(`no maximum ${name}`, threshold === null, () =>
@@ -80,7 +77,8 @@ export class PressureGuard implements PressureStatus {
       this.#gauges.set(name, gauge)
       const { judgement, nextMs: soon } = gauge.judge(load.usedBytes, threshold, performance.now())
       nextMs = Math.min(nextMs, soon)
-      const { isHelpless } = gauge
+      // A dry run finds nothing it may remove, which says nothing of what a sweep would.
+      const isHelpless = gauge.isHelpless && !this.#task.dryRun
       this.#tellOnce(`helpless ${name}`, isHelpless, () =>
         this.#log.warn(
           { address: name, ...load, threshold },
@@ -88,7 +86,7 @@ export class PressureGuard implements PressureStatus {
         ),
       )
       loads.push({ address: name, usedBytes: load.usedBytes, threshold, isHelpless })
-      if (judgement === 'sweep') pressed.push({ address, gauge, usedBytes: load.usedBytes, threshold })
+      if (judgement === 'sweep') pressed.push({ name, gauge, usedBytes: load.usedBytes, threshold })
     }
     this.loads = loads
     return { pressed, nextMs }
@@ -96,26 +94,29 @@ export class PressureGuard implements PressureStatus {
 
   /** Sweeps what is under pressure. @returns whether it was the moment for it */
   async #relieve(pressed: readonly Pressed[], stop: AbortSignal): Promise<boolean> {
-    const names = new Set(pressed.map(({ address }) => formatAddress(address)))
-    for (const { address, usedBytes, threshold } of pressed)
-      this.#log.warn({ address: formatAddress(address), usedBytes, threshold }, 'memory pressure')
+    const names = new Set(pressed.map(({ name }) => name))
+    for (const { name, usedBytes, threshold } of pressed)
+      this.#log.warn({ address: name, usedBytes, threshold }, 'memory pressure')
     const report = await this.#sweep((address) => names.has(formatAddress(address)))
     if (report === null) return false
     this.sweeps++
     this.#metrics.recordPressureSweep()
     const { age, length, bytes } = report.total.removed
+    const all = age + length + bytes
+    // A sweep that was no success and removed nothing did not find that there is nothing to remove.
+    const removed = all > 0 || report.result === 'success' ? all : null
     const after = await this.#readMemories(stop)
-    for (const { address, gauge, usedBytes } of pressed) {
-      const now = after.get(address)
-      gauge.swept(now ? loadOf(now).usedBytes : usedBytes, age + length + bytes, performance.now())
+    for (const { name, gauge, usedBytes } of pressed) {
+      const now = after.get(name)
+      gauge.swept(now ? loadOf(now).usedBytes : usedBytes, removed, performance.now())
     }
     return true
   }
 
-  /** Of those primaries that answer. */
-  async #readMemories(stop: AbortSignal): Promise<Map<Address, Memory>> {
+  /** Of those primaries that answer, by their addresses as text: what finds the primaries makes new ones each time. */
+  async #readMemories(stop: AbortSignal): Promise<Map<string, Memory>> {
     const { findPrimaries, reach } = this.#task
-    const memories = new Map<Address, Memory>()
+    const memories = new Map<string, Memory>()
     const note = (error: unknown): void => {
       if (!(error instanceof Fault)) throw error
       const { code, message } = error
@@ -124,7 +125,7 @@ export class PressureGuard implements PressureStatus {
     try {
       const { addresses } = await findPrimaries(stop)
       const read = async (address: Address): Promise<void> => {
-        memories.set(address, await withConnection(address, reach, stop, ({ ask }) => readMemory(ask)))
+        memories.set(formatAddress(address), await withConnection(address, reach, stop, ({ ask }) => readMemory(ask)))
       }
       await Promise.all(addresses.map((address) => read(address).catch(note)))
       if (memories.size === addresses.length) {

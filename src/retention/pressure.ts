@@ -48,7 +48,7 @@ export class PressureGauge {
     return this.#inVain > 0
   }
 
-  /** One reading. @returns what to do, and how long to wait before the next one */
+  /** One reading, all in bytes. @returns what to do, and how many milliseconds to wait before the next one */
   judge(usedBytes: number, threshold: number, nowMs: number): { judgement: Judgement; nextMs: number } {
     if (usedBytes < threshold * OVER_AT) this.#calmDown()
     const judgement = this.#judge(usedBytes, threshold, nowMs)
@@ -57,10 +57,13 @@ export class PressureGauge {
     return { judgement, nextMs }
   }
 
-  /** A sweep for this pressure has ended and removed so many entries. */
-  swept(usedBytes: number, removed: number, nowMs: number): void {
-    this.#inVain = removed > 0 ? 0 : this.#inVain + 1
-    this.#swept = { usedBytes, helped: removed > 0 }
+  /**
+   * A sweep for this pressure has ended and removed so many entries; null where it did not come to removing all it
+   * could, which tells nothing of what there is to remove. `usedBytes` is the memory behind it.
+   */
+  swept(usedBytes: number, removed: number | null, nowMs: number): void {
+    if (removed !== null) this.#inVain = removed > 0 ? 0 : this.#inVain + 1
+    this.#swept = { usedBytes, helped: removed !== null && removed > 0 }
     this.#notBeforeMs = nowMs + Math.min(LONGEST_WAIT_MS, this.#intervalMs * 2 ** this.#inVain)
     this.#before = null
     this.#delayMs = Math.min(this.#intervalMs, 2 * SOONEST_MS)
