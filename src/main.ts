@@ -3,7 +3,9 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { styleText } from 'node:util'
-import { type Config, configure, formatProblem } from './config/config.ts'
+import { type Config, configure } from './config/config.ts'
+import { formatProblem } from './config/problem.ts'
+import { subjectOf } from './config/reader.ts'
 import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
 import { formatAddress } from './redis/address.ts'
@@ -24,6 +26,8 @@ const BUG = 'bug: please report it'
 const UNUSABLE_BIND: Readonly<Record<string, string>> = {
   EADDRINUSE: 'must be an address that is free (EADDRINUSE)',
   EADDRNOTAVAIL: 'must be an address of this machine (EADDRNOTAVAIL)',
+  EAFNOSUPPORT: 'must be an address of a kind this machine has (EAFNOSUPPORT)',
+  EINVAL: 'must be an address that can be listened on (EINVAL)',
   EACCES: 'must be a port this user may listen on (EACCES)',
   ENOTFOUND: 'must name a host that resolves (ENOTFOUND)',
   EAI_AGAIN: 'must name a host that resolves (EAI_AGAIN)',
@@ -68,8 +72,9 @@ async function run(config: Config, log: Log, stop: AbortSignal, version: string)
   } catch (error) {
     const rule = UNUSABLE_BIND[(error as NodeJS.ErrnoException).code ?? '']
     if (rule === undefined || (error as NodeJS.ErrnoException).syscall === 'connect') throw error
-    const { host, port } = config.httpBind
-    return await complain([formatProblem({ subject: '--http-bind', rule, value: `${host}:${port}` })])
+    const bind = config.settings.find(({ flag }) => flag === 'http-bind')
+    const subject = subjectOf('http-bind', bind?.from ?? 'flag')
+    return await complain([formatProblem({ subject, rule, value: bind?.value ?? null })])
   }
 }
 

@@ -57,13 +57,13 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--max-bytes', '0kb'], '--max-bytes: must be more than 0, or off; got "0kb"'],
   [
     ['--max-age', 'off', '--max-length', 'off'],
-    '--max-length: must not be off where max-age and max-bytes are off too: nothing would ever be trimmed',
+    '--max-length: must not be off where max-age and max-bytes are off too: nothing would ever be trimmed; got "off"',
   ],
-  [['--hard-max-length', '999'], '--hard-max-length: must not be below max-length (1000)'],
-  [['--hard-max-age', '23h'], '--hard-max-age: must not be shorter than max-age'],
+  [['--hard-max-length', '999'], '--hard-max-length: must not be below max-length (1000); got "999"'],
+  [['--hard-max-age', '23h'], '--hard-max-age: must not be shorter than max-age (1d); got "23h"'],
   [
     ['--delete-empty', '--max-age', 'off'],
-    '--delete-empty: must go with a max-age: only a stream last written longer ago is deleted',
+    '--delete-empty: must go with a max-age: only a stream last written longer ago is deleted; got "true"',
   ],
   [['--trim', 'EXACT'], '--trim: must be one of approx, exact; got "EXACT"'],
   [['--protect', 'all'], '--protect: must be one of none, unread, unacked; got "all"'],
@@ -86,10 +86,12 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--watch-every', '0'], '--watch-every: must be a whole number of at least 1, in plain digits; got "0"'],
   [
     ['--watch', '--max-length', 'off'],
-    '--watch: must go with a max-length or max-bytes in some policy: it holds streams to nothing else',
+    '--watch: must go with a max-length or max-bytes in some policy: it holds streams to nothing else; got "true"',
   ],
   [['--pressure', '101%'], '--pressure: must be a whole number from 1 to 100, as in 80%; got "101%"'],
   [['--pressure', '0'], '--pressure: must be a whole number from 1 to 100, as in 80%; got "0"'],
+  [['--pressure', '0gb'], '--pressure: must be more than 0; got "0gb"'],
+  [['--pressure', '2gib'], '--pressure: must be a size with a unit such as 512kb, 64mb or 1gb; got "2gib"'],
   [['--pressure', '0.8'], '--pressure: must be a share such as 80%, a size such as 2gb, or off; got "0.8"'],
   [['--pressure-interval', '10'], `--pressure-interval: ${DURATION}; got "10"`],
   [
@@ -104,7 +106,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   ],
   [['--log-level', 'loud'], '--log-level: must be one of trace, debug, info, warn, error, fatal, silent; got "loud"'],
   [['--log-format', 'xml'], '--log-format: must be one of json, pretty; got "xml"'],
-  [['run', '--output', 'json'], '--output: must go with sweep or plan; the daemon logs'],
+  [['run', '--output', 'json'], '--output: must go with sweep or plan; the daemon logs; got "json"'],
   [['--redis-url', `http://me:${SECRET}@host`], '--redis-url: must begin with redis://, rediss:// or unix://'],
   [['--redis-url', 'localhost:6379'], '--redis-url: must begin with redis://, rediss:// or unix://'],
   [
@@ -115,7 +117,9 @@ const BAD: readonly [args: readonly string[], line: string][] = [
     ['--redis-url', `redis://me:${SECRET}@host:port/x`],
     '--redis-url: must be redis://[user:password@]host[:port][/database]',
   ],
+  [['--redis-url', 'redis://host:0'], '--redis-url: must be redis://[user:password@]host[:port][/database]'],
   [['--redis-url', 'redis://me@host'], `--redis-url: ${USER}`],
+  [['--redis-username', ''], '--redis-username: must not be empty'],
   [['--redis-username', 'me'], `--redis-username: ${USER}`],
   [['--redis-url', `redis://me:${SECRET}%@host`], '--redis-url: must percent-encode its user, password and path'],
   [['--redis-url', `redis://host?password=${SECRET}`], '--redis-url: must not carry a query or a fragment'],
@@ -137,6 +141,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
     '--redis-password-file: must be a file that can be read (ENOENT); got "/nowhere/at/all"',
   ],
   [['--redis-password-file', '/'], '--redis-password-file: must be a file that can be read (EISDIR); got "/"'],
+  [['--tls-ca', '/', '--redis-url', 'rediss://host'], '--tls-ca: must be a file that can be read (EISDIR); got "/"'],
 ]
 
 test('each bad input has its own complaint of one line: the flag, the rule, the value, and no secret', () => {
@@ -194,6 +199,7 @@ test('an address that cannot be listened on is a bad input: in use, or not of th
   t.after(() => taken.close())
   const { port } = taken.address() as { port: number }
   for (const { bind, rule } of [
+    { bind: '[fe80::1]:9464', rule: 'must be an address that can be listened on (EINVAL)' },
     { bind: `127.0.0.1:${port}`, rule: 'must be an address that is free (EADDRINUSE)' },
     { bind: '192.0.2.1:9464', rule: 'must be an address of this machine (EADDRNOTAVAIL)' },
   ]) {
@@ -201,6 +207,9 @@ test('an address that cannot be listened on is a bad input: in use, or not of th
     assert.deepEqual([ended.code, ended.stdout], [2, ''])
     assert.equal(ended.stderr, `xtrimd: --http-bind: ${rule}; got "${bind}"\nxtrimd --help tells all flags\n`)
   }
+  const env = { XTRIMD_HTTP_BIND: `127.0.0.1:${port}` }
+  const { stderr } = await runXtrimd(['run', '--log-level', 'silent'], { env })
+  assert.match(stderr, /^xtrimd: --http-bind \(from XTRIMD_HTTP_BIND\): must be an address that is free /)
 })
 
 test('no secret is told, wherever it comes from and whatever else is wrong', () => {
@@ -454,6 +463,19 @@ test('each bad policy has its own complaint, with the place in it', () => {
     const args = specs.flatMap((spec) => ['--policy', spec])
     assert.deepEqual(problemsOf(args), [`--policy: ${line}`], args.join(' '))
   }
+})
+
+test('a limit that contradicts another names the variable it came from, and a bad policy hides none behind it', () => {
+  assert.deepEqual(problemsOf([], { XTRIMD_HARD_MAX_LENGTH: '999' }), [
+    '--hard-max-length (from XTRIMD_HARD_MAX_LENGTH): must not be below max-length (1000); got "999"',
+  ])
+  assert.deepEqual(problemsOf([], { XTRIMD_MATCH: 'chat', XTRIMD_POLICY: 'a,name=chat' }), [
+    '--policy (from XTRIMD_POLICY): must not be named like the pattern of --match; got "a,name=chat"',
+  ])
+  assert.deepEqual(problemsOf(['--policy', 'a', '--policy', ',max-age=1h', '--policy', 'b,hard-max-length=10']), [
+    '--policy: must begin with a glob; got ",max-age=1h"',
+    '--policy: hard-max-length must not be below max-length (1000); got "b,hard-max-length=10"',
+  ])
 })
 
 test('a mistake in a policy is pointed at, in a long one too', () => {

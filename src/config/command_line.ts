@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { wrapped } from '../text/wrapped.ts'
 import { type Flag, flagGroups, flags, variableOf } from './flags.ts'
+import type { Problem } from './problem.ts'
 
 export const COMMANDS = {
   run: 'the daemon: sweep on a schedule until told to stop (the default)',
@@ -38,15 +39,6 @@ Examples:
 
 Exit codes:
   0 success; 1 no success, or a bug; 2 a bad flag, variable or combination`
-
-/** A flag, the rule it breaks, and the value it came with; null where the value may be a secret or there is none. */
-export interface Problem {
-  readonly subject: string
-  readonly rule: string
-  readonly value: string | null
-  /** Where in the value, from 0. */
-  readonly at?: number | null
-}
 
 export type CommandLine =
   | { readonly kind: 'text'; readonly text: string }

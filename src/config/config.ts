@@ -6,9 +6,10 @@ import type { Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import type { Bind } from './bind.ts'
-import { type CommandName, type Problem, parseCommandLine, suggestion } from './command_line.ts'
+import { type CommandName, parseCommandLine, suggestion } from './command_line.ts'
 import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
 import { readPolicies } from './policy_spec.ts'
+import { formatProblem } from './problem.ts'
 import { type Environment, Reader, type Setting } from './reader.ts'
 import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
 
@@ -66,8 +67,10 @@ export function configure(args: readonly string[], env: Environment, version: st
   const line = parseCommandLine(args, version)
   if (line.kind === 'text') return line
   const reader = new Reader(line.given, env, line.problems)
-  if (line.command === 'run' && line.given.has('output'))
-    reader.problem('--output', 'must go with sweep or plan; the daemon logs')
+  // As a variable it may be there for other commands.
+  const output = line.given.get('output')
+  if (line.command === 'run' && output !== undefined)
+    reader.problem('--output', 'must go with sweep or plan; the daemon logs', output.join(','))
 
   const policies = readPolicies(reader)
   const redis = readRedis(reader)
@@ -126,7 +129,7 @@ function readWatch(reader: Reader, policies: readonly Policy[] | undefined): Wat
   const isBounded = (policy: Policy): boolean =>
     [policy.maxLength, policy.hardMaxLength, policy.maxBytes].some(Number.isFinite)
   if (policies !== undefined && !policies.some(isBounded))
-    reader.problem('--watch', 'must go with a max-length or max-bytes in some policy: it holds streams to nothing else')
+    reader.refuse('watch', 'must go with a max-length or max-bytes in some policy: it holds streams to nothing else')
   return { every, configure }
 }
 
@@ -141,25 +144,6 @@ function readCron(reader: Reader): CronPattern | undefined {
   const timezone = reader.value('timezone')
   const pattern = reader.text('cron')
   return pattern && reader.attempt(pattern, (text) => parseCron(text, timezone ?? 'UTC'))
-}
-
-/** One line: the flag (and its variable), the rule, and the value unless it may be a secret; below it, where in the value, if known. */
-export function formatProblem({ subject, rule, value, at = null }: Problem): string {
-  if (value === null) return `${subject}: ${rule}`
-  const line = `${subject}: ${rule}; got ${JSON.stringify(value)}`
-  return at === null ? line : `${line}\n${pointer(value, at)}`
-}
-
-/** How much of a value is shown around the place of the mistake. */
-const SHOWN_BEFORE = 40
-const SHOWN_BEHIND = 30
-
-/** The place in a text, shown with a caret below it. */
-function pointer(text: string, at: number): string {
-  const from = Math.max(0, at - SHOWN_BEFORE)
-  const part = text.slice(from, at + SHOWN_BEHIND).replace(/\p{Cc}/gu, '?')
-  const cut = from > 0 ? '…' : ''
-  return `    ${cut}${part}\n    ${' '.repeat(cut.length + at - from)}^`
 }
 
 const PREFIX = 'XTRIMD_'

@@ -2,7 +2,6 @@
  * Every flag, once: its name, its default, the rule its value obeys, and what the help says. All else derives from here.
  * It is long because it is one list.
  */
-import { accessSync, constants } from 'node:fs'
 import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { parseTimezone } from '../schedule/cron.ts'
@@ -18,6 +17,7 @@ import {
   wholeNumber,
 } from '../text/quantities.ts'
 import { parseBind } from './bind.ts'
+import { readBytes } from './file.ts'
 
 export interface Flag<T> {
   /** What stands behind the name in the help, such as `<duration|off>`. */
@@ -43,12 +43,8 @@ function nonEmpty(text: string): string {
 
 /** A path whose file can be read now; it is read again when it is needed. */
 function readableFile(path: string): string {
-  try {
-    accessSync(path, constants.R_OK)
-    return path
-  } catch (error) {
-    throw new BrokenRule(`must be a file that can be read (${(error as NodeJS.ErrnoException).code})`)
-  }
+  readBytes(path)
+  return path
 }
 
 /** It is renewed three times in its term, and each time over a network. */
@@ -62,13 +58,8 @@ function parseLeaseTtl(text: string): number {
 function parsePressure(text: string): Threshold | null {
   if (text === 'off') return null
   if (/^\d+%?$/.test(text)) return { share: parsePercent(text) }
-  try {
-    return { bytes: parseSize(text) }
-  } catch (error) {
-    throw error instanceof BrokenRule
-      ? new BrokenRule('must be a share such as 80%, a size such as 2gb, or off')
-      : error
-  }
+  if (/^\d+[a-z]+$/i.test(text)) return { bytes: parseSize(text) }
+  throw new BrokenRule('must be a share such as 80%, a size such as 2gb, or off')
 }
 
 function flag<T>(
@@ -138,7 +129,7 @@ export const flagGroups = {
       'what the URLs lead to',
     ),
     'sentinel-master': flag('<name>', null, nonEmpty, 'the name sentinels know the primary by'),
-    'redis-username': flag('<name>', null, asIs, 'ACL user, if not in the URL', { isSecret: true }),
+    'redis-username': flag('<name>', null, nonEmpty, 'ACL user, if not in the URL', { isSecret: true }),
     'redis-password-file': flag(
       '<path>',
       null,

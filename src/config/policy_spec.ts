@@ -1,6 +1,6 @@
 /** Policies: the plain flags, and `--policy` specs of a glob, then limits by their flags' names, between commas. */
 import { type Limits, makePolicy, type Policy } from '../retention/policy.ts'
-import { BrokenRule } from '../text/quantities.ts'
+import { BrokenRule, formatDuration } from '../text/quantities.ts'
 import { type Flag, limitFlags } from './flags.ts'
 import type { Reader } from './reader.ts'
 
@@ -55,11 +55,11 @@ export function readPolicies(reader: Reader): readonly Policy[] | undefined {
   const plain = readLimits((flag) => reader.value(flag))
   const specs = reader.given('policy').map((given) => ({ given, spec: reader.attempt(given, parsePolicySpec) }))
   if (match === undefined || plain === undefined) return undefined
-  for (const { flag, rule } of contradictionsIn(plain)) reader.problem(`--${flag}`, rule)
+  for (const { flag, rule } of contradictionsIn(plain)) reader.refuse(flag, rule)
 
   const policies: Policy[] = []
   for (const { given, spec } of specs) {
-    if (spec === undefined) return undefined
+    if (spec === undefined) continue
     const limits = readLimits((flag) => spec.values.get(flag) ?? plain[limitOf[flag]]) as Limits
     for (const { flag, rule } of contradictionsIn(limits)) reader.problem(given.subject, `${flag} ${rule}`, given.text)
     const policy = makePolicy(spec.name ?? spec.match, spec.match, limits)
@@ -68,10 +68,14 @@ export function readPolicies(reader: Reader): readonly Policy[] | undefined {
     }
     policies.push(policy)
   }
+  if (policies.length < specs.length) return undefined
   // Behind a policy for the same pattern the plain flags have nothing left to hold.
   if (!policies.some((policy) => policy.match === match)) {
-    if (policies.some(({ name }) => name === match))
-      reader.problem('--policy', 'must not be named like the pattern of --match', match)
+    const namesake = specs.find(({ spec }) => spec?.name === match)
+    if (namesake !== undefined) {
+      const { subject, text } = namesake.given
+      reader.problem(subject, 'must not be named like the pattern of --match', text)
+    }
     policies.push(makePolicy(match, match, plain))
   }
   return policies
@@ -98,8 +102,8 @@ function readLimits(read: (flag: LimitFlag) => unknown): Limits | undefined {
 }
 
 /** What is wrong with limits that are each well-formed: each flag with the rule it breaks. */
-function contradictionsIn(limits: Limits): { flag: string; rule: string }[] {
-  const found: { flag: string; rule: string }[] = []
+function contradictionsIn(limits: Limits): { flag: LimitFlag; rule: string }[] {
+  const found: { flag: LimitFlag; rule: string }[] = []
   const off = [limits.maxAgeMs, limits.maxLength, limits.maxBytes, limits.hardMaxAgeMs, limits.hardMaxLength]
   if (off.every((limit) => limit === Number.POSITIVE_INFINITY)) {
     found.push({
@@ -111,7 +115,7 @@ function contradictionsIn(limits: Limits): { flag: string; rule: string }[] {
     found.push({ flag: 'hard-max-length', rule: `must not be below max-length (${limits.maxLength})` })
   }
   if (limits.hardMaxAgeMs < limits.maxAgeMs && limits.maxAgeMs !== Number.POSITIVE_INFINITY) {
-    found.push({ flag: 'hard-max-age', rule: 'must not be shorter than max-age' })
+    found.push({ flag: 'hard-max-age', rule: `must not be shorter than max-age (${formatDuration(limits.maxAgeMs)})` })
   }
   if (limits.deleteEmpty && limits.maxAgeMs === Number.POSITIVE_INFINITY) {
     found.push({

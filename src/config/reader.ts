@@ -1,7 +1,7 @@
 /** Reads flags and variables through their rules, and collects every problem instead of stopping at the first. */
 import { BrokenRule } from '../text/quantities.ts'
-import type { Problem } from './command_line.ts'
 import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
+import type { Problem } from './problem.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -22,6 +22,11 @@ export interface Setting {
   readonly from: Source | 'URL'
 }
 
+/** A flag as a problem names it: with the variable, where its value came from one. */
+export function subjectOf(flag: string, from: Setting['from']): string {
+  return from === 'flag' || from === 'default' ? `--${flag}` : `--${flag} (from ${from})`
+}
+
 export class Reader {
   readonly env: Environment
   readonly problems: Problem[]
@@ -36,12 +41,12 @@ export class Reader {
   /** What was given for a flag: a flag beats its variable, an empty variable counts as unset. A variable gives a repeatable flag one value a line. */
   given(name: FlagName): readonly Given[] {
     const texts = this.#flagTexts.get(name)
-    if (texts !== undefined) return texts.map((text) => ({ text, subject: `--${name}`, source: 'flag' }))
+    if (texts !== undefined) return texts.map((text) => ({ text, subject: subjectOf(name, 'flag'), source: 'flag' }))
     const variable = variableOf(name)
     const text = this.env[variable] ?? ''
     return (flags[name].isRepeatable ? text.split('\n') : [text])
       .filter((text) => text.trim() !== '')
-      .map((text) => ({ text, subject: `--${name} (from ${variable})`, source: variable }))
+      .map((text) => ({ text, subject: subjectOf(name, variable), source: variable }))
   }
 
   /** What was given for a flag that takes one value, else its default, else undefined. */
@@ -49,7 +54,7 @@ export class Reader {
     const { default: fallback } = flags[name]
     return (
       this.given(name)[0] ??
-      (fallback === null ? undefined : { text: fallback, subject: `--${name}`, source: 'default' })
+      (fallback === null ? undefined : { text: fallback, subject: subjectOf(name, 'default'), source: 'default' })
     )
   }
 
@@ -77,6 +82,12 @@ export class Reader {
       this.problem(subject, error.message, isSecret ? null : text, error.at)
       return undefined
     }
+  }
+
+  /** Notes that the value in effect of a flag, well-formed as it is, breaks a rule beside others. */
+  refuse(name: FlagName, rule: string): void {
+    const given = this.text(name)
+    this.problem(given?.subject ?? `--${name}`, rule, flags[name].isSecret ? null : (given?.text ?? null))
   }
 
   problem(subject: string, rule: string, value: string | null = null, at: number | null = null): void {

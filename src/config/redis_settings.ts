@@ -1,10 +1,10 @@
 /** Where Redis is and how to be let in, from the URLs, the flags, and the files that are read at every connection. */
-import { readFileSync } from 'node:fs'
 import { parseRedisUrl, type RedisUrl } from '../redis/address.ts'
 import type { Credentials, Reach, TlsOptions } from '../redis/connection.ts'
 import type { Topology } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { BrokenRule } from '../text/quantities.ts'
+import { readBytes } from './file.ts'
 import type { FlagName } from './flags.ts'
 import type { Given, Reader, Source } from './reader.ts'
 
@@ -130,16 +130,6 @@ function readPassword(path: string): string {
     .replace(/\r?\n[\s\S]*$/, '')
   if (password === '') throw new BrokenRule('must be a file with the password in its first line')
   return password
-}
-
-function readBytes(path: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (error) {
-    throw new BrokenRule(
-      `must be a file that can be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`,
-    )
-  }
 }
 
 /** Reads a file that was there at start. @throws Fault, which costs the sweep and not the process */

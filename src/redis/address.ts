@@ -1,6 +1,7 @@
 /** Where Redis is, read from URLs. Nothing here ever puts a URL, which may carry a password, into a message. */
 import { BrokenRule } from '../text/quantities.ts'
 
+/** Where one server listens: a host, without brackets, and a port; or the path of a socket. */
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
 
 /** One URL taken apart: `redis://[user[:password]@]host[:port][/database]`, `rediss://…`, `unix:///path[?db=n]`. */
@@ -12,6 +13,7 @@ export interface RedisUrl {
   readonly database: number
 }
 
+/** For people, and to tell addresses apart: `host:port`, an IPv6 host in brackets, or `unix:/path`. */
 export function formatAddress(address: Address): string {
   if ('path' in address) return `unix:${address.path}`
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
@@ -25,7 +27,7 @@ export function parseRedisUrl(text: string): RedisUrl {
     throw new BrokenRule('must begin with redis://, rediss:// or unix://')
   }
   const url = URL.parse(text)
-  if (url === null || url.hostname === '')
+  if (url === null || url.hostname === '' || url.port === '0')
     throw new BrokenRule(`must be ${scheme}://[user:password@]host[:port][/database]`)
   if (url.search !== '' || url.hash !== '') throw new BrokenRule('must not carry a query or a fragment')
   return {
