@@ -143,6 +143,17 @@ test('plan gives advice where the numbers call for it, and none where they do no
   assert.ok(said(await planOf(redis, '--max-length', 'off'), /IDs that are no times/))
 })
 
+test('plan tells the flags in effect as they could be given again, and that there is a password, which no flag gives', async (t) => {
+  const redis = await startRedis(t, { config: { requirepass: 'password' } })
+  const args = ['plan', '--redis-url', redis.url, '--max-bytes', '1536kb']
+  const { code, stdout } = await runXtrimd(args, { env: { XTRIMD_REDIS_PASSWORD: 'password' } })
+  assert.equal(code, 0, stdout)
+  assert.ok(stdout.includes('\n--max-bytes 1536kb (a flag)\n'), stdout)
+  assert.ok(stdout.includes('\nredis-password given (from XTRIMD_REDIS_PASSWORD)\n'), stdout)
+  const policy = /^stream:conversation:\*: .*(?:\n {2}.*)*/m.exec(stdout)?.[0] ?? ''
+  assert.match(policy, /max-bytes\s+1536kb/)
+})
+
 test('a plan that cannot look says so and fails', async () => {
   const { code, stdout } = await runXtrimd(['plan', '--redis-url', 'redis://127.0.0.1:1', '--output', 'json'])
   assert.equal(code, 1)

@@ -12,6 +12,7 @@ import {
   parseSize,
   parseSwitch,
   parseTimer,
+  roundSize,
   wholeNumber,
 } from '../src/text/quantities.ts'
 import { shown } from '../src/text/shown.ts'
@@ -134,7 +135,25 @@ test('a duration is written in its largest units, and reads back as the same', (
   }
 })
 
-test('a size is written in its largest unit to three digits', () => {
+test('a size is written in the largest unit without a rest, and reads back as the same', () => {
+  for (const [bytes, text] of [
+    [1, '1b'],
+    [1536, '1536b'],
+    [1536 * 1024, '1536kb'],
+    [64 * 1024 ** 2, '64mb'],
+    [2 * 1024 ** 4, '2tb'],
+    [Number.POSITIVE_INFINITY, 'off'],
+  ] as const) {
+    assert.equal(formatSize(bytes), text)
+  }
+  const random = new Random(1)
+  for (let i = 0; i < 1_000; i++) {
+    const bytes = random.magnitude(1, 2 ** 40)
+    for (const size of [bytes, bytes * 1024]) assert.equal(parseSize(formatSize(size)), size)
+  }
+})
+
+test('what was measured is told in its largest unit to three digits', () => {
   for (const [bytes, text] of [
     [0, '0b'],
     [1, '1b'],
@@ -142,9 +161,8 @@ test('a size is written in its largest unit to three digits', () => {
     [1536, '1.5kb'],
     [64 * 1024 ** 2, '64mb'],
     [1024 ** 5, '1020tb'],
-    [Number.POSITIVE_INFINITY, 'off'],
   ] as const) {
-    assert.equal(formatSize(bytes), text)
+    assert.equal(roundSize(bytes), text)
   }
 })
 

@@ -12,9 +12,10 @@ export interface PastSweep {
   readonly durationMs: number
 }
 
-/** How many sweeps the chart shows. */
-const REMEMBERED = 100
+/** How many sweeps are remembered, and so the most that the chart shows. */
+export const PAST_SWEEPS = 100
 
+/** What the daemon writes into as it goes on, and the page reads. */
 export interface Status {
   readonly version: string
   readonly startedAtMs: number
@@ -37,7 +38,9 @@ export interface Status {
 /** The watch since it began. */
 export interface WatchStatus {
   readonly hearing: Hearing
+  /** Of the streams that were held to their policy at their writes. */
   readonly total: PolicyTally
+  /** Brings the metrics to what is now. */
   tellMetrics(): void
 }
 
@@ -45,6 +48,7 @@ export interface WatchStatus {
 export interface PressureStatus {
   readonly loads: readonly {
     readonly address: string
+    /** In bytes, as the threshold. */
     readonly usedBytes: number
     readonly threshold: number
     /** Trimming has nothing left to remove. */
@@ -60,5 +64,5 @@ export function recordInStatus(status: Status, report: SweepReport, endedAtMs: n
   const past = { endedAtMs, result: report.result, removed: age + length + bytes, durationMs: report.durationMs }
   // A success over some of the primaries, which alone were under pressure, says nothing of the others.
   if (report.whole || report.result !== 'success') status.last = { report, endedAtMs }
-  status.past = [...status.past, past].slice(-REMEMBERED)
+  status.past = [...status.past, past].slice(-PAST_SWEEPS)
 }

@@ -4,7 +4,7 @@ import { NODE_ENTRIES } from '../retention/bites.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { entriesOf } from '../sweep/tally.ts'
-import { formatDuration, formatSize } from '../text/quantities.ts'
+import { formatDuration, formatSize, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import type { Status } from './status.ts'
 import { elapsed, sweepChart } from './sweep_chart.ts'
@@ -99,7 +99,7 @@ function lastSweep(report: SweepReport, sinceMs: number): string {
       ? ''
       : term(
           'Redis memory',
-          `${formatSize(memory.usedBytes)} of ${memory.maxBytes > 0 ? formatSize(memory.maxBytes) : 'no limit'}`,
+          `${roundSize(memory.usedBytes)} of ${memory.maxBytes > 0 ? roundSize(memory.maxBytes) : 'no limit'}`,
         ),
   ].join('\n')
 }
@@ -122,7 +122,7 @@ function betweenSweeps({ watch, pressure }: Status): string {
     )
   }
   for (const { address, usedBytes, threshold, isHelpless } of pressure?.loads ?? []) {
-    const told = `${formatSize(usedBytes)} used on ${address}, sweeps above ${formatSize(threshold)}`
+    const told = `${roundSize(usedBytes)} used on ${address}, sweeps above ${roundSize(threshold)}`
     terms.push(term('pressure', isHelpless ? `${told}: trimming has nothing left to remove` : told))
   }
   if (pressure !== null) terms.push(term('sweeps under pressure', count(pressure.sweeps)))

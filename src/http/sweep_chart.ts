@@ -1,17 +1,16 @@
 /** The last sweeps as a small picture: entries removed as bars, duration as a line. */
 import { formatDuration } from '../text/quantities.ts'
-import type { PastSweep } from './status.ts'
+import { PAST_SWEEPS, type PastSweep } from './status.ts'
 
 const WIDTH = 800
 const HEIGHT = 120
-const SLOTS = 100
 
 /** An SVG whose figures are in its title and description too; its colours are the page's. */
 export function sweepChart(sweeps: readonly PastSweep[]): string {
   const mostRemoved = Math.max(0, ...sweeps.map(({ removed }) => removed))
   const longestMs = Math.max(0, ...sweeps.map(({ durationMs }) => durationMs))
-  const slot = WIDTH / SLOTS
-  const x = (i: number): number => (SLOTS - sweeps.length + i) * slot
+  const slot = WIDTH / PAST_SWEEPS
+  const x = (i: number): number => (PAST_SWEEPS - sweeps.length + i) * slot
   const bars = sweeps.map(({ removed, result, endedAtMs, durationMs }, i) => {
     const height = Math.max(1, (removed / Math.max(1, mostRemoved)) * (HEIGHT - 10))
     const told = `${new Date(endedAtMs).toISOString().slice(0, 19)}Z: ${result}, ${removed.toLocaleString('en')} removed in ${elapsed(durationMs)}`

@@ -1,7 +1,7 @@
 /** A plan for a person at a terminal, within 80 columns. */
 import type { Policy } from '../retention/policy.ts'
 import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
-import { formatSize } from '../text/quantities.ts'
+import { roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import { adviceOn, policyFields } from './json.ts'
 import { seconds } from './summary.ts'
@@ -20,7 +20,7 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
         plan.policy,
         plan.streams,
         plan.entries,
-        plan.bytes === null ? '?' : formatSize(plan.bytes),
+        plan.bytes === null ? '?' : roundSize(plan.bytes),
         ...removals(plan),
       ]),
     ]),
@@ -44,7 +44,7 @@ function removals({ remove, removeBytes, isExact }: PolicyPlan): string[] {
     figure(remove.age),
     figure(remove.length),
     figure(remove.bytes),
-    removeBytes === 0 ? '0b' : `≈${formatSize(removeBytes)}`,
+    removeBytes === 0 ? '0b' : `≈${roundSize(removeBytes)}`,
   ]
 }
 

@@ -1,4 +1,5 @@
 /** The configuration in effect, each value with where it came from. */
+import { flags } from '../config/flags.ts'
 import type { Setting } from '../config/reader.ts'
 import { sentence } from './table.ts'
 
@@ -14,7 +15,11 @@ export function settingFields(settings: readonly Setting[]) {
 
 /** What was set, each on a line with where; and what was not, together. */
 export function settingLines(settings: readonly Setting[]): string[] {
-  const told = settings.map(({ flag, value, from }) => ({ text: `--${flag} ${value}`.replaceAll(' ', '\u00a0'), from }))
+  const told = settings.map(({ flag, value, from }) => ({
+    // The password is told of like the others, and is no flag.
+    text: `${Object.hasOwn(flags, flag) ? '--' : ''}${flag} ${value}`.replaceAll(' ', '\u00a0'),
+    from,
+  }))
   const set = told.filter(({ from }) => from !== 'default')
   const others = told.filter(({ from }) => from === 'default').map(({ text }) => text)
   return [

@@ -1,10 +1,12 @@
 /** Stream IDs: two 64-bit integers, compared as such and never as text. */
 
+/** An entry's ID, `<ms>-<seq>`; the first part is milliseconds since 1970 where Redis made it. */
 export interface StreamId {
   readonly ms: bigint
   readonly seq: bigint
 }
 
+/** The largest that either part can be. */
 const LAST = 2n ** 64n - 1n
 
 /** Reads `<ms>-<seq>` as Redis writes it. A text without `-` has the sequence 0. */
@@ -59,7 +61,7 @@ const LATEST_AHEAD_MS = 86_400_000
 
 /** The latest ID that can be a time, by Redis's clock `nowMs`. */
 export function latestTimeId(nowMs: number): StreamId {
-  return { ms: BigInt(nowMs + LATEST_AHEAD_MS), seq: 2n ** 64n - 1n }
+  return { ms: BigInt(nowMs + LATEST_AHEAD_MS), seq: LAST }
 }
 
 /** Whether an ID's first part can be the time at which an entry was written, by Redis's clock `nowMs`. */

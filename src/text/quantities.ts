@@ -96,7 +96,7 @@ export function parseSwitch(text: string): boolean {
   return oneOf('true', 'false')(text) === 'true'
 }
 
-/** The inverse of parseDuration, in its largest units: 5400000 is `1h30m`; Infinity is `off`. */
+/** The inverse of parseDuration, in its largest units: 5400000 is `1h30m`; Infinity is `off`, and nothing is `0s`. */
 export function formatDuration(ms: number): string {
   if (ms === Number.POSITIVE_INFINITY) return 'off'
   let rest = ms
@@ -109,9 +109,15 @@ export function formatDuration(ms: number): string {
   return text || '0s'
 }
 
-/** A size in its largest unit that leaves at least 1, to three digits: 1536 is `1.5kb`; Infinity is `off`. */
+/** The inverse of parseSize, in the largest unit without a rest: 1536 is `1536b`, 65536 is `64kb`; Infinity is `off`. */
 export function formatSize(bytes: number): string {
   if (bytes === Number.POSITIVE_INFINITY) return 'off'
+  const [unit, size] = Object.entries(BYTES).findLast(([, size]) => bytes >= size && bytes % size === 0) ?? ['b', 1]
+  return `${bytes / size}${unit}`
+}
+
+/** What was measured, for people: in the largest unit that leaves at least 1, to three digits; 1536 is `1.5kb`. */
+export function roundSize(bytes: number): string {
   const [unit, size] = Object.entries(BYTES).findLast(([, size]) => bytes >= size) ?? ['b', 1]
   return `${Number((bytes / size).toPrecision(3))}${unit}`
 }

@@ -4,7 +4,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
  * A key as printable text: UTF-8 as it is, a backslash doubled, control characters and bytes that are not UTF-8 as
- * `\xHH`. Two different keys never look alike.
+ * `\xHH`. No two keys are shown as the same text.
  */
 export function shown(key: Uint8Array): string {
   try {
