@@ -48,9 +48,9 @@ async function main(): Promise<number> {
 
   const { config } = configured
   const stop = stopOnSignal()
-  const out = config.command === 'run' ? process.stdout : process.stderr
-  const format = config.logFormat ?? (out.isTTY || config.command !== 'run' ? 'pretty' : 'json')
-  const log = await makeLog(config.logLevel, format, config.command === 'run' ? 1 : 2, takesColour(out))
+  // What a command prints is on stdout alone.
+  const [out, fd] = config.command === 'run' ? ([process.stdout, 1] as const) : ([process.stderr, 2] as const)
+  const log = await makeLog(config.logLevel, config.logFormat ?? (out.isTTY ? 'pretty' : 'json'), fd, takesColour(out))
   for (const warning of config.warnings) log.warn({ warning }, 'unknown variable')
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, BUG)
@@ -159,5 +159,12 @@ function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
   })
 }
 
+/** A bug before there is a log. Node would show all that the error carries, such as a URL with its password. */
+async function tellBug(error: unknown): Promise<number> {
+  const stack = error instanceof Error ? error.stack : undefined
+  await write(process.stderr, `xtrimd: ${BUG}: ${stack ?? error}\n`)
+  return EXIT.failure
+}
+
 // At once: a connection that a frozen Redis keeps open is not waited for.
-process.exit(await main())
+process.exit(await main().catch(tellBug))

@@ -235,6 +235,17 @@ test('a crash shows no secret, and is told as a bug', async (t) => {
   })
 })
 
+test('a crash before there is a log shows no secret, and is told as a bug', async () => {
+  const env = { XTRIMD_REDIS_URL: `redis://user:${ENCODED}@127.0.0.1:1` }
+  const fails = `Object.defineProperty(process, 'title', { set: () => new URL(process.env.XTRIMD_REDIS_URL + ':1') })`
+  const ended = await runXtrimd(['run'], {
+    env: { ...env, NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(fails)}` },
+  })
+  assert.deepEqual([ended.code, ended.stdout], [1, ''])
+  assert.match(ended.stderr, /^xtrimd: bug: please report it: TypeError: Invalid URL\n/)
+  assertHidden({ stderr: ended.stderr })
+})
+
 test('control: the search finds the secret where it is', async (t) => {
   const { file } = await secretFolder(t)
   assert.match(await readFile(file, 'utf8'), SEARCH)

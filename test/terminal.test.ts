@@ -64,6 +64,12 @@ test('the log is for people on a terminal and JSON elsewhere, unless --log-forma
   const pretty = first((await runXtrimd([...args, '--log-format', 'pretty'])).stdout)
   assert.match(pretty, /INFO: starting/)
   assert.ok(!pretty.includes(ESCAPE))
+
+  // A sweep's too, which is on stderr.
+  const sweep = ['sweep', '--redis-url', 'redis://127.0.0.1:1']
+  const env = { XTRIMD_UNKNOWN: 'x' }
+  assert.equal((JSON.parse(first((await runXtrimd(sweep, { env })).stderr)) as { msg: string }).msg, 'unknown variable')
+  assert.match(await onTerminal(t, sweep, env), /WARN.*unknown variable/)
 })
 
 test('a sweep shows how far it is on a terminal only, and takes that line away again', async (t) => {
