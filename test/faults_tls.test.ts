@@ -49,7 +49,7 @@ suite('TLS', { concurrency: 4 }, () => {
   meeting('we speak TLS, and it does not', async (t, row) => {
     const { scene, tlsPort } = await startTls(t, { args: ['--reply-timeout', '2s'] })
     scene.proxy.leadTo(scene.redis.port)
-    await assertLockedOut(scene, row)
+    assert.match(String((await assertLockedOut(scene, row)).reason), /^no reply within .*: is this a TLS port\?$/)
     scene.proxy.leadTo(tlsPort)
     await scene.assertOver()
   })
@@ -61,7 +61,10 @@ suite('TLS', { concurrency: 4 }, () => {
     const config = serverConfig(tlsPort, authority, await authority.issue(NAME))
     const scene = await startScene(t, { config })
     scene.proxy.leadTo(tlsPort)
-    await assertLockedOut(scene, row)
+    assert.match(
+      String((await assertLockedOut(scene, row)).reason),
+      /: does this port want TLS, and so a rediss: URL\?$/,
+    )
     scene.proxy.leadTo(scene.redis.port)
     await scene.assertOver()
   })

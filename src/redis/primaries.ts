@@ -3,6 +3,7 @@ import { type Address, formatAddress } from './address.ts'
 import { type Command, type Connection, connect, type Reach, type Reply } from './connection.ts'
 import { Fault, Refusal } from './refusal.ts'
 
+/** What the addresses lead to: one server, nodes of a cluster, or sentinels that know a primary by the name `master`. */
 export type Topology =
   | { readonly mode: 'standalone'; readonly addresses: readonly Address[] }
   | { readonly mode: 'cluster'; readonly addresses: readonly Address[] }
@@ -77,19 +78,34 @@ async function askOnce(address: Address, reach: Reach, command: Command, stop?: 
   })
 }
 
-/** Works on a connection that is closed behind the work. @throws Fault */
+/** Works on a connection that is closed behind the work. @throws Fault, also where the connection cannot be made */
 export async function withConnection<T>(
   address: Address,
   reach: Reach,
   stop: AbortSignal | undefined,
   work: (connection: Connection) => Promise<T>,
 ): Promise<T> {
-  const connection = await connect(address, reach, stop)
+  const connection = await connect(address, reach, stop).catch((error: unknown) => {
+    throw error instanceof Fault ? askingForTls(error, reach.tls !== null) : error
+  })
   try {
     return await work(connection)
   } finally {
     connection.close()
   }
+}
+
+/**
+ * One side that speaks TLS to another that does not looks like many another fault: a server without TLS waits for the end
+ * of a line, one with TLS hangs up. So the fault asks.
+ */
+function askingForTls(fault: Fault, weSpeakIt: boolean): Fault {
+  const { code, message, cause } = fault
+  if (weSpeakIt && /^no reply within \d+ ms from/.test(message))
+    return new Fault(code, `${message}: is this a TLS port?`, { cause })
+  if (!weSpeakIt && /ECONNRESET|closed unexpectedly|Unknown RESP type/.test(message))
+    return new Fault(code, `${message}: does this port want TLS, and so a rediss: URL?`, { cause })
+  return fault
 }
 
 /** The slots of one node, as it says itself in its own line of `CLUSTER NODES`. */
