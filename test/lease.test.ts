@@ -239,6 +239,16 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await daemon.metric('xtrimd_leader'), 1)
   })
 
+  test('a key of the lease that something else holds is told by its name', async (t) => {
+    const redis = await startRedis(t)
+    await redis.command('RPUSH', LEASE, 'mine')
+    const daemon = await startDaemon(t, ['--redis-url', redis.url])
+    const line = await daemon.waitForLog('sweep')
+    assert.deepEqual([line.result, line.cause], ['failed', 'WRONGTYPE'])
+    assert.match(String(line.reason), /^--lease-key: xtrimd:lease holds what is no lease \(/)
+    assert.equal(await redis.command('LLEN', LEASE), 1)
+  })
+
   test('copies with different --lease-keys do not disturb each other', async (t) => {
     const redis = await startRedis(t)
     const start = (key: string) =>

@@ -117,6 +117,39 @@ test('a subscription that is killed every second is taken up again, and the burs
   assert.equal((await daemon.stop()).code, 0)
 })
 
+test('what is in hand when a subscription is killed is counted as well', async (t) => {
+  const redis = await startRedis(t, { config: SMALL_NODES })
+  const daemon = await startWatching(t, redis, ['--pace', '100'])
+  const writes = WRITES / 4
+  const { done } = startBurst(t, redis, { streams: STREAMS, writes })
+  let isWriting = true
+  const written = done.finally(() => {
+    isWriting = false
+  })
+  while (isWriting) {
+    await pause(200)
+    await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  }
+  await written
+  await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
+  await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
+  // The last page may still be in hand.
+  const isCounted = async (): Promise<boolean> =>
+    (await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })) ===
+    writes - (await totalOf(redis, KEYS))
+  await waitUntil(isCounted, { timeoutMs: 10_000, what: 'what is gone to be what is counted' })
+})
+
+test('as long as Redis is away that is said once, however often it is tried', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const daemon = await startWatching(t, redis)
+  await redis.kill()
+  await daemon.waitForMetric('xtrimd_watch_lost_total', {}, (lost) => lost >= 6)
+  const reasons = daemon.logs.filter(({ msg }) => msg === 'watch lost').map(({ reason }) => String(reason))
+  assert.ok(reasons.length > 0)
+  assert.deepEqual(reasons, [...new Set(reasons)])
+})
+
 /** Writes one by one, as a producer of one stream. */
 async function write(redis: RedisServer, key: string, count: number, bytes = 10): Promise<void> {
   for (let i = 0; i < count; i++) await redis.command('XADD', key, '*', 'body', 'x'.repeat(bytes))
@@ -151,7 +184,10 @@ test('with --watch-configure it is set, and what Redis told before it tells stil
     ((await redis.command('CONFIG', 'GET', 'notify-keyspace-events')) as string[])[1] ?? ''
   const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', '--watch-configure']
   const dry = await startDaemon(t, [...args, '--dry-run'])
-  await dry.waitForLog('watch lost')
+  assert.match(
+    String((await dry.waitForLog('watch lost')).reason),
+    /notify-keyspace-events \w+; a dry run sets nothing$/,
+  )
   assert.equal([...(await flags())].sort().join(''), 'Kx')
   const daemon = await startDaemon(t, args)
   await daemon.waitForLog('watching')

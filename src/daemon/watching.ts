@@ -11,7 +11,10 @@ import { type Hearing, Watch } from '../watch/watch.ts'
 
 /** What was capped is told in one line a minute, not in one for each page. */
 const TELL_MS = 60_000
+/** Stands for a primary that is not even found. */
+const ANY_PRIMARY = ''
 
+/** The watch while this copy leads. */
 export class Watching implements WatchStatus {
   readonly #log: Log
   readonly #metrics: Metrics
@@ -22,6 +25,8 @@ export class Watching implements WatchStatus {
   #untold = emptyTally('all')
   #metricsHave = { writes: 0, leftToSweep: 0 }
   readonly #limits = new Set<string>()
+  /** Why a primary is not heard, by its address, and why the primaries are not to be found: told when it changes. */
+  readonly #whyLost = new Map<string, string>()
 
   constructor(
     terms: WatchTerms,
@@ -42,11 +47,17 @@ export class Watching implements WatchStatus {
       paceOf: task.paceOf,
       onOutcome: task.onOutcome ?? (() => {}),
       events: {
-        heard: (address) => log.info({ address: formatAddress(address), every: terms.every }, 'watching'),
+        heard: (address) => {
+          this.#whyLost.delete(formatAddress(address))
+          this.#whyLost.delete(ANY_PRIMARY)
+          log.info({ address: formatAddress(address), every: terms.every }, 'watching')
+        },
         lost: (address, { code, message }) => {
           metrics.recordWatchLost()
-          const where = address === null ? {} : { address: formatAddress(address) }
-          log.warn({ ...where, cause: code, reason: message }, 'watch lost')
+          const name = address === null ? ANY_PRIMARY : formatAddress(address)
+          if (this.#whyLost.get(name) === message) return
+          this.#whyLost.set(name, message)
+          log.warn({ ...(address === null ? {} : { address: name }), cause: code, reason: message }, 'watch lost')
         },
         limited: (reason) => {
           if (!this.#limits.has(reason)) log.warn({ reason }, 'watch limited')

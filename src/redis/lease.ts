@@ -13,6 +13,7 @@ export type Claim =
   | { readonly kind: 'other' }
   | { readonly kind: 'open'; readonly why: string }
 
+/** What the lease is: the key, and how long it lasts without being renewed. */
 export interface LeaseTerms {
   readonly key: string
   readonly ttlMs: number
@@ -32,6 +33,7 @@ return 0`
 /** A slot moves at most a few times while it is being looked for. */
 const MOST_REDIRECTIONS = 3
 
+/** The lease as one daemon sees it, which is known by its `token`. */
 export class Lease {
   readonly #terms: LeaseTerms
   readonly #token: string
@@ -103,10 +105,13 @@ function isDown({ code }: Fault): boolean {
 }
 
 function refused(refusal: Refusal, key: string): Fault {
-  return refusal.word === 'NOPERM'
-    ? new Fault(
-        'NOPERM',
-        `--lease: the ACL does not allow it on ${key}: grant it ~${key} with +eval +get +set +pexpire +del, or turn the lease off (${refusal.message})`,
-      )
-    : Fault.of(refusal)
+  if (refusal.word === 'NOPERM')
+    return new Fault(
+      'NOPERM',
+      `--lease: the ACL does not allow it on ${key}: grant it ~${key} with +eval +get +set +pexpire +del, or turn the lease off (${refusal.message})`,
+    )
+  // Redis before 7.0 tells of what a script met as ERR.
+  if (/\bWRONGTYPE\b/.test(refusal.message))
+    return new Fault('WRONGTYPE', `--lease-key: ${key} holds what is no lease (${refusal.message})`)
+  return Fault.of(refusal)
 }

@@ -62,10 +62,13 @@ export async function watchPrimary(
       const lost = Promise.race([ears.ended, hands.ended]).then((fault) => {
         if (!stop.aborted) throw fault
       })
+      const work = [keepAlive(ears, either), capDue(hands, task, counts, events, either)]
       try {
-        await Promise.race([lost, Promise.all([keepAlive(ears, either), capDue(hands, task, counts, events, either)])])
+        await Promise.race([lost, Promise.all(work)])
       } finally {
         ending.abort()
+        // The page in hand is finished before its connection is closed: what Redis does not answer is not counted.
+        await Promise.allSettled(work)
       }
     }),
   )
@@ -81,14 +84,14 @@ async function enableEvents({ ask }: Connection, task: PrimaryWatchTask, events:
   const needed = neededEvents(Array.isArray(reply) ? String(reply[1] ?? '') : '')
   if (needed === null) return
   const command = ['CONFIG', 'SET', 'notify-keyspace-events', needed]
-  if (!task.configure || task.dryRun)
-    throw new Fault(
-      'other',
-      `--watch: Redis does not tell of writes to streams: ${command.join(' ')}, or give --watch-configure`,
-    )
+  const typed = command.join(' ')
+  if (!task.configure)
+    throw new Fault('other', `--watch: Redis does not tell of writes to streams: ${typed}, or give --watch-configure`)
+  if (task.dryRun)
+    throw new Fault('other', `--watch: Redis does not tell of writes to streams: ${typed}; a dry run sets nothing`)
   const [set] = await ask([command])
   if (set instanceof Refusal)
-    throw new Fault(set.word, `--watch-configure: Redis does not allow ${command.join(' ')} (${set.message})`)
+    throw new Fault(set.word, `--watch-configure: Redis does not allow ${typed} (${set.message})`)
 }
 
 async function keepAlive({ ask }: Connection, stop: AbortSignal): Promise<void> {
