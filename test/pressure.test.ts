@@ -97,7 +97,14 @@ suite('Redis fills up', { concurrency: 3 }, () => {
       await redis.command('ACL', 'SETUSER', 'limited', 'on', '>pass', '~*', '&*', '+@all', ...user)
       const url = redis.url.replace('redis://', 'redis://limited:pass@')
       const limits = ['--max-length', '10', '--pressure', '5mb', '--pressure-interval', '200ms']
-      const daemon = await startDaemon(t, ['--redis-url', url, ...HOURLY, '--run-on-start=false', ...limits, ...args])
+      const daemon = await startDaemon(t, [
+        '--redis-url',
+        url,
+        ...HARDLY_EVER,
+        '--run-on-start=false',
+        ...limits,
+        ...args,
+      ])
       await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps >= 2)
       const line = await daemon.waitForLog('sweep')
       assert.deepEqual([line.trigger, line.cause], ['pressure', user.length > 0 ? 'NOPERM' : undefined])
@@ -122,7 +129,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     const memories = await Promise.all(cluster.primaries.map((primary) => primary.usedMemory()))
     const before = memories.reduce((sum, used) => sum + used)
     const pressure = ['--pressure', `${threshold}b`, '--pressure-max-length', '10', '--pressure-interval', '1m']
-    const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...HOURLY, '--run-on-start=false']
+    const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...HARDLY_EVER, '--run-on-start=false']
     const daemon = await startDaemon(t, [...args, ...pressure])
     await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps === 1)
     await daemon.waitForMetric('xtrimd_redis_memory_used_bytes', {}, (used) => used < before - 5_000_000)
