@@ -114,7 +114,8 @@ describe('the lease', { concurrency: 3 }, () => {
       const redis = await startRedis(t)
       const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
       const term = frozenPastItsTerm ? SHORT_TERM : ['--lease-ttl', '60s']
-      const leader = await startDaemon(t, [...args, ...HARDLY_EVER, ...term])
+      // Its patience with replies outlasts the frost, which must be what ends the sweep.
+      const leader = await startDaemon(t, [...args, ...HARDLY_EVER, ...term, '--reply-timeout', '60s'])
       await leader.waitForLog('lease held')
       const [other] = (await startCopies(t, redis, 1, [...HARDLY_EVER, ...term])) as [Daemon]
       await other.waitForLog('lease held by another')
