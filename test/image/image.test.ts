@@ -27,7 +27,7 @@ interface Image {
 async function build(t: TestContext): Promise<Image> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-image-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
-  const { stdout } = await run(BUILD, [folder], { timeout: 240_000, maxBuffer: 2 ** 26 })
+  const { stdout } = await run(BUILD, [folder], { timeout: 480_000, maxBuffer: 2 ** 26 })
   const [root = ''] = stdout.split('\n')
   const told = JSON.parse(stdout.slice(root.length)) as { Docker: { config: Image['config'] } }
   return { root, config: told.Docker.config }
@@ -41,7 +41,7 @@ function start({ root, config }: Image, args: readonly string[]) {
   return spawn('unshare', command, {
     env: { NODE_ENV: 'production' },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 60_000,
+    timeout: 120_000,
   })
 }
 
@@ -49,10 +49,13 @@ async function ended(
   child: ReturnType<typeof start>,
 ): Promise<{ code: number | null; stdout: string; stderr: string }> {
   let [stdout, stderr] = ['', '']
+  let asked = false
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text
-    // Asked to stop as Kubernetes does, once it has swept.
-    if (text.includes('"msg":"sweep"')) child.kill('SIGTERM')
+    // Asked to stop as Kubernetes does, once it has swept. Asked twice it would not wait for anything.
+    if (asked || !stdout.includes('"msg":"sweep"')) return
+    asked = true
+    child.kill('SIGTERM')
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text
