@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { createClient } from '@redis/client'
+import { type Client, makeClient } from '../scripts/stage/redis_client.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
 import { sweepWhole } from './harness/sweep_here.ts'
@@ -63,7 +63,7 @@ test('while writers write as fast as they can and every sweep unlinks, nothing y
   const maxAgeMs = 4
   let over = false
   let acknowledged = 0
-  const write = async (writer: Writer): Promise<void> => {
+  const write = async (writer: Client): Promise<void> => {
     while (!over) {
       const key = KEYS[acknowledged % KEYS.length] as string
       const id = (await writer.sendCommand(['XADD', key, '*', 'a', 'b'])) as unknown as string
@@ -169,21 +169,10 @@ test('streams under another policy, and keys that are no streams, are not unlink
   ])
 })
 
-type Writer = ReturnType<typeof makeClient>
-
-function makeClient(port: number) {
-  const client = createClient({
-    socket: { host: '127.0.0.1', port, reconnectStrategy: false },
-    RESP: 2,
-    disableClientInfo: true,
-    maintNotifications: 'disabled',
-  })
-  client.on('error', () => {})
-  return client
-}
-
-async function connectWriters(t: TestContext, redis: RedisServer): Promise<Writer[]> {
-  const writers = Array.from({ length: WRITERS }, () => makeClient(redis.port))
+async function connectWriters(t: TestContext, redis: RedisServer): Promise<Client[]> {
+  const writers = Array.from({ length: WRITERS }, () =>
+    makeClient({ socket: { host: '127.0.0.1', port: redis.port, reconnectStrategy: false } }),
+  )
   t.after(() => {
     for (const writer of writers) writer.destroy()
   })
@@ -199,7 +188,7 @@ async function fillWithOldEntries(redis: RedisServer): Promise<void> {
 }
 
 /** Every writer adds one message to every stream, one after another, each in an order of its own. What was acknowledged. */
-async function writeEverywhere(writers: readonly Writer[]): Promise<Map<string, string[]>> {
+async function writeEverywhere(writers: readonly Client[]): Promise<Map<string, string[]>> {
   const acknowledged = new Map<string, string[]>(KEYS.map((key) => [key, []]))
   await Promise.all(
     writers.map(async (writer, w) => {

@@ -1,11 +1,11 @@
 /** What can happen, above all to Redis, or between it and us: the README's tables are these lists, and the tests hold them to real faults. */
 
 export interface FaultRow {
-  /** Completes "what happens": … */
+  /** What happens, as the README's table says it. */
   readonly name: string
   /** How a sweep ends that meets it. */
   readonly result: 'success' | 'partial' | 'failed'
-  /** What it is logged and counted under; null for a success. Several where it is chance which is met first. */
+  /** What it is logged and counted under; null for a success. */
   readonly cause: string | null
   /** What else is to be said. */
   readonly note?: string

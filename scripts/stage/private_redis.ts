@@ -46,7 +46,7 @@ export async function startPrivateRedis(further: readonly string[] = []): Promis
     ...further,
   ]
 
-  // Detached, in a process group of its own: Ctrl-C is the demo's to answer, and Redis goes last.
+  // Detached, in a process group of its own: Ctrl-C is ours to answer, and Redis goes last.
   const server = spawn('redis-server', settings, { stdio: 'ignore', detached: true })
   atExit(() => server.kill('SIGKILL'))
   const ended = once(server, 'exit')

@@ -1,4 +1,4 @@
-/** The program under demonstration, run as anybody would run it: a process, and what it writes. */
+/** The program, run as anybody would run it: a process, and what it writes. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -27,7 +27,7 @@ export interface LogLine {
 
 /**
  * Runs `xtrimd run` until the signal is aborted, and then asks it to stop; hands over its log, line by line. What it
- * says on stderr goes to the demo's.
+ * says on stderr goes to ours.
  *
  * @param program what starts it, if not the source
  * @throws when it ends by itself, or other than with exit code 0
@@ -64,7 +64,7 @@ function start(
   args: readonly string[],
   signal: AbortSignal,
 ): ChildProcess {
-  // Detached: Ctrl-C is the demo's to pass on.
+  // Detached: Ctrl-C is ours to pass on.
   const env = withoutOurs()
   const child = spawn(command, [...first, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true })
   atExit(() => child.kill('SIGKILL'))

@@ -1,8 +1,8 @@
-/** What the demo has started and must not leave behind, however it ends. */
+/** What a program here has started and must not leave behind, however it ends. */
 
 const undoings: (() => void)[] = []
 
-// On 'exit', because no way out of the process but SIGKILL passes it by: the end of the play, Ctrl-C, an exception.
+// On 'exit', because no way out of the process but SIGKILL passes it by: its end, Ctrl-C, an exception.
 process.on('exit', () => {
   for (const undoing of undoings.reverse()) undoing()
 })

@@ -20,7 +20,7 @@ export async function readNext(redis: RedisServer, key: string, group: string, c
   return (reply?.[0]?.[1] ?? []).map(([id, fields]) => ({ id, number: Number(fields[1]) }))
 }
 
-export async function acknowledge(
+async function acknowledge(
   redis: RedisServer,
   key: string,
   group: string,
