@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { withoutOurs } from '../scripts/stage/environment.ts'
 import { startDaemon } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
@@ -20,11 +21,11 @@ const PACKAGE = JSON.parse(await readFile(new URL('../package.json', import.meta
 
 /** Runs a program, this Node first on its path; @throws with what it wrote when it ends with another code than 0 */
 async function run(folder: string, program: string, ...args: string[]): Promise<string> {
-  const env = { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+  const env = { ...withoutOurs(), PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
   const { stdout } = await promisify(execFile)(program, args, {
     cwd: folder,
     env,
-    timeout: 120_000,
+    timeout: 300_000,
     maxBuffer: 2 ** 26,
   })
   return stdout

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { withoutOurs } from '../scripts/stage/environment.ts'
 import { flags, variableOf } from '../src/config/flags.ts'
 import { ERROR_WORDS } from '../src/redis/refusal.ts'
 import { startDaemon } from './harness/program.ts'
@@ -142,9 +143,9 @@ async function shell(
 ): Promise<{ code: number | null; stdout: string }> {
   const child = spawn('bash', ['-c', `exec ${command}`], {
     cwd: ROOT,
-    env: { ...process.env, XTRIMD_HTTP_BIND: '127.0.0.1:0' },
+    env: { ...withoutOurs(), XTRIMD_HTTP_BIND: '127.0.0.1:0' },
     stdio: ['ignore', 'pipe', 'inherit'],
-    timeout: 60_000,
+    timeout: 120_000,
   })
   t.after(() => child.kill('SIGKILL'))
   let stdout = ''
