@@ -23,7 +23,8 @@ const NEWEST = 1_000
 const NEWEST_MS = 8_000
 /** What whole nodes may leave beyond the policy. */
 const NODE = 100
-const LEASE_TTL_MS = 3_000
+/** So long that a renewal comes in time though Redis stood still for a second, and the machine for another. */
+const LEASE_TTL_MS = 5_000
 /** Far above what a copy needs, and soon passed by one that forgets nothing. */
 const MOST_RSS = 250e6
 /** A process takes its size in its first minutes: growth is asked of a soak that goes on long enough behind them. */
@@ -150,7 +151,7 @@ test(`${SECONDS} s of faults: nothing is lost, nothing grows, nobody dies, and n
       fleet.alive.some(({ daemon }, i) =>
         daemon.logs.slice(settled[i]).some(({ msg, result }) => msg === 'sweep' && result === 'success'),
       ),
-    { timeoutMs: 20_000, what: 'a success after the last fault' },
+    { timeoutMs: 60_000, what: 'a success after the last fault' },
   )
   await ledger.stop()
   for (const { daemon } of fleet.alive) {
