@@ -387,7 +387,7 @@ function promtool(t: TestContext, args: readonly string[], files: Readonly<Recor
   const folder = mkdtempSync(join(tmpdir(), 'xtrimd-promtool-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
-  const ended = spawnSync('promtool', args, { cwd: folder, encoding: 'utf8', timeout: 60_000 })
+  const ended = spawnSync('promtool', args, { cwd: folder, encoding: 'utf8', timeout: 300_000 })
   return { status: ended.status, said: ended.stdout + ended.stderr, error: ended.error }
 }
 
@@ -510,7 +510,7 @@ test('Prometheus alerts when Redis is killed, and not before; the alerts end whe
 
   // Before the first scrape the daemon counts as absent; after it nothing may fire, in several periods.
   await prometheus.waitForValue('count_over_time(xtrimd_build_info[1m])', (scrapes) => scrapes >= 3)
-  await waitUntil(async () => (await firing()).length === 0, { timeoutMs: 10_000, what: 'silence at first' })
+  await waitUntil(async () => (await firing()).length === 0, { timeoutMs: 60_000, what: 'silence at first' })
   const quietFrom = Date.now()
   await prometheus.waitForValue('count_over_time(xtrimd_build_info[1m])', (scrapes) => scrapes >= 10)
   const quiet = `[${Math.max(1, Math.floor((Date.now() - quietFrom) / 1000))}s]`
@@ -519,11 +519,11 @@ test('Prometheus alerts when Redis is killed, and not before; the alerts end whe
   await redis.kill()
   const expected = ['XtrimdNoLeader', 'XtrimdNoSuccess', 'XtrimdSweepsFailing']
   await waitUntil(async () => (await firing()).join() === expected.join(), {
-    timeoutMs: 30_000,
+    timeoutMs: 60_000,
     what: `the alerts ${expected.join(', ')}`,
     everyMs: 100,
   })
 
   await redis.restart()
-  await waitUntil(async () => (await firing()).length === 0, { timeoutMs: 30_000, what: 'the alerts to end' })
+  await waitUntil(async () => (await firing()).length === 0, { timeoutMs: 60_000, what: 'the alerts to end' })
 })

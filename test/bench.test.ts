@@ -14,7 +14,7 @@ const BENCH = fileURLToPath(new URL('../bench/', import.meta.url))
 
 const CHART = /<svg .*prefers-color-scheme: dark.*<\/svg>/s
 
-test('every section of the benchmark ends in a table, beside a chart', { timeout: 120_000 }, async (t) => {
+test('every section of the benchmark ends in a table, beside a chart', { timeout: 400_000 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const committed = await readFile(join(BENCH, 'RESULTS.md'), 'utf8')

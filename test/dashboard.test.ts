@@ -47,7 +47,7 @@ test('every query of the dashboard is valid and answers something', async (t) =>
       assert.doesNotMatch(query, /\$/, `${title}: a variable that Grafana does not have`)
       // A quantile of nothing is an answer too, and not a number.
       const isAnswered = async () => (await prometheus.query(query)).some(({ value }) => Number.isFinite(value))
-      await waitUntil(isAnswered, { timeoutMs: 10_000, what: `an answer to '${title}': ${query}`, everyMs: 200 })
+      await waitUntil(isAnswered, { timeoutMs: 60_000, what: `an answer to '${title}': ${query}`, everyMs: 200 })
       const answers = await prometheus.query(query)
       for (const { labels } of answers) {
         for (const [, label = ''] of legendFormat.matchAll(/\{\{(\w+)\}\}/g)) {

@@ -2,12 +2,10 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { chromium, type Page } from 'playwright-core'
-import { type Daemon, startDaemon } from './harness/program.ts'
+import { type Daemon, EVERY_SECOND, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
 import { waitUntil } from './harness/waiting.ts'
-
-const EVERY_SECOND = ['--cron', '* * * * * *', '--run-on-start']
 
 /** A page of a browser that keeps to this machine, and everything it complained of. */
 async function openPage(
@@ -47,7 +45,7 @@ test('a key that is markup is text in the browser, and nothing of it runs', asyn
   assert.deepEqual(complaints, [])
   // The control: what the page may not do, the browser refuses, and the test would hear of it.
   await page.evaluate(`document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="alert(3)">')`)
-  await waitUntil(() => complaints.length > 0, { timeoutMs: 5_000, what: "the browser's refusal" })
+  await waitUntil(() => complaints.length > 0, { timeoutMs: 60_000, what: "the browser's refusal" })
   assert.match(complaints.join('\n'), /Content Security Policy/)
 })
 
@@ -66,7 +64,7 @@ test('the page brings itself up to date and stays where it was scrolled to', asy
   const caption = page.locator('figcaption')
   const before = await caption.textContent()
   await waitUntil(async () => (await caption.textContent()) !== before, {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     what: 'the page to be new',
   })
 
@@ -123,7 +121,7 @@ test('what is done between sweeps is on the page', async (t) => {
       const text = await (await daemon.get('/')).text()
       return /hears 1 of 1 primaries: 200 writes/.test(text) && /sweeps above 80mb/.test(text) ? text : ''
     },
-    { timeoutMs: 10_000, what: 'the page to tell' },
+    { timeoutMs: 60_000, what: 'the page to tell' },
   )
   assert.match(page, /<dt>sweeps under pressure<\/dt><dd>0<\/dd>/)
   const plain = await startDaemon(t, ['--redis-url', redis.url, '--lease=false'])

@@ -22,7 +22,7 @@ async function onTerminal(t: TestContext, args: readonly string[], env: Record<s
   const terminal = spawn('script', ['--quiet', '--return', '--command', quoted, '/dev/null'], {
     env: { PATH: process.env.PATH, TERM: 'xterm', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
-    timeout: 30_000,
+    timeout: 120_000,
   })
   t.after(() => terminal.kill('SIGKILL'))
   let seen = ''

@@ -31,14 +31,14 @@ export async function startMonitor(t: TestContext, redis: RedisServer): Promise<
   socket.on('error', () => {})
   await once(socket, 'connect')
   socket.write('MONITOR\r\n')
-  await waitUntil(() => text.includes('+OK\r\n'), { timeoutMs: 5_000, what: 'MONITOR to begin' })
+  await waitUntil(() => text.includes('+OK\r\n'), { timeoutMs: 60_000, what: 'MONITOR to begin' })
   let marks = 0
   return {
     async commands() {
       // What was carried out before the mark is told before the mark.
       const mark = `the end of monitoring ${++marks}`
       await redis.command('ECHO', mark)
-      await waitUntil(() => text.includes(mark), { timeoutMs: 10_000, what: 'MONITOR to tell everything' })
+      await waitUntil(() => text.includes(mark), { timeoutMs: 60_000, what: 'MONITOR to tell everything' })
       return text
         .split('\r\n')
         .map((line) => /^\+[\d.]+ \[\d+ (\S+)\] (".*")$/.exec(line))

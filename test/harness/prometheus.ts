@@ -18,7 +18,7 @@ export interface Sample {
 export interface Prometheus {
   /** What an instant query answers now. */
   query(promql: string): Promise<Sample[]>
-  /** Asks again and again until the query has one answer and the predicate likes it (20 s); returns it. */
+  /** Asks again and again until the query has one answer and the predicate likes it (a minute); returns it. */
   waitForValue(promql: string, predicate: (value: number) => boolean): Promise<number>
 }
 
@@ -62,17 +62,17 @@ export async function startPrometheus(t: TestContext, targetPort: number, rules?
   await waitUntil(
     async () => {
       if (child.pid === undefined || child.exitCode !== null) throw new Error(`prometheus ended:\n${said}`)
-      return await fetch(`${url}/-/ready`, { signal: AbortSignal.timeout(5_000) }).then(
+      return await fetch(`${url}/-/ready`, { signal: AbortSignal.timeout(20_000) }).then(
         ({ ok }) => ok,
         () => false,
       )
     },
-    { timeoutMs: 30_000, what: 'prometheus to be ready' },
+    { timeoutMs: 60_000, what: 'prometheus to be ready' },
   )
 
   const query: Prometheus['query'] = async (promql) => {
     const asked = `${url}/api/v1/query?query=${encodeURIComponent(promql)}`
-    const answer = (await (await fetch(asked, { signal: AbortSignal.timeout(5_000) })).json()) as {
+    const answer = (await (await fetch(asked, { signal: AbortSignal.timeout(20_000) })).json()) as {
       readonly status: string
       readonly error?: string
       readonly data: { readonly result: readonly { readonly metric: Labels; readonly value: [number, string] }[] }
@@ -91,7 +91,7 @@ export async function startPrometheus(t: TestContext, targetPort: number, rules?
             const [only] = last
             return last.length === 1 && only !== undefined && predicate(only.value)
           },
-          { timeoutMs: 20_000, what: promql, everyMs: 100 },
+          { timeoutMs: 60_000, what: promql, everyMs: 100 },
         )
       } catch (error) {
         throw new Error(`${(error as Error).message}; last answer: ${JSON.stringify(last)}`, { cause: error })
