@@ -1,12 +1,11 @@
 /** A real Prometheus that scrapes a daemon every second. */
 
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { freePort } from '../../scripts/stage/free_port.ts'
+import { askPrometheus, launchPrometheus } from '../../scripts/stage/prometheus.ts'
 import type { Labels } from './exposition.ts'
 import { waitUntil } from './waiting.ts'
 
@@ -28,57 +27,19 @@ export interface Prometheus {
  */
 export async function startPrometheus(t: TestContext, targetPort: number, rules?: string): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-prometheus-'))
-  const config = join(folder, 'prometheus.yml')
-  const target = `127.0.0.1:${targetPort}`
-  const jobs = [{ job_name: 'xtrimd', static_configs: [{ targets: [target] }] }]
-  if (rules !== undefined) await writeFile(join(folder, 'rules.yml'), rules)
-  const settings = {
-    global: { scrape_interval: '1s', evaluation_interval: '1s' },
-    rule_files: rules === undefined ? [] : ['rules.yml'],
-    scrape_configs: jobs,
-  }
-  // JSON is YAML.
-  await writeFile(config, JSON.stringify(settings))
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const child = spawn(
-    'prometheus',
-    [`--config.file=${config}`, `--storage.tsdb.path=${folder}/data`, `--web.listen-address=127.0.0.1:${port}`],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  )
-  let said = ''
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    said += text
-  })
-  const closed = once(child, 'close')
-  closed.catch((error: Error) => {
-    said += `prometheus (Debian's package of that name) could not be started: ${error.message}`
-  })
+  const target = { [`127.0.0.1:${targetPort}`]: targetPort }
+  const { process: server, url, ready } = await launchPrometheus(folder, target, rules)
+  const closed = once(server, 'close').catch(() => {})
   t.after(async () => {
-    child.kill('SIGKILL')
-    await closed.catch(() => {})
+    server.kill('SIGKILL')
+    await closed
     await rm(folder, { recursive: true, force: true })
   })
-  await waitUntil(
-    async () => {
-      if (child.pid === undefined || child.exitCode !== null) throw new Error(`prometheus ended:\n${said}`)
-      return await fetch(`${url}/-/ready`, { signal: AbortSignal.timeout(20_000) }).then(
-        ({ ok }) => ok,
-        () => false,
-      )
-    },
-    { timeoutMs: 60_000, what: 'prometheus to be ready' },
-  )
+  await ready
 
   const query: Prometheus['query'] = async (promql) => {
-    const asked = `${url}/api/v1/query?query=${encodeURIComponent(promql)}`
-    const answer = (await (await fetch(asked, { signal: AbortSignal.timeout(20_000) })).json()) as {
-      readonly status: string
-      readonly error?: string
-      readonly data: { readonly result: readonly { readonly metric: Labels; readonly value: [number, string] }[] }
-    }
-    if (answer.status !== 'success') throw new Error(`${promql}: ${answer.error}`)
-    return answer.data.result.map(({ metric, value: [, value] }) => ({ labels: metric, value: Number(value) }))
+    const series = await askPrometheus(url, 'query', { query: promql })
+    return series.map(({ labels, points }) => ({ labels, value: points[0]?.[1] ?? Number.NaN }))
   }
   return {
     query,
