@@ -4,6 +4,7 @@ import { wrapped } from '../text/wrapped.ts'
 import { type Flag, flagGroups, flags, variableOf } from './flags.ts'
 import type { Problem } from './problem.ts'
 
+/** What the program can be told to do, with what the help says of it. */
 export const COMMANDS = {
   run: 'the daemon: sweep on a schedule until told to stop (the default)',
   sweep: 'sweep once, now, and say what it did',
@@ -40,6 +41,7 @@ Examples:
 Exit codes:
   0 success; 1 no success, or a bug; 2 a bad flag, variable or combination`
 
+/** A text to print and end with; or the arguments by flag, not yet looked into. */
 export type CommandLine =
   | { readonly kind: 'text'; readonly text: string }
   | {

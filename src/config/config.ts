@@ -1,5 +1,4 @@
 /** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
-
 import { formatAddress } from '../redis/address.ts'
 import type { LeaseTerms } from '../redis/lease.ts'
 import type { Policy } from '../retention/policy.ts'
@@ -13,6 +12,7 @@ import { formatProblem } from './problem.ts'
 import { type Environment, Reader, type Setting } from './reader.ts'
 import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
 
+/** Everything the program goes by. */
 export interface Config {
   readonly command: CommandName
   readonly output: FlagValue<'output'>
@@ -43,6 +43,7 @@ export interface Config {
   readonly warnings: readonly string[]
 }
 
+/** How writes are watched between sweeps. */
 export interface WatchTerms {
   /** Writes to one stream after which it is held to its policy. */
   readonly every: number
@@ -50,13 +51,16 @@ export interface WatchTerms {
   readonly configure: boolean
 }
 
+/** When memory calls for a sweep, and with which length limit. */
 export interface PressureTerms {
   readonly threshold: Threshold
   /** Infinity for the policies' own. */
   readonly maxLength: number
+  /** The longest between two readings of memory. */
   readonly intervalMs: number
 }
 
+/** What came of it: a text to print (help, version), what is wrong, line by line, or the configuration. */
 export type Configured =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'problems'; readonly lines: readonly string[] }

@@ -19,6 +19,7 @@ import {
 import { parseBind } from './bind.ts'
 import { readBytes } from './file.ts'
 
+/** One flag, whose value becomes a T. */
 export interface Flag<T> {
   /** What stands behind the name in the help, such as `<duration|off>`. */
   readonly value: string
@@ -236,11 +237,13 @@ type AllFlags = Groups['Redis'] &
   Groups['Between sweeps'] &
   Groups['Lease'] &
   Groups['Telemetry']
+/** A flag's name, without the dashes. */
 export type FlagName = keyof AllFlags
 
 /** What a flag's rule makes of its text. */
 export type FlagValue<Name extends FlagName> = AllFlags[Name] extends Flag<infer T> ? T : never
 
+/** All flags by their names. */
 export const flags: Readonly<Record<FlagName, Flag<unknown>>> = Object.assign({}, ...Object.values(flagGroups))
 
 /** The flag's variable: `--max-age` is `XTRIMD_MAX_AGE`. */

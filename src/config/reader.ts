@@ -3,6 +3,7 @@ import { BrokenRule } from '../text/quantities.ts'
 import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
 import type { Problem } from './problem.ts'
 
+/** Variables by their names. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Where a value came from: a flag, the variable of that name, or the default. */
@@ -27,6 +28,7 @@ export function subjectOf(flag: string, from: Setting['from']): string {
   return from === 'flag' || from === 'default' ? `--${flag}` : `--${flag} (from ${from})`
 }
 
+/** Reads one command line and its variables. */
 export class Reader {
   readonly env: Environment
   readonly problems: Problem[]
@@ -90,6 +92,7 @@ export class Reader {
     this.problem(given?.subject ?? `--${name}`, rule, flags[name].isSecret ? null : (given?.text ?? null))
   }
 
+  /** Notes a problem; `value` is null where it may be a secret, `at` the place in it, from 0. */
   problem(subject: string, rule: string, value: string | null = null, at: number | null = null): void {
     this.problems.push({ subject, rule, value, at })
   }

@@ -8,6 +8,7 @@ import { readBytes } from './file.ts'
 import type { FlagName } from './flags.ts'
 import type { Given, Reader, Source } from './reader.ts'
 
+/** Which servers, how to reach them, and where that was told. */
 export interface RedisSettings {
   readonly topology: Topology
   readonly reach: Reach
@@ -15,6 +16,7 @@ export interface RedisSettings {
   readonly from: { readonly url: Source; readonly password: Source | 'URL' | null }
 }
 
+/** A variable without a flag: what is typed as an argument, everybody on the machine can read. */
 export const PASSWORD_VARIABLE = 'XTRIMD_REDIS_PASSWORD'
 
 /** Reads all of it; undefined where a problem was noted. */

@@ -7,6 +7,7 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { PressureGuard, type SweepUnderPressure } from './pressure_guard.ts'
 import { Watching } from './watching.ts'
 
+/** What of the daemon it works with. */
 export interface Surroundings {
   readonly task: SweepTask
   readonly sweepUnderPressure: SweepUnderPressure
@@ -16,6 +17,7 @@ export interface Surroundings {
   readonly onBug: (error: unknown) => void
 }
 
+/** Begins and ends with leadership, any number of times. */
 export class BetweenSweeps {
   readonly #config: Config
   readonly #around: Surroundings

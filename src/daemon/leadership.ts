@@ -11,6 +11,7 @@ const RELEASE_MS = 1000
 /** What came of asking for the lease. */
 export type Standing = Claim | Fault
 
+/** The lease of one copy, from the first asking to giving it up. */
 export class Leadership {
   readonly #lease: Lease
   readonly #ttlMs: number

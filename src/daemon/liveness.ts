@@ -5,6 +5,7 @@ const TICK_GRACE_MS = 60_000
 /** What one step may take beside its replies. */
 const STEP_GRACE_MS = 30_000
 
+/** How the daemon gets on. */
 export interface Progress {
   /** How long ago the tick that comes next was due, in ms; null when none is. A clock that is set makes nothing late. */
   readonly tickLateMs: number | null

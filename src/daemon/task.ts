@@ -8,6 +8,7 @@ import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
 
+/** The task of every sweep and plan. `paceOf` is asked for the pace of a primary, which is the configured one unless told. */
 export function sweepTask(
   config: Config,
   log: Log,

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import type { Bind } from '../config/bind.ts'
 
+/** What is answered to a GET. */
 export interface Answer {
   readonly status: number
   readonly type: string
@@ -11,10 +12,14 @@ export interface Answer {
   readonly policy?: string
 }
 
+/** By path. What an answer throws cuts the connection. */
 export type Routes = Readonly<Record<string, () => Answer | Promise<Answer>>>
 
+/** A server that listens. */
 export interface HttpServer {
+  /** As it was told. */
   readonly host: string
+  /** The one it got, where any was asked for. */
   readonly port: number
   /** Stops at once: a scrape in progress is cut, and Prometheus tries again. */
   close(): Promise<void>

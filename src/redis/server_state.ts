@@ -22,7 +22,7 @@ export async function readClock(ask: Connection['ask']): Promise<number> {
   return clockOf(time)
 }
 
-/** @throws Fault, also where Redis does not allow to ask */
+/** The server's memory now. @throws Fault, also where Redis does not allow to ask */
 export async function readMemory(ask: Connection['ask']): Promise<Memory> {
   const [info] = await ask([INFO_MEMORY])
   if (info instanceof Refusal) throw Fault.of(info)
@@ -41,6 +41,7 @@ export async function readSize(ask: Connection['ask']): Promise<number> {
   return size instanceof Refusal ? 0 : Number(size)
 }
 
+/** Two primaries' as one. */
 export function addMemory(a: Memory, b: Memory): Memory {
   return {
     usedBytes: a.usedBytes + b.usedBytes,

@@ -7,6 +7,7 @@ import { adviceOn, policyFields } from './json.ts'
 import { seconds } from './summary.ts'
 import { clipped, ending, longestLines, sentence, table } from './table.ts'
 
+/** Several lines, the last one ended. */
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
   const { total } = report
   const plans = [...report.policies, ...(report.policies.length > 1 ? [total] : [])]

@@ -5,6 +5,7 @@ import type { Extent } from '../sweep/walk.ts'
 const REFRESH_MS = 100
 const BAR = 20
 
+/** Told how far a sweep is, as it gets on. */
 export interface ProgressLine {
   readonly extent: Extent
   readonly update: (tally: Tally) => void

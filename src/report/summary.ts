@@ -3,6 +3,7 @@ import type { SweepReport } from '../sweep/sweep.ts'
 import { counted } from '../text/counted.ts'
 import { ending, longestLines, sentence, table } from './table.ts'
 
+/** Several lines, the last one ended. */
 export function sweepSummary(report: SweepReport): string {
   const { total } = report
   const lines = [

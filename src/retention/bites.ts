@@ -42,6 +42,6 @@ export function largerBite(limit: number, candidates: number): number | null {
   return limit < candidates ? Math.min(limit * 10, candidates) : null
 }
 
-/** The slack of `--trim approx`: a node of Redis's default size. */
+/** The slack of `--trim approx`: a node of Redis's default size, which is full at so many entries or so many bytes. */
 export const NODE_ENTRIES = 100
 export const NODE_BYTES = 4096

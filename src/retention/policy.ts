@@ -1,9 +1,12 @@
+/** Policies: which streams, and what they may keep. */
 import { compileGlob, literalPrefix } from './glob.ts'
 
+/** How near to its limits a stream is brought: to a node, or to the entry. */
 export const TRIM_MODES = ['approx', 'exact'] as const
+/** What consumer groups keep in spite of the limits: nothing, what they were not delivered, or also what they did not acknowledge. */
 export const PROTECT_MODES = ['none', 'unread', 'unacked'] as const
 
-/** What one stream may keep, and how it is brought there. A limit that is off is Infinity. */
+/** What one stream may keep, and how it is brought there. Times in milliseconds; a limit that is off is Infinity. */
 export interface Limits {
   readonly maxAgeMs: number
   readonly maxLength: number

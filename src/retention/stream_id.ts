@@ -17,6 +17,7 @@ export function parseStreamId(text: string): StreamId {
     : { ms: BigInt(text.slice(0, dash)), seq: BigInt(text.slice(dash + 1)) }
 }
 
+/** The inverse of parseStreamId. */
 export function formatStreamId(id: StreamId): string {
   return `${id.ms}-${id.seq}`
 }
@@ -27,10 +28,12 @@ export function nextStreamId(id: StreamId): StreamId {
   return id.ms < LAST ? { ms: id.ms + 1n, seq: 0n } : id
 }
 
+/** Whether `a` comes before `b` in a stream. */
 export function isBefore(a: StreamId, b: StreamId): boolean {
   return a.ms < b.ms || (a.ms === b.ms && a.seq < b.seq)
 }
 
+/** The one that comes first in a stream. */
 export function earlierOf(a: StreamId, b: StreamId): StreamId {
   return isBefore(b, a) ? b : a
 }

@@ -8,11 +8,14 @@ import { entriesOf, type PolicyTally, SKIP_REASONS } from '../sweep/tally.ts'
 import { shown } from '../text/shown.ts'
 import type { Hearing } from '../watch/watch.ts'
 
+/** All metrics of the process. A method that records adds, one that sets replaces. Times in ms since 1970, memory in bytes. */
 export interface Metrics {
   readonly contentType: string
   /** All series in Prometheus's text format. Never asks Redis anything. */
   text(): Promise<string>
+  /** A sweep that ended: how it did, what it removed, and, if it saw everything, what it saw. */
   recordSweep(report: SweepReport, endedAtMs: number): void
+  /** A tick without a sweep: one was under way, or another copy holds the lease. */
   recordSkippedSweep(): void
   /** What was removed between sweeps counts as what a sweep removed. */
   recordDone(policies: readonly PolicyTally[]): void
@@ -33,6 +36,7 @@ export interface Metrics {
 /** What a whole sweep may take: from an empty Redis to a backlog of hours. In seconds. */
 const DURATION_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600]
 
+/** Metrics with a registry of their own, every series with closed labels at 0. */
 export function makeMetrics(version: string, policies: readonly Policy[]): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })

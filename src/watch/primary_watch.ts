@@ -18,6 +18,7 @@ const AT_ONCE = 200
 /** How often the subscription is asked for a sign of life: of a connection that died silently nothing else tells. */
 const PING_MS = 5_000
 
+/** How one primary is to be watched. */
 export interface PrimaryWatchTask {
   readonly reach: Reach
   /** As they hold between sweeps. */

@@ -9,6 +9,7 @@ import type { Tally } from '../sweep/tally.ts'
 import { type PrimaryWatchTask, watchPrimary } from './primary_watch.ts'
 import { WriteCounts } from './write_counts.ts'
 
+/** What to watch for, and who is told. */
 export interface WatchTask extends PrimaryWatchTask {
   readonly findPrimaries: (stop: AbortSignal) => Promise<Primaries>
   /** Writes to one stream after which it is held to its policy. */
@@ -16,13 +17,17 @@ export interface WatchTask extends PrimaryWatchTask {
   readonly events: WatchEvents
 }
 
+/** What happens to the watch as a whole and on its primaries. */
 export interface WatchEvents {
+  /** The writes on a primary are heard from now on. */
   heard(address: Address): void
   /** A primary's writes are heard no more, or not yet; or, without an address, the primaries are not to be found. */
   lost(address: Address | null, fault: Fault): void
   /** What an ACL does not allow, though it could go on without. */
   limited(reason: string): void
+  /** Some streams were held to their policies. */
   capped(tally: Tally): void
+  /** An error that nobody expected ended the watch of one primary. */
   bug(error: unknown): void
 }
 
@@ -88,6 +93,7 @@ class WatchedPrimary {
   }
 }
 
+/** The watch over all primaries. */
 export class Watch {
   readonly #task: WatchTask
   readonly #watched = new Map<string, WatchedPrimary>()

@@ -6,6 +6,7 @@ export const MOST_COUNTED = 50_000
 /** A longer key is left to the sweep: keys may be of any size, and what is remembered of them may not. */
 const LONGEST_KEY_BYTES = 1024
 
+/** The counts of one primary. */
 export class WriteCounts {
   readonly #every: number
   readonly #most: number
@@ -15,9 +16,9 @@ export class WriteCounts {
   /** In the order in which they came due: a hot stream stands once, and behind those that wait. */
   readonly #due = new Set<string>()
   #onDue = Promise.withResolvers<void>()
-  /** Writes to covered streams so far. */
+  /** Writes to covered streams so far, those with too long a key left out. */
   writes = 0
-  /** How often a stream was left to the next sweep, because too many were written to, or waited. */
+  /** How often a stream was left to the next sweep: too many were written to or waited, or its key is too long. */
   leftToSweep = 0
 
   /** `isCovered` tells whether a key is to be held to anything at all. */
