@@ -407,7 +407,8 @@ test('a comma of the glob is escaped, and every other backslash is the glob’s 
 })
 
 test('the variable of --policy holds one policy a line', () => {
-  const env = { XTRIMD_POLICY: 'a:*,max-length=1\n\nb:*,max-length=2\n' }
+  // As files have it whose lines are indented, and end as on another system.
+  const env = { XTRIMD_POLICY: 'a:*,max-length=1\n\n  b:*,max-length=2\r\n' }
   assert.deepEqual(
     configOf([], env).policies.map(({ match, maxLength }) => [match, maxLength]),
     [

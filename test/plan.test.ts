@@ -119,6 +119,20 @@ test('plan names the group that holds a stream back, since when, and what to do 
   assert.equal(await lengthOf(redis, 'stream:conversation:a'), 4_000)
 })
 
+test('plan counts what is beyond the age that holds in the end, also where that is the hard one', async (t) => {
+  const redis = await startRedis(t)
+  const now = await redisNow(redis)
+  const key = 'stream:conversation:a'
+  // At no even rate: an estimate would be 40.
+  await fillStream(redis, key, { count: 10, from: now - 72 * HOUR_MS, stepMs: 1, bytes: 10 })
+  await fillStream(redis, key, { count: 50, from: now - 1_000, stepMs: 1, bytes: 10 })
+  const args = ['--max-age', 'off', '--hard-max-age', '1d', '--trim', 'exact']
+  const { remove } = await planOf(redis, ...args)
+  assert.deepEqual([remove.age, remove.exact], [10, true])
+  await json(redis, 'sweep', args)
+  assert.equal(await lengthOf(redis, key), 50)
+})
+
 test('plan gives advice where the numbers call for it, and none where they do not', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)

@@ -40,13 +40,16 @@ export class Reader {
     this.problems = [...problems]
   }
 
-  /** What was given for a flag: a flag beats its variable, an empty variable counts as unset. A variable gives a repeatable flag one value a line. */
+  /**
+   * What was given for a flag: a flag beats its variable, an empty variable counts as unset. A variable gives a repeatable
+   * flag one value a line, and how lines are indented and ended is the file's it comes from.
+   */
   given(name: FlagName): readonly Given[] {
     const texts = this.#flagTexts.get(name)
     if (texts !== undefined) return texts.map((text) => ({ text, subject: subjectOf(name, 'flag'), source: 'flag' }))
     const variable = variableOf(name)
     const text = this.env[variable] ?? ''
-    return (flags[name].isRepeatable ? text.split('\n') : [text])
+    return (flags[name].isRepeatable ? text.split('\n').map((line) => line.trim()) : [text])
       .filter((text) => text.trim() !== '')
       .map((text) => ({ text, subject: subjectOf(name, variable), source: variable }))
   }

@@ -9,12 +9,13 @@ export interface Measured {
   /** Of its oldest and newest entry; null where the IDs are no times, or there is no entry. */
   readonly oldestMs: number | null
   readonly newestMs: number | null
-  /** Entries before the age limit, and before the hold, where they were counted one by one. */
+  /** Entries before the age limit that holds in the end, where they were counted one by one; null also where a group holds any. */
   readonly countedOlder: number | null
+  /** Of all its entries, as Redis reports it. */
   readonly memoryBytes: number
 }
 
-/** Entries a sweep would remove. `isExact` is false where any of it is an estimate. */
+/** Entries a sweep would remove, and the bytes that would free, about. `isExact` is false where any of the entries is an estimate. */
 export interface Estimate {
   readonly removed: Readonly<Record<Reason, number>>
   readonly bytes: number
@@ -25,7 +26,6 @@ export interface Estimate {
 export function estimateTrim(stream: Measured, limits: Limits, hold: Hold | null, nowMs: number): Estimate {
   const { length, memoryBytes } = stream
   const holdMs = hold === null ? Number.POSITIVE_INFINITY : Number(hold.floor.ms)
-  const older = (cutOffMs: number): number => stream.countedOlder ?? entriesBefore(stream, cutOffMs)
   /** Entries that no group holds: only limits that groups do not hold back go beyond them. */
   const free = hold === null ? length : Math.round(entriesBefore(stream, holdMs))
 
@@ -35,10 +35,12 @@ export function estimateTrim(stream: Measured, limits: Limits, hold: Hold | null
     left -= removed
     return removed
   }
-  const byAge = Math.max(
-    Number.isFinite(limits.maxAgeMs) ? older(Math.min(nowMs - limits.maxAgeMs, holdMs)) : 0,
-    Number.isFinite(limits.hardMaxAgeMs) ? entriesBefore(stream, nowMs - limits.hardMaxAgeMs) : 0,
-  )
+  const byAge =
+    stream.countedOlder ??
+    Math.max(
+      entriesBefore(stream, Math.min(nowMs - limits.maxAgeMs, holdMs)),
+      entriesBefore(stream, nowMs - limits.hardMaxAgeMs),
+    )
   const age = stream.oldestMs === null ? 0 : take(byAge)
   const byLength = Math.max(Math.min(left - limits.maxLength, free - age), left - limits.hardMaxLength)
   const removedByLength = take(byLength)
@@ -63,7 +65,7 @@ function wholeNodes(removed: Record<Reason, number>): Record<Reason, number> {
   return { ...removed, [last]: Math.max(0, removed[last] - NODE_ENTRIES / 2) }
 }
 
-/** How many entries are before a time, if they were written at an even rate. */
+/** How many entries are before a time, if they were written at an even rate; none before minus Infinity, the cut-off of a limit that is off. */
 function entriesBefore({ length, oldestMs, newestMs }: Measured, cutOffMs: number): number {
   if (oldestMs === null || newestMs === null || cutOffMs <= oldestMs) return 0
   if (cutOffMs > newestMs) return length
