@@ -295,6 +295,7 @@ test('flags stand before the command or behind it, with a space or an equals sig
     ['--max-length', '7', 'sweep'],
     ['--max-length=7', 'sweep'],
     ['sweep', '--max-length', '5', '--max-length', '7'],
+    ['--', 'sweep', '--max-length', '7'],
   ]) {
     const config = configOf(args)
     assert.deepEqual([config.command, config.policies[0]?.maxLength], ['sweep', 7])
@@ -494,6 +495,23 @@ test('a mistake in a policy is pointed at, in a long one too', () => {
   assert.deepEqual(pointerOf(''), [])
 })
 
+test('where Redis is is told as a URL that leads there, without what may be secret in it', () => {
+  const told = (url: string) => configOf(['--redis-url', url]).settings.find(({ flag }) => flag === 'redis-url')?.value
+  for (const [url, without] of [
+    [`rediss://me:${SECRET}@host/3`, 'rediss://host:6379/3'],
+    [`redis://:${SECRET}@[::1]:7`, 'redis://[::1]:7'],
+    [`unix://:${SECRET}@/run/my%20redis.sock?db=2`, 'unix:///run/my%20redis.sock?db=2'],
+  ] as const) {
+    assert.equal(told(url), without)
+    const [given, again] = [url, without].map((one) => configOf(['--redis-url', one]).redis)
+    assert.deepEqual(again?.topology, given?.topology)
+    assert.deepEqual(
+      [again?.reach.database, again?.reach.tls === null],
+      [given?.reach.database, given?.reach.tls === null],
+    )
+  }
+})
+
 test('the configuration in effect tells of every value where it came from, and no secret', () => {
   const { settings } = configOf(['--max-age', '2h', '--policy', 'a:*,max-length=1', '--policy', 'b:*'], {
     XTRIMD_MAX_LENGTH: '5',
@@ -504,7 +522,7 @@ test('the configuration in effect tells of every value where it came from, and n
   assert.deepEqual(from('max-age'), [['2h', 'flag']])
   assert.deepEqual(from('max-length'), [['5', 'XTRIMD_MAX_LENGTH']])
   assert.deepEqual(from('pace'), [[flags.pace.default, 'default']])
-  assert.deepEqual(from('redis-url'), [['host:6379', 'REDIS_URL']])
+  assert.deepEqual(from('redis-url'), [['redis://host:6379', 'REDIS_URL']])
   assert.deepEqual(from('redis-password'), [['given', 'URL']])
   assert.deepEqual(from('policy'), [
     ['a:*,max-length=1', 'flag'],

@@ -123,7 +123,9 @@ function completed(args: readonly string[], problems: Problem[]): string[] {
     const arg = args[i] ?? ''
     const flag = knownFlag(arg)
     const next = args[i + 1]
-    if (flag === null) {
+    if (arg === '--') {
+      // Some package managers pass on the one that was meant for them, and no operand of ours begins with a dash.
+    } else if (flag === null) {
       result.push(arg)
     } else if (flag.isSwitch) {
       const isValue = next !== undefined && !next.startsWith('-') && !isCommand(next)

@@ -1,5 +1,5 @@
 /** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
-import { formatAddress } from '../redis/address.ts'
+import { formatRedisUrl } from '../redis/address.ts'
 import type { LeaseTerms } from '../redis/lease.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
@@ -108,8 +108,9 @@ export function configure(args: readonly string[], env: Environment, version: st
 }
 
 /** Where Redis is, without what may be secret in a URL; and that there is a password, without saying which. */
-function redisSettings({ topology, from }: RedisSettings): Setting[] {
-  const url: Setting = { flag: 'redis-url', value: topology.addresses.map(formatAddress).join(','), from: from.url }
+function redisSettings({ topology, reach, from }: RedisSettings): Setting[] {
+  const urls = topology.addresses.map((address) => formatRedisUrl(address, reach.tls !== null, reach.database))
+  const url: Setting = { flag: 'redis-url', value: urls.join(','), from: from.url }
   return from.password === null ? [url] : [url, { flag: 'redis-password', value: 'given', from: from.password }]
 }
 

@@ -19,6 +19,15 @@ export function formatAddress(address: Address): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
 }
 
+/** The URL of an address without user and password, as parseRedisUrl reads it. */
+export function formatRedisUrl(address: Address, tls: boolean, database: number): string {
+  if ('path' in address) {
+    const path = encodeURI(address.path).replace(/[?#]/g, encodeURIComponent)
+    return `unix://${path}${database === 0 ? '' : `?db=${database}`}`
+  }
+  return `${tls ? 'rediss' : 'redis'}://${formatAddress(address)}${database === 0 ? '' : `/${database}`}`
+}
+
 /** Reads one URL. @throws BrokenRule that never quotes it */
 export function parseRedisUrl(text: string): RedisUrl {
   const scheme = /^([a-z]+):/i.exec(text)?.[1]?.toLowerCase()
