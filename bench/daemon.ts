@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { withoutOurs } from '../scripts/stage/environment.ts'
 import { atExit } from '../scripts/stage/undo.ts'
 
 export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
@@ -86,10 +87,4 @@ export async function startDaemon(redisUrl: string, options: DaemonOptions): Pro
       await ended
     },
   }
-}
-
-/** What is set for a Redis of one's own must not steer a benchmark, nor a benchmark reach that server. */
-export function withoutOurs(): NodeJS.ProcessEnv {
-  const entries = Object.entries(process.env)
-  return Object.fromEntries(entries.filter(([name]) => !name.startsWith('XTRIMD_') && name !== 'REDIS_URL'))
 }

@@ -1,8 +1,9 @@
 /** The program itself: as it is typed, and as the daemon that has swept before. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { withoutOurs } from '../../scripts/stage/environment.ts'
 import type { PrivateRedis } from '../../scripts/stage/private_redis.ts'
-import { type Daemon, MAIN, type SweepLine, startDaemon, withoutOurs } from '../daemon.ts'
+import { type Daemon, MAIN, type SweepLine, startDaemon } from '../daemon.ts'
 import type { Contender } from './contender.ts'
 
 export interface OnceReport {

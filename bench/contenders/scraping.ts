@@ -1,9 +1,9 @@
 /** Reading the lengths: a scrape of the Redis exporter, which looks at every stream, and of ours after a sweep. */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { freePort } from '../../scripts/stage/free_port.ts'
 import { atExit } from '../../scripts/stage/undo.ts'
 import { startDaemon } from '../daemon.ts'
 import { MATCH } from '../keyspace.ts'
@@ -72,13 +72,4 @@ async function answers(url: string): Promise<void> {
     await pause(25)
   }
   throw new Error(`${url} does not answer`)
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
 }
