@@ -269,22 +269,25 @@ suite('Redis says no', { concurrency: 4 }, () => {
 
 suite('a stream changes under the sweep', { concurrency: 4 }, () => {
   meeting('a key is deleted before its turn comes', async (t, row) => {
-    const scene = await startScene(t, { longStreams: 4 })
-    const line = await betweenCommands(scene, row, (key) => scene.redis.command('DEL', key))
-    assert.deepEqual([line.skipped, line.errors], [{ custom_ids: 0, not_a_stream: 0 }, {}])
-    await scene.assertOver()
+    await Promise.all(
+      JOURNEYS.map(async (journey) => {
+        const { scene, line } = await betweenCommands(t, row, journey, (redis, key) => redis.command('DEL', key))
+        assert.deepEqual([line.skipped, line.errors], [{ custom_ids: 0, not_a_stream: 0 }, {}])
+        await scene.assertOver()
+      }),
+    )
   })
 
   meeting('a key is no stream any more when its turn comes', async (t, row) => {
-    const scene = await startScene(t, { longStreams: 4 })
-    const changed: string[] = []
-    const line = await betweenCommands(scene, row, async (key) => {
-      changed.push(key)
-      await scene.redis.command('SET', key, 'value')
-    })
-    assert.deepEqual([line.skipped, line.errors], [{ custom_ids: 0, not_a_stream: 3 }, {}])
-    for (const key of changed) assert.equal(await scene.redis.command('GET', key), 'value')
-    await scene.assertOver()
+    await Promise.all(
+      JOURNEYS.map(async (journey) => {
+        const become = (redis: RedisServer, key: string) => redis.command('SET', key, 'value')
+        const { scene, line, changed } = await betweenCommands(t, row, journey, become)
+        assert.deepEqual([line.skipped, line.errors], [{ custom_ids: 0, not_a_stream: 3 }, {}])
+        for (const key of changed) assert.equal(await scene.redis.command('GET', key), 'value')
+        await scene.assertOver()
+      }),
+    )
   })
 })
 
@@ -311,21 +314,39 @@ function removedBy(line: Record<string, unknown>): number {
   return (line.removed as { length: number }).length
 }
 
+/** The commands that a sweep gives a stream, in their order. */
+interface Journey {
+  readonly commands: readonly string[]
+  readonly hasGroup: boolean
+}
+
+/** A stream with a group is trimmed by itself; those without one together, and how long they are is asked behind it. */
+const JOURNEYS: readonly Journey[] = [
+  { hasGroup: true, commands: ['XLEN', 'XINFO', 'XTRIM'] },
+  { hasGroup: false, commands: ['XLEN', 'XTRIM', 'XLEN'] },
+]
+
 /** Something is done to a key before each of the commands that a sweep gives it: to one before it is looked at, … */
-async function betweenCommands(scene: Scene, row: FaultRow, act: (key: string) => Promise<unknown>) {
-  const { proxy, longKeys } = scene
-  const commands = ['XLEN', 'XINFO', 'XTRIM']
+async function betweenCommands(
+  t: TestContext,
+  row: FaultRow,
+  { commands, hasGroup }: Journey,
+  act: (redis: RedisServer, key: string) => Promise<unknown>,
+) {
+  const scene = await startScene(t, { longStreams: 4, hasGroups: hasGroup })
+  const { proxy, longKeys, redis } = scene
   proxy.hold('')
   await scene.appear()
+  const changed = longKeys.slice(0, commands.length)
   for (const [i, command] of commands.entries()) {
     proxy.hold(command)
     await waitUntil(() => proxy.held > 0, { timeoutMs: 60_000, what: command })
-    const key = longKeys[i] as string
-    await act(key)
+    const key = changed[i] as string
+    await act(redis, key)
     scene.forget(key)
   }
   await proxy.heal()
-  return scene.sweepThat(row)
+  return { scene, changed, line: await scene.sweepThat(row) }
 }
 
 const write = (redis: RedisServer) => redis.command('XADD', 'other:written', '*', 'a', 'b')

@@ -28,6 +28,8 @@ export interface SceneOptions {
   readonly url?: (redis: RedisServer, proxy: TcpProxy) => string
   /** How many streams beyond their policy `appear()`; one unless told. */
   readonly longStreams?: number
+  /** Whether each of them has a consumer group, which has read nothing. */
+  readonly hasGroups?: boolean
   /** Size of each of their entries' values. */
   readonly bytes?: number
   /** By how much the daemon's clock is ahead of ours at that moment, in ms. */
@@ -79,8 +81,9 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
     kept.set(key, await streamIds(redis, key))
   }
   for (const key of longKeys) {
-    const { bytes = 10 } = options
+    const { bytes = 10, hasGroups = false } = options
     await fillStream(redis, staged(key), { count: LENGTH_LIMIT + SURPLUS, from, stepMs: 1, bytes })
+    if (hasGroups) await redis.command('XGROUP', 'CREATE', staged(key), 'readers', '0')
     kept.set(key, await streamIds(redis, staged(key), LENGTH_LIMIT))
   }
   await options.prepare?.(redis)
