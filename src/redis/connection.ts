@@ -123,7 +123,8 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
         Promise.all(sent).then(resolve, reject)
       })
     } catch (error) {
-      const { code, message, cause } = error as Fault
+      if (!(error instanceof Fault)) throw error
+      const { code, message, cause } = error
       throw new Fault(code, message, { cause }, await answersTo(sent))
     }
   }
