@@ -35,7 +35,7 @@ function contendersOf({ samples, streams }: Options): readonly Contender[] {
     redisPyPages,
     awaitedLoop(Math.min(streams, samples.awaited)),
     shellLoop(Math.min(streams, samples.shell)),
-    exporterScrape,
+    exporterScrape(streams),
     ourScrape,
   ]
 }

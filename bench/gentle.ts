@@ -1,6 +1,9 @@
 /** What other clients of the same Redis wait for, while it is swept in one way or another. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
+import { atExit } from '../scripts/stage/undo.ts'
 import { minId, socketOf } from './contenders/contender.ts'
 import { SWEEPING_SCRIPT } from './contenders/loops.ts'
 import { startDaemon } from './daemon.ts'
@@ -22,11 +25,28 @@ type Load = (redis: PrivateRedis, options: Options) => Promise<Stretch[]>
 
 const IDLE = 'idle'
 const OURS = 'our sweep, default pace'
-/** The two that are compared take turns: what else a shared machine does falls on both. */
+/** Computes as much as our sweep does, in bursts as long, and asks Redis nothing: what it adds, processors add that are shared. */
+const COMPUTING = 'a process that computes as much, and asks nothing'
+const COMPUTING_CODE = `
+const burst = () => {
+  const end = performance.now() + 5
+  while (performance.now() < end);
+  setTimeout(burst, 15)
+}
+burst()`
+/** Those that are compared take turns: what else a shared machine does falls on all of them. */
 const TURNS = 3
 
 const loads: readonly (readonly [name: string, load: Load])[] = [
-  ...Array.from({ length: TURNS }, () => [[IDLE, idling] as const, [OURS, sweeping()] as const]).flat(),
+  ...Array.from(
+    { length: TURNS },
+    () =>
+      [
+        [IDLE, idling],
+        [COMPUTING, computing],
+        [OURS, sweeping()],
+      ] as const,
+  ).flat(),
   ['our sweep, --pace 100', sweeping('--pace', '100')],
   // The defaults of --pace and --page-size are chosen by these and the default's.
   ['our sweep, --pace 50', sweeping('--pace', '50')],
@@ -54,8 +74,10 @@ export async function beGentle(all: Options): Promise<Section> {
 
   const waits = [...stretches].map(([name, during]) => ({ name, ...waitsIn(during) }))
   const p99Of = (wanted: string): number => waits.find(({ name }) => name === wanted)?.p99 ?? Number.NaN
-  const added = (p99Of(OURS) / p99Of(IDLE) - 1) * 100
-  const verdicts = [`our sweep at the default pace adds ${brief(added)} % to p99 (goal: less than 20 %)`]
+  const added = (name: string): string => brief((p99Of(name) / p99Of(IDLE) - 1) * 100)
+  const verdicts = [
+    `our sweep at the default pace adds ${added(OURS)} % to p99 (goal: less than 20 %), ${COMPUTING} ${added(COMPUTING)} %`,
+  ]
   const rows = waits.map(({ name, samples, p50, p99, p999, max }) => [
     name,
     count(samples),
@@ -74,6 +96,17 @@ export async function beGentle(all: Options): Promise<Section> {
 
 async function idling(_: PrivateRedis, { gentleMs }: Options): Promise<Stretch[]> {
   return [await stretch(() => pause(gentleMs))]
+}
+
+async function computing(_: PrivateRedis, { gentleMs }: Options): Promise<Stretch[]> {
+  const child = spawn(process.execPath, ['--eval', COMPUTING_CODE], { stdio: 'ignore' })
+  atExit(() => child.kill('SIGKILL'))
+  const ended = once(child, 'exit')
+  await pause(SETTLE_MS)
+  const during = await stretch(() => pause(gentleMs))
+  child.kill('SIGKILL')
+  await ended
+  return [during]
 }
 
 /** Sweeps of a daemon, one after another; the first is not looked at, because it is compiled while it runs. */
