@@ -1,16 +1,20 @@
 /** What `xtrimd plan` says a sweep would do, against what the sweep then does. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import { plan } from '../src/sweep/plan.ts'
 import { startMonitor } from './harness/monitor.ts'
 import { complaintsAbout, readOutput } from './harness/output.ts'
 import { runXtrimd } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
+import { taskOf } from './harness/sweep_here.ts'
 
 const HOUR_MS = 3_600_000
 
 interface Plan {
   readonly result: string
+  readonly reason?: string
+  readonly missing: Readonly<Record<string, string>>
   readonly streams: number
   readonly entries: number
   readonly bytes: number | null
@@ -173,6 +177,40 @@ test('a plan that cannot look says so and fails', async () => {
   assert.equal(code, 1)
   const { result, cause } = readOutput('plan', stdout)
   assert.deepEqual([result, cause], ['failed', 'connect'])
+})
+
+test('plan blames the ACL for a command only where the command is what it does not allow', async (t) => {
+  const redis = await filled(t)
+  const ops = { ...redis, url: `redis://ops:pass@127.0.0.1:${redis.port}` }
+  const planAs = async (...rules: string[]) => {
+    await redis.command('ACL', 'SETUSER', 'ops', 'reset', 'on', '>pass', ...rules)
+    const { code, stdout } = await runXtrimd(['plan', '--redis-url', ops.url, '--output', 'json'])
+    assert.equal(code, 1)
+    const { result, reason, missing, streams } = readOutput('plan', stdout) as unknown as Plan
+    return { result, reason: reason ?? '', missing, streams }
+  }
+  const aKey = await planAs('~stream:conversation:a*', '+@all')
+  assert.deepEqual([aKey.result, aKey.missing, aKey.streams], ['partial', {}, 2])
+  assert.match(aKey.reason, /^Redis refused 1 of 2 streams, the first with XLEN: NOPERM .*key/)
+
+  const aCommand = await planAs('~*', '+@all', '-xrevrange')
+  assert.deepEqual([aCommand.result, aCommand.missing], ['failed', { XREVRANGE: 'plan' }])
+  assert.match(aCommand.reason, /^Redis refused 2 of 2 streams, the first with XREVRANGE: NOPERM /)
+})
+
+test('a key that is no stream any more when plan comes to it is nobody’s business', async (t) => {
+  const redis = await filled(t)
+  const task = taskOf(redis.url, [])
+  const { signal } = new AbortController()
+  let batches = 0
+  // Between the look at its length and the one at its newest entry.
+  const run = async <T>(work: () => Promise<T>): Promise<T> => {
+    if (++batches === 3) await redis.command('SET', 'stream:conversation:a', 'value')
+    return work()
+  }
+  const { result, total, errors, longest } = await plan({ ...task, paceOf: () => ({ run }) }, signal)
+  assert.ok(batches > 3)
+  assert.deepEqual([result, total.streams, total.entries, errors, longest.length], ['success', 1, 400, {}, 1])
 })
 
 test('the schemas are strict: another field, a missing one, or a word nobody knows is noticed', async (t) => {

@@ -34,7 +34,7 @@ export function planJson(report: PlanReport, policies: readonly Policy[]) {
   return {
     ...verdictFields(report),
     ...planFields(report.total),
-    errors: Object.fromEntries(report.errors),
+    errors: report.errors,
     policies: report.policies.map((plan) => ({ policy: plan.policy, ...planFields(plan) })),
     missing: Object.fromEntries(report.missing),
     held: heldOf(report.held),

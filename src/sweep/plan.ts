@@ -10,9 +10,9 @@ import { forEachReason, type Policy, REASONS, type Reason } from '../retention/p
 import { readGroups } from './group_state.ts'
 import { Longest, type LongStream } from './longest.ts'
 import { type Found, lookAtPage } from './look.ts'
-import { accepted, ageLimitMs, lengthLimit, nameOf, Refused, readOldest } from './stream.ts'
-import { type Verdict, verdictOn } from './sweep.ts'
-import { HELD_NAMED, type HeldStream } from './tally.ts'
+import { accepted, ageLimitMs, lacking, lengthLimit, memoryCommand, nameOf, Refused, readOldest } from './stream.ts'
+import { type Verdict, verdictOn, verdictOnStreams } from './sweep.ts'
+import { countRefusal, HELD_NAMED, type HeldStream } from './tally.ts'
 import { isDue } from './trim.ts'
 import { type Page, type WalkTask, walk } from './walk.ts'
 
@@ -40,7 +40,8 @@ export interface PlanReport extends Verdict {
   readonly memory: Memory | null
   readonly policies: readonly PolicyPlan[]
   readonly total: PolicyPlan
-  readonly errors: ReadonlyMap<string, number>
+  /** Streams that Redis refused to have looked at, by its error word. */
+  readonly errors: Readonly<Record<string, number>>
   readonly missing: ReadonlyMap<string, string>
   readonly held: readonly HeldStream[]
   readonly longest: readonly LongStream[]
@@ -58,14 +59,32 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
   const policies = task.policies.map(({ name }) => emptyPlan(name))
   const longest = new Longest(task.longestStreams)
   const held: HeldStream[] = []
-  const errors = new Map<string, number>()
-  const missingCommands = new Map<string, string>()
-  const missing = (command: string, neededFor: string): void => {
-    missingCommands.set(command, neededFor)
+  const errors: Record<string, number> = {}
+  const refusals = new Map<string, string>()
+  const missing = new Map<string, string>()
+  const miss: Missing = (command, neededFor) => {
+    missing.set(command, neededFor)
   }
   const refuse = ({ refusal, command }: Refused): void => {
-    errors.set(refusal.word, (errors.get(refusal.word) ?? 0) + 1)
-    missing(command, 'plan')
+    const { word, message } = refusal
+    countRefusal({ word, command, message }, errors, refusals)
+    const lack = lacking(command, refusal)
+    if (lack !== null) miss(lack.command, lack.neededFor)
+  }
+
+  const lookAt = async (page: Page, stream: Found, memory: number | null): Promise<void> => {
+    const policy = task.policies[stream.policy] as Policy
+    const sum = policies[stream.policy] as PolicyPlan
+    try {
+      const hold = isDue(stream, policy, page.nowMs) ? await addRemoval(sum, stream, memory ?? 0, policy, page) : null
+      if (hold !== null && held.length < HELD_NAMED) held.push({ key: stream.key, policy: policy.name, hold })
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      if (isNoStream(error)) return
+      refuse(error)
+    }
+    longest.offer(stream.key, policy.name, stream.state.length)
+    addStream(sum, stream, memory)
   }
 
   const walked = await walk(
@@ -73,58 +92,47 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     stop,
     async (page) => {
       const { found, unseen } = await lookAtPage(page.ask, page.keys, task.policies, page.nowMs)
-      for (const { refusal, command } of unseen)
-        if (refusal.word !== 'WRONGTYPE') refuse(new Refused(refusal, nameOf(command)))
-      const memories = await readMemories(page, found, missing)
-      await Promise.all(
-        found.map(async (stream, i) => {
-          const policy = task.policies[stream.policy] as Policy
-          const sum = policies[stream.policy] as PolicyPlan
-          longest.offer(stream.key, policy.name, stream.state.length)
-          addStream(sum, stream, memories[i] ?? null)
-          if (!isDue(stream, policy, page.nowMs)) return
-          try {
-            const hold = await addRemoval(sum, stream, memories[i] ?? 0, policy, page)
-            if (hold !== null && held.length < HELD_NAMED) held.push({ key: stream.key, policy: policy.name, hold })
-          } catch (error) {
-            if (!(error instanceof Refused)) throw error
-            refuse(error)
-          }
-        }),
-      )
+      for (const { policy, refusal, command } of unseen) {
+        const refused = new Refused(refusal, nameOf(command))
+        if (isNoStream(refused)) continue
+        ;(policies[policy] as PolicyPlan).streams++
+        refuse(refused)
+      }
+      const memories = await readMemories(page, found, miss)
+      await Promise.all(found.map((stream, i) => lookAt(page, stream, memories[i] ?? null)))
     },
-    missing,
+    miss,
   )
+  const total = sumOfPlans(policies)
   return {
-    ...(verdictOn(walked) ?? verdictOnErrors(errors)),
+    ...(verdictOn(walked) ?? verdictOnStreams({ errors, streams: total.streams }, refusals)),
     durationMs: walked.durationMs,
     memory: walked.memory,
     policies,
-    total: sumOfPlans(policies),
+    total,
     errors,
-    missing: missingCommands,
+    missing,
     held,
     longest: longest.list(),
   }
 }
 
-function verdictOnErrors(errors: ReadonlyMap<string, number>): Verdict {
-  const [first] = errors
-  if (first === undefined) return { result: 'success', cause: null, message: null, failure: null }
-  return { result: 'partial', cause: first[0], message: `Redis refused ${first[1]} streams`, failure: first[0] }
+type Missing = (command: string, neededFor: string) => void
+
+/** A key that became something else is nobody's business. */
+function isNoStream({ refusal }: Refused): boolean {
+  return refusal.word === 'WRONGTYPE'
 }
 
 /** The memory of each stream; null where the ACL does not allow to ask. */
-async function readMemories(
-  page: Page,
-  found: readonly Found[],
-  missing: (command: string, neededFor: string) => void,
-): Promise<(number | null)[]> {
+async function readMemories(page: Page, found: readonly Found[], missing: Missing): Promise<(number | null)[]> {
   if (found.length === 0) return []
-  const replies = await page.ask(found.map(({ key }) => ['MEMORY', 'USAGE', key]))
+  const replies = await page.ask(found.map(({ key }) => memoryCommand(key)))
   return replies.map((reply) => {
-    if (reply instanceof Refusal) missing('MEMORY USAGE', 'the bytes that plan shows')
-    return reply instanceof Refusal ? null : Number(reply)
+    if (!(reply instanceof Refusal)) return Number(reply)
+    const lack = lacking('MEMORY USAGE', reply)
+    if (lack !== null) missing(lack.command, 'the bytes that plan shows')
+    return null
   })
 }
 

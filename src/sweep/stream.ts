@@ -89,6 +89,7 @@ export class Refused extends Error {
 /** What stands or falls with a command; a sweep cannot do without the others. */
 const NEEDS: Readonly<Record<string, string>> = {
   XRANGE: '--max-age',
+  XREVRANGE: 'plan',
   'MEMORY USAGE': '--max-bytes',
   'XINFO GROUPS': '--protect',
   'XINFO CONSUMERS': '--protect',

@@ -1,6 +1,7 @@
 /** One sweep: every primary, every matching stream, once. It always ends in a report. */
 import type { Memory } from '../redis/server_state.ts'
 import type { Policy } from '../retention/policy.ts'
+import { counted } from '../text/counted.ts'
 import type { LongStream } from './longest.ts'
 import { sweepPage } from './page.ts'
 import { entriesOf, type HeldStream, type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
@@ -90,15 +91,18 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
   return { result, cause: fault.code, message: [...messages].join('; '), failure: fault.code }
 }
 
-/** A success held every stream to its policy. Where some were refused and some were not, it is partial. */
-function verdictOnStreams({ errors, streams }: PolicyTally, refusals: ReadonlyMap<string, string>): Verdict {
+/** A success saw every stream through, as no word of `errors` says. Where some were refused and some were not, it is partial. */
+export function verdictOnStreams(
+  { errors, streams }: Pick<PolicyTally, 'errors' | 'streams'>,
+  refusals: ReadonlyMap<string, string>,
+): Verdict {
   const [worst] = entriesOf(errors).sort((a, b) => b[1] - a[1])
   if (worst === undefined) return { result: 'success', cause: null, message: null, failure: null }
   const refused = Object.values(errors).reduce((sum, n) => sum + n, 0)
   return {
     result: refused < streams ? 'partial' : 'failed',
     cause: worst[0],
-    message: `Redis refused ${refused} of ${streams} streams, the first with ${refusals.get(worst[0])}`,
+    message: `Redis refused ${refused} of ${counted(streams, 'stream', 'streams')}, the first with ${refusals.get(worst[0])}`,
     failure: worst[0],
   }
 }

@@ -95,7 +95,7 @@ export class Tally {
       if (this.held.length < HELD_NAMED) this.held.push({ key: outcome.key, policy: tally.policy, hold: outcome.held })
     }
     if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
-    if (outcome.refused !== null) this.#addError(tally, outcome.refused)
+    if (outcome.refused !== null) countRefusal(outcome.refused, tally.errors, this.refusals)
     if (outcome.deleted) tally.deletedStreams++
     // What is no stream any more has no length that counts.
     if (outcome.deleted || outcome.skipped === 'not_a_stream') {
@@ -109,7 +109,7 @@ export class Tally {
   addRefused(policy: number, refused: RefusedFields): void {
     const tally = this.#of(policy)
     tally.streams++
-    this.#addError(tally, refused)
+    countRefusal(refused, tally.errors, this.refusals)
   }
 
   /** A key that was no stream any more when its turn came. */
@@ -122,11 +122,6 @@ export class Tally {
     tally.entries.after += length
     tally.longestStream = Math.max(tally.longestStream, length)
     this.longest.offer(key, tally.policy, length)
-  }
-
-  #addError(tally: PolicyTally, { word, command, message }: RefusedFields): void {
-    addTo(tally.errors, word, 1)
-    if (!this.refusals.has(word)) this.refusals.set(word, `${command}: ${message}`)
   }
 
   #of(policy: number): PolicyTally {
@@ -174,6 +169,16 @@ export function addTally(sum: PolicyTally, tally: PolicyTally): void {
   for (const [limit, n] of entriesOf(tally.overLimit)) sum.overLimit[limit] += n
   sum.protectedStreams += tally.protectedStreams
   for (const [word, n] of entriesOf(tally.errors)) addTo(sum.errors, word, n)
+}
+
+/** Counts a refusal under its word, and keeps the first of each word with the command. */
+export function countRefusal(
+  { word, command, message }: RefusedFields,
+  errors: Record<string, number>,
+  first: Map<string, string>,
+): void {
+  addTo(errors, word, 1)
+  if (!first.has(word)) first.set(word, `${command}: ${message}`)
 }
 
 function addTo(counts: Record<string, number>, name: string, n: number): void {
