@@ -1,13 +1,20 @@
 /** Every error that the program can print stands in the README, with its cause and its cure. */
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { test } from 'node:test'
+import { sweepHere } from './harness/sweep_here.ts'
+import { isTold, OF_THE_SYSTEM, type ToldError, toldErrors } from './harness/told_errors.ts'
 
 const SRC = new URL('../src/', import.meta.url)
 const LITERAL = String.raw`'(?:[^'\\\n]|\\.)*'|\x60(?:[^\x60\\]|\\.)*\x60`
 
-/** Where errors are made: rules that are broken, faults, what is logged above info, and why a sweep was no success. */
+/**
+ * Where errors are made: rules that are broken, faults, what is logged above info, why a sweep was no success, and why a
+ * probe fails.
+ */
 const MADE = [
   new RegExp(`(${LITERAL})`, 'g'),
   new RegExp(String.raw`new Fault\(\s*(?:[\w.]+|'\w+'),\s*(${LITERAL})`, 'g'),
@@ -15,6 +22,8 @@ const MADE = [
   new RegExp(String.raw`\b(?:message|why): (${LITERAL})`, 'g'),
   new RegExp(`\\bBUG = (${LITERAL})`, 'g'),
   new RegExp(String.raw`\blimited\(\s*(${LITERAL})`, 'g'),
+  new RegExp(String.raw`\bplain\(503, (${LITERAL})`, 'g'),
+  /\? (\x60[^\x60]*\x60)\s*: null$/gm,
 ]
 
 /** A literal is a broken rule by how it begins, wherever it stands. */
@@ -24,9 +33,7 @@ const RULE = /^(?:… )?(?:must |is no |holds a )/
 function errorsIn(source: string): string[] {
   const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
   return MADE.flatMap((pattern, i) =>
-    [...code.matchAll(pattern)]
-      .map(([, literal = '']) => plain(literal))
-      .filter((text) => (i > 0 || RULE.test(text)) && /[a-z]{3}/.test(text)),
+    [...code.matchAll(pattern)].map(([, literal = '']) => plain(literal)).filter((text) => i > 0 || RULE.test(text)),
   )
 }
 
@@ -45,20 +52,35 @@ function errorsOfProgram(): string[] {
   return [...new Set(files.flatMap((path) => errorsIn(readFileSync(new URL(path, SRC), 'utf8'))))].sort()
 }
 
-/** The rows under the heading, of which each begins with the error in backticks. */
-function errorsTold(readme: string): { error: string; cause: string; cure: string }[] {
-  const section = readme.split(/^## Errors$/m)[1]?.split(/^## /m)[0] ?? ''
-  return [...section.matchAll(/^\| `(.*?)` \| (.*?) \| (.*?) \|$/gm)].map(([, error = '', cause = '', cure = '']) => ({
-    error: error.replaceAll('\\|', '|'),
-    cause,
-    cure,
-  }))
-}
-
-test('every error in the source is in the README with cause and cure, and no other', () => {
-  const told = errorsTold(readFileSync(new URL('../README.md', import.meta.url), 'utf8'))
-  assert.deepEqual(told.map(({ error }) => error).sort(), errorsOfProgram())
+test('every error in the source is in the README with cause and cure, and no other but examples of what the system says', () => {
+  const told = toldErrors()
+  const isExample = ({ error }: ToldError): boolean => error !== OF_THE_SYSTEM && error.startsWith('…: ')
+  const inSource = errorsOfProgram()
+  const examples = told.filter((row) => isExample(row) && !inSource.includes(row.error))
+  assert.ok(examples.length > 5)
+  assert.deepEqual(
+    told
+      .filter((row) => !examples.includes(row))
+      .map(({ error }) => error)
+      .sort(),
+    inSource,
+  )
   for (const { error, cause, cure } of told) assert.ok(cause.length > 3 && cure.length > 3, error)
+})
+
+test('what the system says where Redis is not to be reached is in the README in its words', async (t) => {
+  const silent = createServer((socket) => socket.destroy())
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.after(() => silent.close())
+  const { port } = silent.address() as { port: number }
+  for (const at of ['127.0.0.1:1', `127.0.0.1:${port}`, 'nowhere.invalid']) {
+    const { result, message } = await sweepHere(`redis://${at}`, [])
+    assert.equal(result, 'failed')
+    assert.ok(isTold(message ?? ''), message ?? '')
+  }
+  // The control: other words are not found.
+  assert.equal(isTold('127.0.0.1:1: connect EODD 127.0.0.1:1'), false)
 })
 
 test('the control: an error that is added anywhere would be noticed', () => {
@@ -70,6 +92,9 @@ test('the control: an error that is added anywhere would be noticed', () => {
     ["throw new Fault('connect', `#{a}: it's gone`)", "…: it's gone"],
     ["log.warn({ a: f(b), c }, 'something odd')", 'something odd'],
     ["return { kind: 'open', why: 'nobody knows' }", 'nobody knows'],
+    ["return plain(503, 'asleep')", 'asleep'],
+    ['return late > 5 ? `late by #{late} s` : null', 'late by … s'],
+    ["return new Fault('connect', `#{a}: #{b}`)", '…: …'],
   ] as const) {
     assert.deepEqual(errorsIn(source.replace(/#(?=\{)/g, '$$')), [error], source)
   }

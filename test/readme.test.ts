@@ -6,6 +6,7 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { withoutOurs } from '../scripts/stage/environment.ts'
 import { flags, variableOf } from '../src/config/flags.ts'
+import { TRIGGERS } from '../src/daemon/sweep_line.ts'
 import { ERROR_WORDS } from '../src/redis/refusal.ts'
 import { startDaemon } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
@@ -107,6 +108,11 @@ test('the pictures of the README are there, small, and in neither the image nor 
   assert.deepEqual(files, ['dist', 'schema', 'CHANGELOG.md'])
   const lines = readFileSync(new URL('../.dockerignore', import.meta.url), 'utf8').split('\n')
   assert.ok(lines.includes('*') && !lines.some((line) => line.startsWith('!docs')))
+})
+
+test('every trigger of a sweep is told', () => {
+  const told = /line `sweep`, whose `trigger` says why it was made: (.*?)\./s.exec(README)?.[1] ?? ''
+  assert.deepEqual([...told.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort(), TRIGGERS.toSorted())
 })
 
 test('variables are named as the README tells', () => {

@@ -4,7 +4,8 @@ import type { SweepReport } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /** Why a sweep was started. */
-export type Trigger = 'start' | 'schedule' | 'takeover' | 'pressure'
+export const TRIGGERS = ['start', 'schedule', 'takeover', 'pressure'] as const
+export type Trigger = (typeof TRIGGERS)[number]
 
 /** A sweep's line is its tally. A failure is the operator's business at once; a stop was asked for. */
 export function logSweep(report: SweepReport, trigger: Trigger, log: Log): void {

@@ -9,6 +9,7 @@ import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from './program.
 import { type RedisServer, startRedis } from './redis_server.ts'
 import { fillStream, redisNow, streamIds } from './streams.ts'
 import { startProxy, type TcpProxy } from './tcp_proxy.ts'
+import { isTold } from './told_errors.ts'
 
 const HOUR = 3_600_000
 /** What `--trim approx` may leave: one node. */
@@ -165,6 +166,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
 export async function assertMeets({ nextSweep, daemon }: Scene, { result, cause }: FaultRow): Promise<LogLine> {
   const line = await nextSweep()
   assert.deepEqual([line.result, line.cause ?? null], [result, cause], JSON.stringify(line))
+  if (cause !== null) assert.ok(isTold(String(line.reason)), `the README tells of it: ${line.reason}`)
   for (const probe of ['/healthz', '/readyz']) assert.equal((await daemon.get(probe)).status, 200)
   return line
 }
