@@ -77,7 +77,7 @@ class Daemon {
       watch: null,
       pressure: null,
     }
-    this.#task = { ...sweepTask(config, log), onProgress: () => this.#step() }
+    this.#task = { ...sweepTask(config, log), onAnswer: () => this.#step() }
     this.#between = new BetweenSweeps(config, {
       task: this.#task,
       sweepUnderPressure: (only) => this.#sweepUnderPressure(only),

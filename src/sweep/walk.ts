@@ -27,6 +27,8 @@ export interface WalkTask {
   /** Milliseconds after which it stops by itself; Infinity for never. */
   readonly sweepTimeoutMs: number
   readonly extent?: Extent
+  /** Told whenever Redis has answered a batch: as long as it does, the walk gets on. */
+  readonly onAnswer?: () => void
   /** Remembered from walk to walk. */
   readonly ahead: AheadStreams
 }
@@ -167,7 +169,12 @@ async function walkPrimary(
   const { nowMs, memory } = await readServer(connection.ask)
   if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')
   memories.push(memory ?? NO_MEMORY)
-  const ask = paced(connection, task.paceOf(connection.address), stop)
+  const askPaced = paced(connection, task.paceOf(connection.address), stop)
+  const ask: Ask = async (commands) => {
+    const replies = await askPaced(commands)
+    task.onAnswer?.()
+    return replies
+  }
   // A command over several slots is refused in a cluster.
   const batching = { isAllowed: !haveSlots && !task.ahead.areTooMany, ahead: task.ahead }
   if (task.extent) task.extent.expect(await readSize(ask))
@@ -183,18 +190,22 @@ async function walkPages(
   const inFlight = new Set<Promise<void>>()
   let failed: unknown
   const keysPerPage = Math.max(1, Math.ceil(task.pageSize / PAGES_IN_FLIGHT))
-  for await (const keys of pagesOfKeys(ask, scanPattern(task.policies), keysPerPage)) {
-    if (stop.aborted || failed !== undefined) break
-    // SCAN goes through so many keys, whether they match or not.
-    task.extent?.visit(keysPerPage)
-    const page = work(keys)
-      .catch((error: unknown) => {
-        failed ??= error
-      })
-      .finally(() => inFlight.delete(page))
-    inFlight.add(page)
-    if (inFlight.size >= PAGES_IN_FLIGHT) await Promise.race(inFlight)
+  try {
+    for await (const keys of pagesOfKeys(ask, scanPattern(task.policies), keysPerPage)) {
+      if (stop.aborted || failed !== undefined) break
+      // SCAN goes through so many keys, whether they match or not.
+      task.extent?.visit(keysPerPage)
+      const page = work(keys)
+        .catch((error: unknown) => {
+          failed ??= error
+        })
+        .finally(() => inFlight.delete(page))
+      inFlight.add(page)
+      if (inFlight.size >= PAGES_IN_FLIGHT) await Promise.race(inFlight)
+    }
+  } finally {
+    // Whatever ends it, a SCAN that is refused included: what is in hand is answered, and counted, before it is told.
+    await Promise.all(inFlight)
   }
-  await Promise.all(inFlight)
   if (failed !== undefined) throw failed
 }
