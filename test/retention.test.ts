@@ -160,7 +160,7 @@ const LIMITS: Limits = {
 
 function group(name: string, lastDelivered: string, more: Partial<Group> = {}): Group {
   return {
-    ...{ name, lastDelivered: id(lastDelivered), lag: null, consumers: 1 },
+    ...{ name, rawName: Buffer.from(name), lastDelivered: id(lastDelivered), lag: null, consumers: 1 },
     ...{ oldestPending: null, idleMs: 0, firstUndelivered: null, ...more },
   }
 }

@@ -6,6 +6,8 @@ import { earlierOf, isBefore, isTime, nextStreamId, type StreamId } from './stre
 export interface Group {
   /** As shown to people. */
   readonly name: string
+  /** As Redis knows it. */
+  readonly rawName: Uint8Array
   readonly lastDelivered: StreamId
   /** Entries not delivered yet; null where Redis does not know (before 7.0, or after an XDEL in between). */
   readonly lag: number | null

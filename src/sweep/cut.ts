@@ -7,6 +7,7 @@ import { type Delivery, deliveryOf, type Group, unreadAmong } from '../retention
 import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
 import { readGroup } from './group_state.ts'
+import { GROUPS_CHANGED, type Guard, guarded } from './guard.ts'
 import { type Ask, accepted, oldestCommand, readIds, readOldest, type State } from './stream.ts'
 
 /** What counting the unread is for, where an ACL stands in its way. */
@@ -32,6 +33,8 @@ export class Cuts {
   readonly #missing: (command: string, neededFor: string) => void
   /** The groups as they were last seen, while what they had not read is counted. */
   #groups: readonly Group[] = []
+  /** Whether a bite was not made because the groups are not what it was told to expect. */
+  areGroupsOutdated = false
   #mayQueue = true
 
   constructor(key: Buffer, state: State, ask: Ask, missing: (command: string, neededFor: string) => void) {
@@ -44,21 +47,26 @@ export class Cuts {
   /** From now on counts what these groups had not been delivered. */
   countUnreadOf(groups: readonly Group[]): void {
     this.#groups = groups
+    this.areGroupsOutdated = false
   }
 
-  /** One command that removes at most `most` entries, and a fresh look behind it. @returns how many Redis says are gone */
-  async make(reason: Reason, command: Command, most: number): Promise<number> {
-    if (!this.#countsUnread) return this.makeSeveral(reason, command, 1)
+  /**
+   * One command that removes at most `most` entries, and a fresh look behind it; with a guard, only while the groups are
+   * what it expects. @returns how many Redis says are gone
+   */
+  async make(reason: Reason, bite: Command, most: number, guard: Guard | null): Promise<number> {
+    if (!this.#countsUnread) return this.makeSeveral(reason, bite, 1, guard)
     const look = this.#lookCommands()
+    const command = guarded(bite, guard)
     const replies = await this.#askAtomically(command, look, this.#head(most))
-    const removed = Number(accepted(replies[0], command))
-    this.removed[reason] += removed
+    const removed = this.#count(reason, command, replies.slice(0, 1))
     this.#seen(replies.slice(1), look)
     return removed
   }
 
   /** The same command `times` over, where nothing unread is counted: a backlog is not a journey to Redis for every bite. */
-  async makeSeveral(reason: Reason, command: Command, times: number): Promise<number> {
+  async makeSeveral(reason: Reason, bite: Command, times: number, guard: Guard | null): Promise<number> {
+    const command = guarded(bite, guard)
     const look = this.#lookCommands()
     const bites = Array<Command>(times).fill(command)
     let replies: readonly Reply[]
@@ -78,6 +86,10 @@ export class Cuts {
     let removed = 0
     for (const reply of replies) {
       const gone = Number(accepted(reply, command))
+      if (gone === GROUPS_CHANGED) {
+        this.areGroupsOutdated = true
+        continue
+      }
       this.removed[reason] += gone
       removed += gone
     }

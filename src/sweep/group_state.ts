@@ -29,8 +29,10 @@ export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect
 export function readGroup(fields: Reply): Group {
   const told = pairs(fields)
   const lag = told.get('lag')
+  const rawName = told.get('name') as Buffer
   return {
-    name: shown(told.get('name') as Buffer),
+    name: shown(rawName),
+    rawName,
     lastDelivered: parseStreamId(String(told.get('last-delivered-id'))),
     lag: typeof lag === 'number' ? lag : null,
     consumers: Number(told.get('consumers')),

@@ -4,60 +4,22 @@ import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
 import { type Group, type Hold, holdOf } from '../retention/groups.ts'
-import { forEachReason, type Limits, type Reason } from '../retention/policy.ts'
+import type { Limits, Reason } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { Cuts, UNREAD_COUNT } from './cut.ts'
+import { isOlderThan } from './due.ts'
 import { readGroups } from './group_state.ts'
+import { type Guard, guardOf } from './guard.ts'
 import type { Found } from './look.ts'
 import { cutToLength, deleteIfEmpty, shrink } from './scripts.ts'
-import { type Ask, accepted, ageLimitMs, lengthLimit, memoryCommand, Refused, type State } from './stream.ts'
-
-/** What trimming needs to know beside the stream. */
-export interface TrimContext {
-  readonly ask: Ask
-  readonly limits: Limits
-  /** Redis's own clock when the sweep began. */
-  readonly nowMs: number
-  /** Ends the work between two bites. */
-  readonly stop: AbortSignal
-  /** Told of a command that an ACL refused where the work could go on without it. */
-  readonly missing: (command: string, neededFor: string) => void
-}
-
-/** What became of one stream. Complete also when a refusal, a fault or a stop cut the work short. */
-export interface Trimmed {
-  readonly state: State
-  readonly memoryBytes: number
-  readonly removed: Readonly<Record<Reason, number>>
-  /** Of those, how many some group had not been delivered. */
-  readonly unread: number
-  readonly deleted: boolean
-  readonly hold: Hold | null
-  /** The command Redis refused, which ended the work on this stream. */
-  readonly refused: Refused | null
-  /** The end of the connection. */
-  readonly fault: Fault | null
-  /** Whether trimming was tried at all. */
-  readonly attempted: boolean
-}
-
-/** The outcome of leaving a stream as it was found. */
-export function untrimmed({ state, memoryBytes }: Found): Trimmed {
-  return {
-    state,
-    memoryBytes,
-    removed: forEachReason(0),
-    unread: 0,
-    deleted: false,
-    hold: null,
-    refused: null,
-    fault: null,
-    attempted: false,
-  }
-}
+import { accepted, memoryCommand, Refused, type State } from './stream.ts'
+import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /** Entries of one cut within a node. They are counted by reading them, inside Redis: 100 take it about 0.1 ms. */
 const ENTRIES_AT_ONCE = 100
+
+/** How often it is judged what the groups of one stream let go, while they change; then the rest is left to the next sweep. */
+const MOST_JUDGED = 5
 
 /** A node that goes for its memory takes Redis about 0.03 ms, most of it to find out how many entries it holds. */
 const NODES_AT_ONCE = 10
@@ -87,6 +49,8 @@ class StreamWork {
   readonly #byAge: boolean
   readonly #context: TrimContext
   readonly #limits: Limits
+  /** What bites that heed groups expect of them; null where nothing is protected. */
+  #guard: Guard | null = null
 
   constructor({ key, state, memoryBytes, byAge }: Found, context: TrimContext) {
     this.cuts = new Cuts(key, state, context.ask, context.missing)
@@ -102,24 +66,45 @@ class StreamWork {
     const { maxAgeMs, hardMaxAgeMs, maxLength, hardMaxLength, maxBytes, deleteEmpty } = this.#limits
     if (this.#state.length > 0) {
       if (this.#state.oldest === undefined) await this.cuts.look()
-      const groups = await this.#readGroups()
-      const hold = holdOf(groups, this.#limits, nowMs)
-      this.hold = hold
-      this.cuts.countUnreadOf(groups)
+      await this.#judgeGroups()
       if (this.#byAge) {
         const cutOff = timeId(nowMs - maxAgeMs)
-        await this.#removeOlder(hold === null ? cutOff : earlierOf(cutOff, hold.floor))
-        await this.#removeOlder(timeId(nowMs - hardMaxAgeMs))
+        await this.#heedingGroups((hold, guard) =>
+          this.#removeOlder(hold === null ? cutOff : earlierOf(cutOff, hold.floor), guard),
+        )
+        await this.#removeOlder(timeId(nowMs - hardMaxAgeMs), null)
       }
-      await this.#shortenTo(maxLength, hold)
-      await this.#shortenTo(hardMaxLength, null)
-      if (maxBytes !== Number.POSITIVE_INFINITY) await this.#shrinkTo(maxBytes)
+      await this.#heedingGroups((hold, guard) => this.#shortenTo(maxLength, hold, guard))
+      await this.#shortenTo(hardMaxLength, null, null)
+      if (maxBytes !== Number.POSITIVE_INFINITY)
+        await this.#heedingGroups((hold, guard) => this.#shrinkTo(maxBytes, hold, guard))
     }
     if (deleteEmpty && this.#state.length === 0) await this.#deleteIfEmpty()
   }
 
   get #state(): State {
     return this.cuts.state
+  }
+
+  get #mayGoOn(): boolean {
+    return !this.#context.stop.aborted && !this.cuts.areGroupsOutdated
+  }
+
+  /** Trims as far as the groups let it; where they have become others meanwhile, it is judged anew how far that is. */
+  async #heedingGroups(trim: (hold: Hold | null, guard: Guard | null) => Promise<void>): Promise<void> {
+    for (let judged = 0; judged < MOST_JUDGED; judged++) {
+      if (this.cuts.areGroupsOutdated) await this.#judgeGroups()
+      await trim(this.hold, this.#guard)
+      if (!this.cuts.areGroupsOutdated) return
+    }
+  }
+
+  async #judgeGroups(): Promise<void> {
+    const groups = await this.#readGroups()
+    const { protect, staleGroupAfterMs } = this.#limits
+    this.hold = holdOf(groups, this.#limits, this.#context.nowMs)
+    this.#guard = protect === 'none' ? null : guardOf(groups, staleGroupAfterMs, this.#context.nowMs)
+    this.cuts.countUnreadOf(groups)
   }
 
   /** The consumer groups. Without protection they only tell what was unread, and a missing permission costs that count alone. */
@@ -134,53 +119,66 @@ class StreamWork {
   }
 
   /** Removes what is before `id`: by whole nodes, and where the policy is exact, to the entry. */
-  async #removeOlder(id: StreamId): Promise<void> {
+  async #removeOlder(id: StreamId, guard: Guard | null): Promise<void> {
     const before = formatStreamId(id)
     const isOlder = (): boolean => isOlderThan(this.#state, id)
     await this.#bite(
       'age',
       () => (isOlder() ? this.#state.length : 0),
       (limit) => ['XTRIM', this.#key, 'MINID', '~', before, 'LIMIT', String(limit)],
+      guard,
     )
-    if (this.#limits.trim === 'exact') await this.#cutEntries('age', () => (isOlder() ? this.#state.length : 0), 0, id)
+    if (this.#limits.trim === 'exact')
+      await this.#cutEntries('age', () => (isOlder() ? this.#state.length : 0), 0, id, guard)
   }
 
   /** Keeps the newest `length` entries, and with a hold everything from its floor on. */
-  async #shortenTo(length: number, hold: Hold | null): Promise<void> {
+  async #shortenTo(length: number, hold: Hold | null, guard: Guard | null): Promise<void> {
     const excess = (): number => {
       const { oldest } = this.#state
       if (hold !== null && oldest && !isBefore(parseStreamId(oldest.id), hold.floor)) return 0
       return Math.max(0, this.#state.length - length)
     }
-    await this.#bite('length', excess, (limit) =>
-      hold === null
-        ? ['XTRIM', this.#key, 'MAXLEN', '~', String(length), 'LIMIT', String(limit)]
-        : cutToLength(this.#key, length, hold.floor, limit, 'nodes'),
+    await this.#bite(
+      'length',
+      excess,
+      (limit) =>
+        hold === null
+          ? ['XTRIM', this.#key, 'MAXLEN', '~', String(length), 'LIMIT', String(limit)]
+          : cutToLength(this.#key, length, hold.floor, limit, 'nodes'),
+      guard,
     )
     if (this.#limits.trim !== 'exact') return
-    if (hold !== null) await this.#cutEntries('length', excess, length, hold.floor)
-    else if (excess() > 0 && !this.#context.stop.aborted) {
-      await this.cuts.make('length', ['XTRIM', this.#key, 'MAXLEN', '=', String(length)], excess())
+    if (hold !== null) await this.#cutEntries('length', excess, length, hold.floor, guard)
+    else if (excess() > 0 && this.#mayGoOn) {
+      await this.cuts.make('length', ['XTRIM', this.#key, 'MAXLEN', '=', String(length)], excess(), guard)
     }
   }
 
   /** Removes what is below the floor entry by entry, down to the length: what is left of one node behind the bites. */
-  async #cutEntries(reason: Reason, candidates: () => number, length: number, floor: StreamId): Promise<void> {
-    while (candidates() > 0 && !this.#context.stop.aborted) {
+  async #cutEntries(
+    reason: Reason,
+    candidates: () => number,
+    length: number,
+    floor: StreamId,
+    guard: Guard | null,
+  ): Promise<void> {
+    while (candidates() > 0 && this.#mayGoOn) {
       const most = Math.min(ENTRIES_AT_ONCE, biteOf(this.#state.oldest?.bytes ?? 0))
-      if ((await this.cuts.make(reason, cutToLength(this.#key, length, floor, most, 'entries'), most)) === 0) break
+      const command = cutToLength(this.#key, length, floor, most, 'entries')
+      if ((await this.cuts.make(reason, command, most, guard)) === 0) break
     }
   }
 
   /** Brings the memory Redis reports under `maxBytes`, node by node. The newest entry stays. */
-  async #shrinkTo(maxBytes: number): Promise<void> {
+  async #shrinkTo(maxBytes: number, hold: Hold | null, guard: Guard | null): Promise<void> {
     const { removed } = this.cuts
     // What went for another limit took its memory along.
     if (removed.age + removed.length > 0) this.memoryBytes = await this.#readMemory()
     const most = this.#state.length - 1
-    while (this.memoryBytes > maxBytes && removed.bytes < most && !this.#context.stop.aborted) {
-      const command = shrink(this.#key, maxBytes, this.hold?.floor ?? null, NODES_AT_ONCE)
-      const gone = await this.cuts.make('bytes', command, this.#state.length - 1)
+    while (this.memoryBytes > maxBytes && removed.bytes < most && this.#mayGoOn) {
+      const command = shrink(this.#key, maxBytes, hold?.floor ?? null, NODES_AT_ONCE)
+      const gone = await this.cuts.make('bytes', command, this.#state.length - 1, guard)
       this.memoryBytes = await this.#readMemory()
       if (gone === 0) break
     }
@@ -196,18 +194,23 @@ class StreamWork {
    * Repeats a bite until nothing is left that whole nodes can give: `candidates` says how many entries may still go.
    * What producers add meanwhile is for the next sweep, or one that adds faster than we trim would keep us here.
    */
-  async #bite(reason: Reason, candidates: () => number, command: (limit: number) => Command): Promise<void> {
+  async #bite(
+    reason: Reason,
+    candidates: () => number,
+    command: (limit: number) => Command,
+    guard: Guard | null,
+  ): Promise<void> {
     let limit: number | null = null
     let due = candidates()
-    while (due > 0 && candidates() > 0 && !this.#context.stop.aborted) {
+    while (due > 0 && candidates() > 0 && this.#mayGoOn) {
       limit ??= this.cuts.biteOutOf(candidates())
       // No node holds more than the stream: what such a bite leaves, whole nodes cannot give.
       const isLast = limit >= this.#state.length
       const times = this.cuts.bitesAtOnce(limit, due)
       const removed: number =
         times > 1
-          ? await this.cuts.makeSeveral(reason, command(limit), times)
-          : await this.cuts.make(reason, command(limit), limit)
+          ? await this.cuts.makeSeveral(reason, command(limit), times, guard)
+          : await this.cuts.make(reason, command(limit), limit, guard)
       if (isLast) return
       due -= removed
       limit = removed > 0 ? null : largerBite(limit, candidates())
@@ -220,19 +223,4 @@ class StreamWork {
     const [reply] = await this.#context.ask([command])
     this.deleted = accepted(reply, command) === 1
   }
-}
-
-/** Whether the stream's oldest entry, as far as it is known, is before this ID. */
-export function isOlderThan({ oldest }: State, id: StreamId): boolean {
-  return !!oldest && isBefore(parseStreamId(oldest.id), id)
-}
-
-/** Whether trimming is called for at all: cheap, for the many streams where it is not. */
-export function isDue({ state, memoryBytes, byAge }: Found, limits: Limits, nowMs: number): boolean {
-  return (
-    state.length > lengthLimit(limits) ||
-    (byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits)) ||
-    (memoryBytes > limits.maxBytes && state.length > 1) ||
-    (limits.deleteEmpty && state.length === 0)
-  )
 }

@@ -5,10 +5,12 @@ import { Fault, Refusal } from '../redis/refusal.ts'
 import { biteOf, shareOfBites } from '../retention/bites.ts'
 import { forEachReason, type Limits, REASONS, type Reason } from '../retention/policy.ts'
 import { formatStreamId, timeId } from '../retention/stream_id.ts'
+import { isOlderThan } from './due.ts'
 import type { Found } from './look.ts'
 import { argument, canLookTogether, lengthsTogether } from './look_many.ts'
 import { ageLimitMs, lengthLimit, Refused, type State } from './stream.ts'
-import { isOlderThan, type TrimContext, type Trimmed, trimStream } from './trim.ts'
+import { trimStream } from './trim.ts'
+import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /**
  * Whether one bite for each limit is all that a stream takes: it is no longer than that bite, nodes go whole, and there

@@ -1,0 +1,21 @@
+/** Whether a stream, as it was found, is beyond its policy. */
+
+import type { Limits } from '../retention/policy.ts'
+import { isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
+import type { Found } from './look.ts'
+import { ageLimitMs, lengthLimit, type State } from './stream.ts'
+
+/** Whether the stream's oldest entry, as far as it is known, is before this ID. */
+export function isOlderThan({ oldest }: State, id: StreamId): boolean {
+  return !!oldest && isBefore(parseStreamId(oldest.id), id)
+}
+
+/** Whether trimming is called for at all: cheap, for the many streams where it is not. */
+export function isDue({ state, memoryBytes, byAge }: Found, limits: Limits, nowMs: number): boolean {
+  return (
+    state.length > lengthLimit(limits) ||
+    (byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits)) ||
+    (memoryBytes > limits.maxBytes && state.length > 1) ||
+    (limits.deleteEmpty && state.length === 0)
+  )
+}

@@ -1,0 +1,54 @@
+/** Bites that ask once more, inside Redis, whether the consumer groups are as they were when it was judged how far a trim may go. */
+
+import type { Command } from '../redis/connection.ts'
+import { type Group, isStale } from '../retention/groups.ts'
+import { formatStreamId } from '../retention/stream_id.ts'
+
+/** What a bite expects of a stream's groups: for each its name, what it was delivered last, and whether it is alive or dead. */
+export type Guard = readonly (string | Buffer)[]
+
+/** What a guarded bite answers, instead of how many entries it removed, where the groups are others: then nothing was done. */
+export const GROUPS_CHANGED = -1
+
+/** The groups as they were judged. */
+export function guardOf(groups: readonly Group[], staleGroupAfterMs: number, nowMs: number): Guard {
+  return groups.flatMap((group) => [
+    Buffer.from(group.rawName),
+    formatStreamId(group.lastDelivered),
+    isStale(group, staleGroupAfterMs, nowMs) ? 'dead' : 'alive',
+  ])
+}
+
+/**
+ * The floor holds as long as nobody needs what is below it: a group that is new, that was set back, or that was dead and
+ * has been delivered something may. That a living group reads on does not matter. IDs compare as two integers, and Lua has none
+ * of 64 bits: as texts of one length.
+ */
+const guardLua = (argumentsBefore: number): string => `
+local known = {}
+for i = ${argumentsBefore + 1}, #ARGV, 3 do known[ARGV[i]] = {at = ARGV[i + 1], life = ARGV[i + 2]} end
+local function padded(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return string.rep('0', 20 - #ms) .. ms .. string.rep('0', 20 - #seq) .. seq
+end
+local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
+if groups.err then return string.find(groups.err, 'no such key', 1, true) and 0 or groups end
+for _, fields in ipairs(groups) do
+  local told = {}
+  for i = 1, #fields, 2 do told[fields[i]] = fields[i + 1] end
+  local judged, at = known[told.name], told['last-delivered-id']
+  if not judged or padded(at) < padded(judged.at) or (judged.life == 'dead' and at ~= judged.at) then
+    return ${GROUPS_CHANGED}
+  end
+end`
+
+/** The same bite, an `XTRIM` or a script on one key, for as long as the groups are as they were; without a guard, the bite itself. */
+export function guarded(bite: Command, guard: Guard | null): Command {
+  if (guard === null) return bite
+  const [name, ...rest] = bite
+  const [script, key, ...args] = name === 'EVAL' ? [rest[0], ...rest.slice(2)] : [TRIM_LUA(rest.length - 1), ...rest]
+  return ['EVAL', `${guardLua(args.length)}${script}`, '1', key as Buffer, ...args, ...guard]
+}
+
+const TRIM_LUA = (argumentsOfTrim: number): string => `
+return redis.call('XTRIM', KEYS[1], unpack(ARGV, 1, ${argumentsOfTrim}))`
