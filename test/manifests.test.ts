@@ -136,6 +136,65 @@ test('xtrimd runs restricted, bounded, and in the same version everywhere', () =
   }
 })
 
+/** What a pod has that the `restricted` Pod Security Standard does not allow. */
+function unrestricted({ spec }: KubernetesObject): string[] {
+  const problems: string[] = []
+  for (const host of ['hostNetwork', 'hostPID', 'hostIPC']) if (spec[host]) problems.push(host)
+  const volumes = [
+    'configMap',
+    'csi',
+    'downwardAPI',
+    'emptyDir',
+    'ephemeral',
+    'persistentVolumeClaim',
+    'projected',
+    'secret',
+  ]
+  for (const { name, ...kinds } of spec.volumes ?? [])
+    if (!Object.keys(kinds).every((kind) => volumes.includes(kind))) problems.push(`volume ${name}`)
+  for (const { name, ports = [], securityContext = {} } of containersOf({ spec })) {
+    // A container's own settings stand before the pod's.
+    const { runAsNonRoot, runAsUser, seccompProfile, allowPrivilegeEscalation, capabilities, privileged } = {
+      ...spec.securityContext,
+      ...securityContext,
+    }
+    if (runAsNonRoot !== true || runAsUser === 0) problems.push(`${name}: may be root`)
+    if (!['RuntimeDefault', 'Localhost'].includes(seccompProfile?.type)) problems.push(`${name}: seccompProfile`)
+    if (allowPrivilegeEscalation !== false || privileged === true) problems.push(`${name}: privileges`)
+    const { drop = [], add = [] } = capabilities ?? {}
+    if (!drop.includes('ALL') || add.some((one: string) => one !== 'NET_BIND_SERVICE'))
+      problems.push(`${name}: capabilities`)
+    if (ports.some(({ hostPort }: KubernetesObject) => hostPort)) problems.push(`${name}: hostPort`)
+  }
+  return problems
+}
+
+test('every pod of the example holds to what its namespace enforces', () => {
+  const enforced = only(rendered.example, 'Namespace').metadata.labels['pod-security.kubernetes.io/enforce']
+  assert.equal(enforced, 'restricted')
+  const pods = rendered.example.map(podOf).filter((pod) => pod !== undefined)
+  assert.deepEqual(
+    pods.map((pod) => [pod.metadata.labels['app.kubernetes.io/name'], unrestricted(pod)]),
+    [
+      ['chat', []],
+      ['redis', []],
+    ],
+  )
+
+  // The control: each of these would keep the pod out of the namespace.
+  const pod = copyOf(pods[1])
+  pod.spec.securityContext.runAsUser = 0
+  delete pod.spec.securityContext.seccompProfile
+  delete pod.spec.containers[0].securityContext.capabilities
+  pod.spec.volumes.push({ name: 'host', hostPath: { path: '/' } })
+  assert.deepEqual(unrestricted(pod), [
+    'volume host',
+    'redis: may be root',
+    'redis: seccompProfile',
+    'redis: capabilities',
+  ])
+})
+
 test('what selects by labels and names selects something', () => {
   const selects = (labels: Record<string, string>, { matchLabels = {}, matchExpressions = [] }: KubernetesObject) =>
     Object.entries(matchLabels).every(([name, value]) => labels[name] === value) &&
@@ -157,6 +216,22 @@ test('what selects by labels and names selects something', () => {
       }
     }
   }
+  // One may have both in a namespace: a Deployment that counts the Job's pods as its own would be short of one.
+  const ours = OURS.filter(({ folder }) => folder !== 'example')
+  const { spec: deployment } = only(rendered.standalone, 'Deployment')
+  const selectors = [
+    deployment.selector,
+    ...deployment.template.spec.topologySpreadConstraints.map((one: KubernetesObject) => one.labelSelector),
+    only(rendered.standalone, 'PodDisruptionBudget').spec.selector,
+  ]
+  for (const selector of selectors) {
+    const selected = ours.filter(({ pod }) => selects(pod.metadata.labels, selector))
+    assert.deepEqual(
+      selected.map(({ kind }) => kind),
+      ['Deployment'],
+    )
+  }
+
   const { selector, podMetricsEndpoints } = only(rendered.monitoring, 'PodMonitor').spec
   for (const { kind, pod, container } of OURS) {
     assert.equal(selects(pod.metadata.labels, selector), kind === 'Deployment')
@@ -182,8 +257,12 @@ test('every port that a Service, a probe or a NetworkPolicy names is one that th
         const isBehind = Object.entries(labels).every(([name, value]) => pod.metadata.labels[name] === value)
         // A Job listens nowhere: who may reach its ports reaches nothing.
         if (!isBehind || portsOf(pod).length === 0) continue
+        const ofSidecars = (pod.spec.initContainers ?? []).flatMap(({ ports: own = [] }: KubernetesObject) => own)
         for (const port of ports) {
           assert.ok(has(pod, port), `${folder}: ${kind} ${metadata.name} names port ${port}`)
+          // Not every network plugin looks for a port's name among the init containers: it would let nothing in.
+          const isSidecars = ofSidecars.some(({ name }: KubernetesObject) => name === port)
+          assert.ok(!isSidecars, `${folder}: ${kind} ${metadata.name} gives a sidecar's port by its number`)
           named.add(`${folder} ${kind} ${port}`)
         }
       }
@@ -198,9 +277,9 @@ test('every port that a Service, a probe or a NetworkPolicy names is one that th
     }
   }
   assert.deepEqual(Array.from(named).sort(), [
+    'example NetworkPolicy 9464',
     'example NetworkPolicy http',
     'example NetworkPolicy redis',
-    'example NetworkPolicy xtrimd',
     'example Service redis',
     'standalone NetworkPolicy xtrimd',
   ])
@@ -229,6 +308,7 @@ for (const { folder, kind, pod, container } of OURS) {
       const { metadata, spec } = only(rendered.example, 'Service', 'redis')
       assert.equal(url, `redis://${metadata.name}:${spec.ports[0].port}`)
     }
+    // All is as rendered but what only a cluster has: the address behind the Service's name, and a port that is nobody else's (see `startDaemon`).
     const env = { ...environment, XTRIMD_REDIS_URL: url.replace('//redis:6379', `//127.0.0.1:${redis.port}`) }
     assert.notEqual(env.XTRIMD_REDIS_URL, url)
     const keys = ['stream:conversation:read', 'stream:conversation:unread']
