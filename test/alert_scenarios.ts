@@ -20,6 +20,9 @@ const always = (value: number): string => `${value}x1700`
 /** A value for so many minutes, then the next. */
 const steps = (...parts: readonly (readonly [value: number | '_', minutes: number])[]): string =>
   parts.map(([value, minutes]) => `${value}x${minutes - 1}`).join(' ')
+/** The same, but that after each part one scrape fails, which ends a series until the next. */
+const withGaps = (...parts: readonly (readonly [value: number, minutes: number])[]): string =>
+  parts.map((part) => steps(part)).join(' stale ')
 /** What grows by so many seconds every so many minutes, beginning with `first`. */
 const every = (minutes: number, first: number): string =>
   steps(...Array.from({ length: Math.ceil(1700 / minutes) }, (_, n) => [first + n * minutes * 60, minutes] as const))
@@ -206,6 +209,14 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     alert: 'XtrimdUnreadRemoved',
+    when: 'the last unread entry was removed long ago, and scrapes fail now and then',
+    copies: {
+      a: { ...LEADER, [`xtrimd_entries_trimmed_unread_total${POLICY}`]: withGaps([40, 71], [40, 60], [40, 90]) },
+    },
+    firing: { 65: [], 72: [], 130: [], 131: [], 132: [], 191: [], 200: [] },
+  },
+  {
+    alert: 'XtrimdUnreadRemoved',
     when: 'the last unread entry was removed long ago',
     copies: { a: { ...LEADER, [`xtrimd_entries_trimmed_unread_total${POLICY}`]: always(40) } },
     firing: { 65: [], 200: [] },
@@ -292,6 +303,29 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     alert: 'XtrimdTwoLeaders',
+    when: 'two installations share a job: what is wrong is that, and the success of one hides that the other has none',
+    copies: {
+      // With a --lease-key each, on one Redis.
+      sessions: LEADER,
+      messages: { ...LEADER, xtrimd_last_success_timestamp_seconds: ONCE, xtrimd_last_sweep_timestamp_seconds: ONCE },
+    },
+    firing: { 6: ['XtrimdTwoLeaders'], [5 * H]: ['XtrimdTwoLeaders'] },
+  },
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'one of two installations, told apart by their job, has had none for two periods',
+    copies: {
+      'sessions/chat/a': LEADER,
+      'messages/chat/b': {
+        ...LEADER,
+        xtrimd_last_success_timestamp_seconds: ONCE,
+        xtrimd_last_sweep_timestamp_seconds: ONCE,
+      },
+    },
+    firing: { 6: [], [2 * H + 22]: ['XtrimdNoSuccess'], [5 * H]: ['XtrimdNoSuccess'] },
+  },
+  {
+    alert: 'XtrimdTwoLeaders',
     when: 'one of two Redises in one namespace has two leaders',
     copies: { 'sessions/chat/a': LEADER, 'sessions/chat/b': LEADER, 'messages/chat/c': LEADER },
     firing: { 4: [], 6: ['XtrimdTwoLeaders'] },
@@ -311,6 +345,15 @@ export const SCENARIOS: readonly Scenario[] = [
     },
     // Prometheus takes a series for alive for five minutes after its last sample.
     firing: { 18: [], 21: ['XtrimdAbsent'] },
+  },
+  {
+    alert: 'XtrimdAbsent',
+    when: 'an installation has been gone for a day, and another is not',
+    copies: {
+      a: until(10, LEADER),
+      'other/a': LEADER,
+    },
+    firing: { [23 * H]: ['XtrimdAbsent', 'XtrimdNoSuccess'], [25 * H]: [] },
   },
   {
     alert: 'XtrimdAbsent',

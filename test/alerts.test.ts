@@ -157,6 +157,64 @@ test('every alert has its runbook in the README, where its annotation points', (
   }
 })
 
+/** The expressions that stand in the comments of the CronJob: all that begins with three spaces. */
+const CRONJOB = readFileSync(join(ROOT, 'k8s/cronjob/kustomization.yaml'), 'utf8')
+const [JOB_FAILED = '', JOB_NO_SUCCESS = '', ...MORE] = Array.from(
+  CRONJOB.matchAll(/^# {3}(\S.*)$/gm),
+  ([, expr]) => expr,
+)
+
+test('what is told to alert on for the CronJob tells a failure from a second try that went well, and a success from none', (t) => {
+  assert.deepEqual(MORE, [])
+  const job = (name: string, condition: string, value: number) => ({
+    series: `kube_job_failed{namespace="chat",job_name="${name}",condition="${condition}"}`,
+    values: `${value}x400`,
+  })
+  const cronjob = (metric: string, namespace: string, values: string) => ({
+    series: `kube_cronjob_${metric}{namespace="${namespace}",cronjob="xtrimd"}`,
+    values,
+  })
+  const series = [
+    // As kube-state-metrics has it: a Job that did not fail has the condition neither true nor false nor unknown.
+    ...[job('xtrimd-1', 'true', 0), job('xtrimd-1', 'false', 0), job('xtrimd-2', 'true', 1), job('other', 'true', 1)],
+    { series: 'kube_job_status_failed{namespace="chat",job_name="xtrimd-1"}', values: '1x400' },
+    ...['well', 'late', 'never', 'new'].map((one) =>
+      cronjob('created', one, one === 'new' ? '_x200 12000x200' : '0x400'),
+    ),
+    cronjob('status_last_successful_time', 'well', '0x60 3600x60 7200x60 10800x60 14400x160'),
+    cronjob('status_last_successful_time', 'late', '0x60 3600x340'),
+  ]
+  const tests = {
+    evaluation_interval: '1m',
+    tests: [
+      {
+        interval: '1m',
+        input_series: series,
+        promql_expr_test: [
+          {
+            expr: JOB_FAILED,
+            eval_time: '10m',
+            exp_samples: [
+              { labels: 'kube_job_failed{namespace="chat",job_name="xtrimd-2",condition="true"}', value: 1 },
+            ],
+          },
+          { expr: JOB_NO_SUCCESS, eval_time: '110m', exp_samples: [] },
+          {
+            expr: JOB_NO_SUCCESS,
+            eval_time: '240m',
+            exp_samples: [
+              { labels: '{namespace="late",cronjob="xtrimd"}', value: 10_800 },
+              { labels: '{namespace="never",cronjob="xtrimd"}', value: 14_400 },
+            ],
+          },
+        ],
+      },
+    ],
+  }
+  const { status, said } = promtool(t, ['test', 'rules', 'cronjob.yaml'], { 'cronjob.yaml': JSON.stringify(tests) })
+  assert.equal(status, 0, said)
+})
+
 test('the rules for the operator are those for a plain Prometheus, made anew', () => {
   const made = spawnSync(process.execPath, [join(ROOT, 'scripts/prometheus_rule.ts')], { encoding: 'utf8' })
   const kept = readFileSync(join(ROOT, 'k8s/monitoring/prometheus_rule.yaml'), 'utf8')
