@@ -197,6 +197,12 @@ test('--help shows every flag with its variable, and --version the version, on s
     assert.ok(help.stdout.includes(`--${name} `) && help.stdout.includes(variableOf(name)), name)
   }
   for (const line of help.stdout.split('\n')) assert.ok(line.length <= 80, line)
+  for (const args of [['-h'], ['help'], ['sweep', 'help']]) {
+    assert.deepEqual(configure(args, {}, '0.0.0'), { kind: 'text', text: help.stdout }, args.join(' '))
+  }
+  for (const flag of ['-V', '--version']) {
+    assert.deepEqual(configure([flag], {}, '0.0.0'), { kind: 'text', text: '0.0.0\n' })
+  }
   // Help is asked for by who has got something else wrong.
   const { kind } = configure(['sweep', '--help', '--max-age', 'x'], { XTRIMD_PACE: 'x' }, '0.0.0')
   assert.equal(kind, 'text')

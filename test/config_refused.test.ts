@@ -16,6 +16,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['sweeep'], 'command: must be run or sweep or plan; did you mean sweep?; got "sweeep"'],
   [['constructor'], 'command: must be run or sweep or plan; got "constructor"'],
   [['run', 'sweep'], 'command: must be one alone, and run stands before it; got "sweep"'],
+  [['plan', 'stream:*'], 'command: must be one alone, and plan stands before it'],
   [['--max-age', '24'], `--max-age: ${DURATION}, or off; got "24"`],
   [['--max-age', '5m garbage'], `--max-age: ${DURATION}, or off; got "5m garbage"`],
   [['--max-age', '30m1h'], `--max-age: ${DURATION}, or off; got "30m1h"`],
@@ -54,7 +55,12 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--run-on-start', 'no'], '--run-on-start: must be one of true, false; got "no"'],
   [['--run-on-start=1'], '--run-on-start: must be one of true, false; got "1"'],
   [['--dry-run=TRUE'], '--dry-run: must be one of true, false; got "TRUE"'],
-  [['--no-run-on-start'], '--no-run-on-start: is no flag of xtrimd; did you mean --run-on-start?'],
+  [['--no-run-on-start'], '--no-run-on-start: is no flag of xtrimd; did you mean --run-on-start=false?'],
+  [['--no-lease'], '--no-lease: is no flag of xtrimd; did you mean --lease=false?'],
+  [['--hepl'], '--hepl: is no flag of xtrimd; did you mean --help?'],
+  [['--versoin'], '--versoin: is no flag of xtrimd; did you mean --version?'],
+  [['--maxlen', '5'], '--maxlen: is no flag of xtrimd; did you mean --max-length?'],
+  [['--url', `redis://:${SECRET}@host`], '--url: is no flag of xtrimd; did you mean --redis-url?'],
   [['--sweep-timeout', '25d'], '--sweep-timeout: must be at most 24d, or off; got "25d"'],
   [['--reply-timeout', 'off'], `--reply-timeout: ${DURATION}; got "off"`],
   [['--pace', '101'], '--pace: must be a whole number from 1 to 100, in plain digits; got "101"'],
@@ -125,6 +131,22 @@ test('each bad input has its own complaint of one line: the flag, the rule, the 
     assert.deepEqual(problemsOf(args), [line], args.join(' '))
     assert.doesNotMatch(line, new RegExp(SECRET))
   }
+})
+
+test('an unknown flag takes one value, and hides nothing that stands behind it', () => {
+  const unknown = '--max-agee: is no flag of xtrimd; did you mean --max-age?'
+  const second = 'command: must be one alone, and plan stands before it; got "swep"'
+  assert.deepEqual(problemsOf(['plan', '--max-agee', '1h', 'swep']), [unknown, second])
+  assert.deepEqual(problemsOf(['plan', '--max-agee=1h', 'swep']), [unknown, second])
+  assert.deepEqual(problemsOf(['plan', '-p', SECRET]), ['-p: is no flag of xtrimd'])
+})
+
+test('variables that look like ours and are none are told with the problems that they may be the cause of', () => {
+  const env = { XTRIMD_REDIS_MODE: 'sentinel', XTRIMD_SENTINEL_MASTR: 'x' }
+  assert.deepEqual(problemsOf([], env), [
+    '--sentinel-master: must be given with --redis-mode sentinel',
+    'XTRIMD_SENTINEL_MASTR is no variable of xtrimd and has no effect; did you mean XTRIMD_SENTINEL_MASTER?',
+  ])
 })
 
 test('all problems are told at once, on stderr alone, with exit code 2', async () => {

@@ -1,7 +1,8 @@
-/** Quantities as people type them, and keys as people see them. */
+/** Quantities and words as people type them, and keys as people see them. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { nearest } from '../src/text/nearest.ts'
 import {
   BrokenRule,
   formatDuration,
@@ -203,3 +204,22 @@ function unescaped(text: string): Buffer {
     }),
   )
 }
+
+test('the word that was meant is found where a few letters differ, where it was begun, and where a part of it was typed', () => {
+  const known = ['max-length', 'max-age', 'redis-url', 'pace', 'help']
+  for (const [typed, meant] of [
+    ['max-agee', 'max-age'],
+    ['max-lenght', 'max-length'],
+    ['hepl', 'help'],
+    ['pcae', 'pace'],
+    ['MAX_AGE', 'max-age'],
+    ['maxlen', 'max-length'],
+    ['url', 'redis-url'],
+    ['ur', null],
+    ['', null],
+    ['peace-treaty', null],
+    ['colour', null],
+  ] as const) {
+    assert.equal(nearest(typed, known), meant, typed)
+  }
+})

@@ -1,5 +1,6 @@
 /** The one door to commander: arguments in, texts out, and the help. What the texts mean is decided elsewhere. */
 import { Command, CommanderError, Option } from 'commander'
+import { suggestion } from '../text/nearest.ts'
 import { wrapped } from '../text/wrapped.ts'
 import { type Flag, flagGroups, flags, variableOf } from './flags.ts'
 import type { Problem } from './problem.ts'
@@ -84,8 +85,8 @@ function makeProgram(version: string): Command {
   const program = new Command('xtrimd')
     .description(DESCRIPTION)
     .usage('[command] [flags]')
-    .version(version, '--version', 'print the version')
-    .helpOption('--help', 'print this')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this')
     .argument('[command...]')
     .allowUnknownOption()
     .exitOverride()
@@ -125,6 +126,8 @@ function completed(args: readonly string[], problems: Problem[]): string[] {
     const next = args[i + 1]
     if (arg === '--') {
       // Some package managers pass on the one that was meant for them, and no operand of ours begins with a dash.
+    } else if (arg === 'help') {
+      result.push('--help')
     } else if (flag === null) {
       result.push(arg)
     } else if (flag.isSwitch) {
@@ -149,53 +152,36 @@ function knownFlag(arg: string): Flag<unknown> | null {
 /** The command, and a problem for everything nobody knows. The value of an unknown flag may be a secret and is not quoted. */
 function readOperands(program: Command, problems: Problem[]): CommandName {
   let command: CommandName | null = null
-  let afterUnknown = false
+  let isValue = false
   for (const operand of program.args) {
     if (operand.startsWith('-')) {
       const name = operand.startsWith('--') ? operand.replace(/=.*/s, '') : operand.slice(0, 2)
-      problems.push({
-        subject: name,
-        rule: `is no flag of xtrimd${suggestion(name.slice(2), Object.keys(flags), '--')}`,
-        value: null,
-      })
-      afterUnknown = true
+      problems.push({ subject: name, rule: `is no flag of xtrimd${flagMeant(name)}`, value: null })
+      isValue = name === operand
     } else if (command === null && isCommand(operand)) {
       command = operand
-      afterUnknown = false
-    } else if (!afterUnknown) {
+      isValue = false
+    } else if (isValue) {
+      isValue = false
+    } else {
       const names = Object.keys(COMMANDS)
-      const rule = isCommand(operand)
-        ? `must be one alone, and ${command} stands before it`
-        : `must be ${names.join(' or ')}${suggestion(operand, names, '')}`
+      const rule =
+        command === null
+          ? `must be ${names.join(' or ')}${suggestion(operand, names, '')}`
+          : `must be one alone, and ${command} stands before it`
       problems.push({ subject: 'command', rule, value: /^[\w-]{1,20}$/.test(operand) ? operand : null })
     }
   }
   return command ?? 'run'
 }
 
+/** What to say of the flag that was meant, most likely: `--no-lease` is how others write `--lease=false`. */
+function flagMeant(name: string): string {
+  const denied = knownFlag(name.replace(/^--no-/, '--'))
+  if (denied?.isSwitch) return `; did you mean ${name.replace(/^--no-/, '--')}=false?`
+  return suggestion(name.slice(2), [...Object.keys(flags), 'help', 'version'], '--')
+}
+
 function isCommand(text: string): text is CommandName {
   return Object.hasOwn(COMMANDS, text)
-}
-
-/** `; did you mean …?` where one of the known names is near. */
-export function suggestion(name: string, known: readonly string[], prefix: string): string {
-  const [nearest] = known
-    .map((candidate) => ({ candidate, far: distance(name, candidate) }))
-    .sort((a, b) => a.far - b.far)
-  const isNear = nearest !== undefined && nearest.far <= Math.max(1, Math.floor(nearest.candidate.length / 3))
-  return isNear ? `; did you mean ${prefix}${nearest.candidate}?` : ''
-}
-
-/** The number of letters to insert, remove or replace to get from one name to the other. */
-function distance(from: string, to: string): number {
-  let row = Array.from({ length: to.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= from.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= to.length; j++) {
-      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1))
-    }
-    row = next
-  }
-  return row[to.length] ?? 0
 }

@@ -4,8 +4,9 @@ import type { LeaseTerms } from '../redis/lease.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
+import { suggestion } from '../text/nearest.ts'
 import type { Bind } from './bind.ts'
-import { type CommandName, parseCommandLine, suggestion } from './command_line.ts'
+import { type CommandName, parseCommandLine } from './command_line.ts'
 import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
 import { readPolicies } from './policy_spec.ts'
 import { formatProblem } from './problem.ts'
@@ -60,7 +61,7 @@ export interface PressureTerms {
   readonly intervalMs: number
 }
 
-/** What came of it: a text to print (help, version), what is wrong, line by line, or the configuration. */
+/** What came of it: a text to print (help, version); what is wrong, and then of what to beware, line by line; or the configuration. */
 export type Configured =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'problems'; readonly lines: readonly string[] }
@@ -103,7 +104,7 @@ export function configure(args: readonly string[], env: Environment, version: st
   }
   // Whatever is missing was noted as a problem, so without one the configuration is complete.
   return reader.problems.length > 0
-    ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem))] }
+    ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem)), ...config.warnings] }
     : { kind: 'config', config: Object.freeze(config) as Config }
 }
 
