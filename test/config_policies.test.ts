@@ -53,8 +53,8 @@ test('the variable of --policy holds one policy a line', () => {
   assert.equal(configOf(['--policy', 'c:*'], env).policies.length, 2)
   const bad = 'a:*,max-length=x\nb:*,max-age=1'
   assert.deepEqual(problemsOf([], { XTRIMD_POLICY: bad }), [
-    `--policy (from XTRIMD_POLICY): holds a max-length at character 5 that ${COUNT}; got "a:*,max-length=x"`,
-    `--policy (from XTRIMD_POLICY): holds a max-age at character 5 that ${DURATION}, or off; got "b:*,max-age=1"`,
+    `--policy (from XTRIMD_POLICY): holds a max-length at character 16 that ${COUNT}; got "a:*,max-length=x"`,
+    `--policy (from XTRIMD_POLICY): holds a max-age at character 13 that ${DURATION}, or off; got "b:*,max-age=1"`,
   ])
 })
 
@@ -67,7 +67,7 @@ test('each bad policy has its own complaint, with the place in it', () => {
     [[',max-age=1h'], 'must begin with a glob; got ",max-age=1h"'],
     [
       ['a,max-agee=1h'],
-      `must hold only ${NAMES} behind its glob; "max-agee" at character 3 is none of them; got "a,max-agee=1h"`,
+      `must hold only ${NAMES} behind its glob; "max-agee" at character 3 is none of them; did you mean max-age?; got "a,max-agee=1h"`,
     ],
     [['a,'], `must hold only ${NAMES} behind its glob; "" at character 3 is none of them; got "a,"`],
     [
@@ -81,10 +81,10 @@ test('each bad policy has its own complaint, with the place in it', () => {
       'must hold each limit once; "max-age" at character 14 is there again; got "a,max-age=1h,max-age=2h"',
     ],
     [['a,name=x,name=y'], 'must hold each limit once; "name" at character 10 is there again; got "a,name=x,name=y"'],
-    [['a\\,b,max-age=24'], `holds a max-age at character 6 that ${DURATION}, or off; got "a\\\\,b,max-age=24"`],
+    [['a\\,b,max-age=24'], `holds a max-age at character 14 that ${DURATION}, or off; got "a\\\\,b,max-age=24"`],
     [
       ['a,name=my chat'],
-      'must be named with 1 to 64 letters, digits or any of _ . : - ; the name at character 3 is not; got "a,name=my chat"',
+      'must be named with 1 to 64 letters, digits or any of _ . : - ; the name at character 8 is not; got "a,name=my chat"',
     ],
     [['a', 'a'], `${OWN_NAME}; got "a"`],
     [['a,name=x', 'b,name=x'], `${OWN_NAME}; got "b,name=x"`],
@@ -113,16 +113,43 @@ test('a limit that contradicts another names the variable it came from, and a ba
 })
 
 test('a mistake in a policy is pointed at, in a long one too', () => {
-  const pointerOf = (spec: string): string[] => {
-    const configured = configure(['--policy', spec], {}, '0.0.0')
+  const pointerOf = (...specs: string[]): string[] => {
+    const configured = configure(
+      specs.flatMap((spec) => ['--policy', spec]),
+      {},
+      '0.0.0',
+    )
     return configured.kind === 'problems' ? (configured.lines[0]?.split('\n').slice(1) ?? []) : []
   }
+  /** What the caret points at, up to its end. */
+  const pointedAt = (...specs: string[]): string | undefined => {
+    const [shown = '', caret = ''] = pointerOf(...specs)
+    return caret === '' ? undefined : shown.slice(caret.indexOf('^'))
+  }
   assert.deepEqual(pointerOf('a:*,max-agee=1h'), ['    a:*,max-agee=1h', '        ^'])
-  assert.deepEqual(pointerOf('a:*,max-age=1h,max-age=2h'), ['    a:*,max-age=1h,max-age=2h', '                   ^'])
-  assert.deepEqual(pointerOf('a:*,name=?'), ['    a:*,name=?', '        ^'])
+  for (const [specs, at] of [
+    [['a:*,max-age=1h,max-age=2h'], 'max-age=2h'],
+    [['a:*,max-age'], 'max-age'],
+    [['a:*,name=?'], '?'],
+    [['a:*,max-age=5,trim=exact'], '5,trim=exact'],
+    [['a:*,delete-empty=maybe'], 'maybe'],
+    [[',max-age=1h'], ',max-age=1h'],
+    [['a', 'a,max-age=1h'], 'a,max-age=1h'],
+    [['a,name=x', 'b,name=x'], 'x'],
+    [['a,max-age=1h,name=stream:conversation:*', 'b'], 'stream:conversation:*'],
+    [['a,trim=exact,hard-max-length=10'], '10'],
+    [['a,trim=exact,max-age=off,max-length=off'], 'off'],
+    [['a,max-age=off,delete-empty'], 'delete-empty'],
+  ] as const) {
+    assert.equal(pointedAt(...specs), at, specs.join(' '))
+  }
+  // Where it contradicts what it inherits, what it names itself is pointed at.
+  const inherited = configure(['--hard-max-length', '5000', '--policy', 'a,max-length=6000'], {}, '0.0.0')
+  const told = inherited.kind === 'problems' ? (inherited.lines[0] ?? '') : ''
+  assert.match(told, /hard-max-length must not be below max-length \(6000\).*\n.*\n {17}\^$/)
   const [shown = '', caret = ''] = pointerOf(`${'long:'.repeat(20)}*,max-length=5,trim=no,max-age=1h`)
   assert.ok(shown.length <= 80 && shown.startsWith('    …'), shown)
-  assert.equal(shown.slice(caret.indexOf('^')).startsWith('trim=no'), true)
-  // The control: where nothing is known of the place, nothing is pointed at.
+  assert.equal(shown.slice(caret.indexOf('^')).startsWith('no,max-age'), true)
+  // The control: where there is nothing, nothing is pointed at.
   assert.deepEqual(pointerOf(''), [])
 })
