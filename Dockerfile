@@ -21,9 +21,14 @@ RUN set -eu; \
 
 FROM scratch
 ARG VERSION=0.1.0
+# Whose build of what: --build-arg SOURCE=https://… --build-arg REVISION="$(git rev-parse HEAD)"
+ARG SOURCE=https://github.com/your-fork/xtrimd
+ARG REVISION=unknown
 LABEL org.opencontainers.image.title="xtrimd" \
       org.opencontainers.image.description="Keeps Redis Streams inside a retention policy" \
       org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /image /
 # A number, so that Kubernetes can see that it is not root. Nothing is written: the root file system may be read-only.
@@ -33,5 +38,6 @@ EXPOSE 9464
 # A small young generation and code that is compiled for size: a worker that sweeps once an hour has time, and a sidecar should be small.
 ENTRYPOINT ["/bin/node", "--max-semi-space-size=1", "--optimize-for-size", "/app/main.js"]
 CMD ["run"]
-# Kubernetes has probes of its own; this is for everybody else. Port 9464 is the default of --http-bind.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/bin/node", "-e", "fetch('http://127.0.0.1:9464/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# Kubernetes has probes of its own; this is for everybody else. It sees the variable of --http-bind, and not the flag; to
+# connect to 0.0.0.0 or [::] is to connect to this machine.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/bin/node", "-e", "fetch('http://' + (process.env.XTRIMD_HTTP_BIND || '127.0.0.1:9464') + '/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]

@@ -106,8 +106,21 @@ test('the pictures of the README are there, small, and in neither the image nor 
   }
   const { files } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { files: string[] }
   assert.deepEqual(files, ['dist', 'schema', 'CHANGELOG.md'])
+  // What is sent to be built from is what is copied, and so no picture either.
   const lines = readFileSync(new URL('../.dockerignore', import.meta.url), 'utf8').split('\n')
-  assert.ok(lines.includes('*') && !lines.some((line) => line.startsWith('!docs')))
+  const [everything, ...but] = lines.filter((line) => line !== '' && !line.startsWith('#'))
+  assert.equal(everything, '*')
+  const dockerfile = readFileSync(new URL('../Dockerfile', import.meta.url), 'utf8')
+  const copied = Array.from(dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm), ([, sources = '']) =>
+    sources.split(' '),
+  )
+  assert.deepEqual(
+    but.toSorted(),
+    copied
+      .flat()
+      .map((source) => `!${source}`)
+      .sort(),
+  )
 })
 
 test('every trigger of a sweep is told', () => {
