@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { styleText } from 'node:util'
+import type { CommandName } from './config/command_line.ts'
 import { type Config, configure } from './config/config.ts'
 import { formatProblem } from './config/problem.ts'
 import { subjectOf } from './config/reader.ts'
@@ -39,7 +40,7 @@ async function main(): Promise<number> {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string
   }
-  const configured = configure(process.argv.slice(2), process.env, version)
+  const configured = configure(process.argv.slice(2), process.env, version, (command) => logStream(command).isTTY)
   if (configured.kind === 'text') {
     await write(process.stdout, configured.text)
     return EXIT.success
@@ -48,9 +49,8 @@ async function main(): Promise<number> {
 
   const { config } = configured
   const stop = stopOnSignal()
-  // What a command prints is on stdout alone.
-  const [out, fd] = config.command === 'run' ? ([process.stdout, 1] as const) : ([process.stderr, 2] as const)
-  const log = await makeLog(config.logLevel, config.logFormat ?? (out.isTTY ? 'pretty' : 'json'), fd, takesColour(out))
+  const out = logStream(config.command)
+  const log = await makeLog(config.logLevel, config.logFormat, out.fd, takesColour(out))
   for (const warning of config.warnings) log.warn({ warning }, 'unknown variable')
   process.on('uncaughtException', (error) => {
     log.fatal({ err: error }, BUG)
@@ -105,6 +105,11 @@ async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<nu
 }
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
+
+/** What a command prints is on stdout alone; its log is beside it. */
+function logStream(command: CommandName): NodeJS.WriteStream & { readonly fd: 1 | 2 } {
+  return command === 'run' ? process.stdout : process.stderr
+}
 
 /** Only a terminal that knows colours, and never with NO_COLOR. */
 function takesColour(out: NodeJS.WriteStream): boolean {

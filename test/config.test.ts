@@ -8,7 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { type Config, configure } from '../src/config/config.ts'
 import { type FlagName, flags, variableOf } from '../src/config/flags.ts'
 import { configOf, type Environment, problemsOf, SECRET } from './harness/configured.ts'
-import { runXtrimd } from './harness/program.ts'
+import { runXtrimd, startDaemon } from './harness/program.ts'
 
 test('a flag beats its variable, and a variable its default', () => {
   assert.equal(configOf([]).policies[0]?.maxLength, 1000)
@@ -188,6 +188,33 @@ test('the configuration in effect tells of every value where it came from, and n
   assert.ok(!JSON.stringify(settings).includes(SECRET))
   const told = new Set(settings.map(({ flag }) => flag))
   for (const [name, flag] of Object.entries(flags)) if (flag.default !== null) assert.ok(told.has(name), name)
+  assert.deepEqual([from('page-size'), from('log-format')], [[['400', 'default']], [['json', 'default']]])
+})
+
+test('what is in effect otherwise than a flag says is told as it is: pages by the pace, the log by where it is read, no lease in a dry run', () => {
+  const told = (args: readonly string[], isTerminal = false) => {
+    const configured = configure(args, {}, '0.0.0', () => isTerminal)
+    assert.equal(configured.kind, 'config')
+    const { settings } = (configured as { config: Config }).config
+    return (name: FlagName) => settings.filter(({ flag }) => flag === name).map(({ value, from }) => `${value} ${from}`)
+  }
+  assert.deepEqual(told(['--pace', '100'])('page-size'), ['2000 default'])
+  assert.deepEqual(told(['--page-size', '7'])('page-size'), ['7 flag'])
+  assert.deepEqual(told([], true)('log-format'), ['pretty default'])
+  assert.deepEqual(told(['--log-format', 'json'], true)('log-format'), ['json flag'])
+  assert.deepEqual(told(['--dry-run'])('lease'), ['false --dry-run'])
+  assert.deepEqual(told([])('lease'), ['true default'])
+  assert.deepEqual(told(['--dry-run', '--lease=false'])('lease'), ['false flag'])
+})
+
+test('the daemon logs at its start what it goes by, each value with where it came from', async (t) => {
+  const args = ['--redis-url', `redis://:${SECRET}@127.0.0.1:1`, '--max-length', '7']
+  const daemon = await startDaemon(t, args, { env: { XTRIMD_PACE: '50' } })
+  const { settings } = (await daemon.waitForLog('starting')) as { settings?: Record<string, unknown> }
+  assert.deepEqual(settings?.['max-length'], { value: '7', from: 'flag' })
+  assert.deepEqual(settings?.pace, { value: '50', from: 'XTRIMD_PACE' })
+  assert.deepEqual(settings?.['page-size'], { value: '400', from: 'default' })
+  assert.deepEqual(settings?.['redis-password'], { value: 'given', from: 'URL' })
 })
 
 test('--help shows every flag with its variable, and --version the version, on stdout with exit code 0', async () => {

@@ -1,5 +1,4 @@
 /** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
-import { formatRedisUrl } from '../redis/address.ts'
 import type { LeaseTerms } from '../redis/lease.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
@@ -7,11 +6,12 @@ import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import { suggestion } from '../text/nearest.ts'
 import type { Bind } from './bind.ts'
 import { type CommandName, parseCommandLine } from './command_line.ts'
-import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
+import { type FlagName, type FlagValue, flags, PAGE_SIZES, variableOf } from './flags.ts'
 import { readPolicies } from './policy_spec.ts'
 import { formatProblem } from './problem.ts'
-import { type Environment, Reader, type Setting } from './reader.ts'
+import { type Environment, Reader } from './reader.ts'
 import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
+import { type Setting, settingsInEffect } from './settings.ts'
 
 /** Everything the program goes by. */
 export interface Config {
@@ -36,8 +36,7 @@ export interface Config {
   readonly httpBind: Bind
   readonly streamMetrics: number
   readonly logLevel: FlagValue<'log-level'>
-  /** Null: pretty on a terminal, json elsewhere. */
-  readonly logFormat: FlagValue<'log-format'> | null
+  readonly logFormat: FlagValue<'log-format'>
   /** Every value in effect with where it came from, nothing of it secret. */
   readonly settings: readonly Setting[]
   /** Variables that look like ours and are none, each a sentence. */
@@ -67,8 +66,16 @@ export type Configured =
   | { readonly kind: 'problems'; readonly lines: readonly string[] }
   | { readonly kind: 'config'; readonly config: Config }
 
-/** Reads everything. What comes back needs no further check and no default. */
-export function configure(args: readonly string[], env: Environment, version: string): Configured {
+/**
+ * Reads everything. What comes back needs no further check and no default. `onTerminal` says whether what the command logs
+ * is read on one.
+ */
+export function configure(
+  args: readonly string[],
+  env: Environment,
+  version: string,
+  onTerminal: (command: CommandName) => boolean = () => false,
+): Configured {
   const line = parseCommandLine(args, version)
   if (line.kind === 'text') return line
   const reader = new Reader(line.given, env, line.problems)
@@ -96,23 +103,13 @@ export function configure(args: readonly string[], env: Environment, version: st
     httpBind: reader.value('http-bind'),
     streamMetrics: reader.value('stream-metrics'),
     logLevel: reader.value('log-level'),
-    logFormat: reader.value('log-format') ?? null,
-    settings: (Object.keys(flags) as FlagName[]).flatMap((name) =>
-      name === 'redis-url' && redis ? redisSettings(redis) : reader.settingsOf(name),
-    ),
+    logFormat: reader.value('log-format') ?? (onTerminal(line.command) ? ('pretty' as const) : ('json' as const)),
     warnings: unknownVariables(env),
   }
   // Whatever is missing was noted as a problem, so without one the configuration is complete.
   return reader.problems.length > 0
     ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem)), ...config.warnings] }
-    : { kind: 'config', config: Object.freeze(config) as Config }
-}
-
-/** Where Redis is, without what may be secret in a URL; and that there is a password, without saying which. */
-function redisSettings({ topology, reach, from }: RedisSettings): Setting[] {
-  const urls = topology.addresses.map((address) => formatRedisUrl(address, reach.tls !== null, reach.database))
-  const url: Setting = { flag: 'redis-url', value: urls.join(','), from: from.url }
-  return from.password === null ? [url] : [url, { flag: 'redis-password', value: 'given', from: from.password }]
+    : { kind: 'config', config: Object.freeze({ ...config, settings: settingsInEffect(reader, config) }) as Config }
 }
 
 function readLease(reader: Reader): LeaseTerms | null | undefined {
@@ -122,11 +119,10 @@ function readLease(reader: Reader): LeaseTerms | null | undefined {
   return isOn && reader.value('dry-run') !== true ? { key, ttlMs } : null
 }
 
-/** Chosen by `bench/`: what others wait for grows with the page, and so does the speed where nothing is held back for them. */
 function readPageSize(reader: Reader): number | undefined {
   const given = reader.text('page-size')
   if (given !== undefined) return reader.value('page-size')
-  return reader.value('pace') === 100 ? 2000 : 400
+  return reader.value('pace') === 100 ? PAGE_SIZES.fast : PAGE_SIZES.gentle
 }
 
 function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {

@@ -16,15 +16,8 @@ export interface Given {
   readonly source: Source
 }
 
-/** A flag's value in effect, for people: never a secret. */
-export interface Setting {
-  readonly flag: string
-  readonly value: string
-  readonly from: Source | 'URL'
-}
-
 /** A flag as a problem names it: with the variable, where its value came from one. */
-export function subjectOf(flag: string, from: Setting['from']): string {
+export function subjectOf(flag: string, from: string): string {
   return from === 'flag' || from === 'default' ? `--${flag}` : `--${flag} (from ${from})`
 }
 
@@ -60,15 +53,6 @@ export class Reader {
     return (
       this.given(name)[0] ??
       (fallback === null ? undefined : { text: fallback, subject: subjectOf(name, 'default'), source: 'default' })
-    )
-  }
-
-  /** The flag's value in effect, or values; none where it is not set. Of what may be secret it says only that it is given. */
-  settingsOf(name: FlagName): Setting[] {
-    const { isRepeatable, isSecret } = flags[name]
-    const given = isRepeatable ? this.given(name) : [this.text(name)]
-    return given.flatMap((one) =>
-      one === undefined ? [] : [{ flag: name, value: isSecret ? 'given' : one.text, from: one.source }],
     )
   }
 

@@ -1,6 +1,6 @@
 /** The configuration in effect, each value with where it came from. */
 import { flags } from '../config/flags.ts'
-import type { Setting } from '../config/reader.ts'
+import type { Setting } from '../config/settings.ts'
 import { sentence } from './table.ts'
 
 /** By flag: its value, or values where it was given several times, and where that came from. */

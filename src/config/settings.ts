@@ -1,0 +1,47 @@
+/** The configuration in effect as it is told: every value with where it came from, and nothing of it secret. */
+import { formatRedisUrl } from '../redis/address.ts'
+import { type FlagName, flags } from './flags.ts'
+import type { Reader, Source } from './reader.ts'
+import type { RedisSettings } from './redis_settings.ts'
+
+/** A flag's value in effect, for people. */
+export interface Setting {
+  readonly flag: string
+  readonly value: string
+  readonly from: Source | 'URL' | '--dry-run'
+}
+
+/** What of the configuration is in effect otherwise than its flag says. */
+interface Effective {
+  readonly redis: RedisSettings | undefined
+  readonly pageSize: number | undefined
+  readonly logFormat: string
+  readonly lease: object | null | undefined
+}
+
+/** The value of every flag that has one, or its values. Of what may be secret it says only that it is given. */
+export function settingsInEffect(reader: Reader, { redis, pageSize, logFormat, lease }: Effective): Setting[] {
+  const byDefault: Partial<Record<FlagName, string>> = { 'page-size': String(pageSize), 'log-format': logFormat }
+  return (Object.keys(flags) as FlagName[]).flatMap((flag): Setting[] => {
+    if (flag === 'redis-url' && redis !== undefined) return redisSettings(redis)
+    if (flag === 'lease' && lease === null && reader.value(flag)) return [{ flag, value: 'false', from: '--dry-run' }]
+    const given = givenFor(reader, flag)
+    const value = byDefault[flag]
+    return given.length > 0 || value === undefined ? given : [{ flag, value, from: 'default' }]
+  })
+}
+
+function givenFor(reader: Reader, flag: FlagName): Setting[] {
+  const { isRepeatable, isSecret } = flags[flag]
+  const given = isRepeatable ? reader.given(flag) : [reader.text(flag)]
+  return given.flatMap((one) =>
+    one === undefined ? [] : [{ flag, value: isSecret ? 'given' : one.text, from: one.source }],
+  )
+}
+
+/** Where Redis is, without what may be secret in a URL; and that there is a password, without saying which. */
+function redisSettings({ topology, reach, from }: RedisSettings): Setting[] {
+  const urls = topology.addresses.map((address) => formatRedisUrl(address, reach.tls !== null, reach.database))
+  const url: Setting = { flag: 'redis-url', value: urls.join(','), from: from.url }
+  return from.password === null ? [url] : [url, { flag: 'redis-password', value: 'given', from: from.password }]
+}
