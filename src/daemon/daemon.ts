@@ -18,6 +18,7 @@ import { Leadership } from './leadership.ts'
 import { whyWedged } from './liveness.ts'
 import { logSweep, type Trigger } from './sweep_line.ts'
 import { sweepTask } from './task.ts'
+import { Turns } from './turns.ts'
 
 /**
  * Runs until `stop` fires, then returns when the page in hand is counted.
@@ -41,8 +42,7 @@ class Daemon {
   readonly #stop: AbortSignal
   readonly #metrics: Metrics
   readonly #status: Status
-  /** The sweep under way. */
-  #running: Promise<SweepReport | null> | null = null
+  readonly #turns: Turns
   /** Null where every copy may sweep. */
   readonly #leadership: Leadership | null
   readonly #task: SweepTask
@@ -77,6 +77,11 @@ class Daemon {
       watch: null,
       pressure: null,
     }
+    this.#turns = new Turns(
+      stop,
+      (why, changes, cut) => this.#sweepIfLeader(why, changes, cut),
+      (why) => this.#skip(why),
+    )
     this.#task = { ...sweepTask(config, log), onAnswer: () => this.#step() }
     this.#between = new BetweenSweeps(config, {
       task: this.#task,
@@ -97,7 +102,7 @@ class Daemon {
       this.#onBug = reject
       const endCron = startCron(this.#config.cron, () => {
         this.#expectNext()
-        this.#trigger('schedule')
+        this.#turns.take('schedule')
       })
       this.#scheduled = true
       this.#expectNext()
@@ -106,14 +111,14 @@ class Daemon {
       const end = (): void => {
         this.#scheduled = false
         endCron()
-        this.#log.info({ sweeping: this.#running !== null }, 'stopping')
-        Promise.all([this.#running, this.#between.end()])
+        this.#log.info({ sweeping: this.#turns.isTaken }, 'stopping')
+        Promise.all([this.#turns.over(), this.#between.end()])
           .then(() => this.#leadership?.end())
           .then(resolve, reject)
       }
       this.#stop.addEventListener('abort', end, { once: true })
       if (this.#stop.aborted) end()
-      else if (this.#config.runOnStart) this.#trigger('start')
+      else if (this.#config.runOnStart) this.#turns.take('start')
     })
   }
 
@@ -149,7 +154,7 @@ class Daemon {
     const { redis, pacePercent } = this.#config
     const progress = {
       tickLateMs: this.#tickLateMs(),
-      sinceStepMs: this.#running === null ? null : performance.now() - this.#stepAt,
+      sinceStepMs: this.#turns.isTaken ? performance.now() - this.#stepAt : null,
     }
     return whyWedged(progress, redis.reach.replyTimeoutMs, pacePercent)
   }
@@ -162,43 +167,37 @@ class Daemon {
       : Math.min(Date.now() - due, performance.now() - this.#nextTickAt)
   }
 
-  /** Starts a sweep unless one is under way: a tick that comes too early is skipped and counted, never queued. */
-  #trigger(why: Trigger, changes: Partial<SweepTask> = {}): void {
-    if (this.#stop.aborted) return
-    if (this.#running !== null) {
-      this.#metrics.recordSkippedSweep()
-      this.#log.warn({ trigger: why }, 'sweep skipped: the one before is still running')
-      return
-    }
+  #skip(why: Trigger): void {
+    this.#metrics.recordSkippedSweep()
+    this.#log.warn({ trigger: why }, 'sweep skipped: the one before is still running')
+  }
+
+  /** With the tighter length limit, where there is one. */
+  #sweepUnderPressure(only: (address: Address) => boolean): Promise<SweepReport | null> {
+    const maxLength = this.#config.pressure?.maxLength ?? Number.POSITIVE_INFINITY
+    const policies = this.#config.policies.map((policy) => tightened(policy, maxLength))
+    const isTighter = policies.some((policy) => policy.maxLength < policy.own.maxLength)
+    return this.#turns.takeUnderPressure({ only, policies }, isTighter)
+  }
+
+  /** A bug ends the daemon, and is no sweep. */
+  async #sweepIfLeader(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport | null> {
     this.#step()
-    this.#running = this.#sweepIfLeader(why, changes)
-      .catch((error: unknown) => {
-        this.#onBug(error)
-        return null
-      })
-      .finally(() => {
-        this.#running = null
-        this.#status.sweeping = false
-      })
-  }
-
-  /** With the tighter length limit, where there is one. Another sweep that is under way may bring relief: it is waited for. */
-  async #sweepUnderPressure(only: (address: Address) => boolean): Promise<SweepReport | null> {
-    if (this.#running !== null) {
-      await this.#running
+    try {
+      return await this.#claimAndSweep(why, changes, cut)
+    } catch (error) {
+      this.#onBug(error)
       return null
+    } finally {
+      this.#status.sweeping = false
     }
-    const { policies, pressure } = this.#config
-    const maxLength = pressure?.maxLength ?? Number.POSITIVE_INFINITY
-    this.#trigger('pressure', { only, policies: policies.map((policy) => tightened(policy, maxLength)) })
-    return this.#running
   }
 
-  async #sweepIfLeader(why: Trigger, changes: Partial<SweepTask>): Promise<SweepReport | null> {
+  async #claimAndSweep(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport | null> {
     const standing = await this.#leadership?.claim()
     if (standing instanceof Fault) {
       // The sweep would meet the same: it fails with what the lease was refused for.
-      return this.#sweep(why, { findPrimaries: () => Promise.reject(standing) })
+      return this.#sweep(why, { findPrimaries: () => Promise.reject(standing) }, cut)
     }
     if (standing?.kind === 'other') {
       this.#overdue = true
@@ -208,7 +207,7 @@ class Daemon {
       this.#log.debug({ trigger: why }, 'sweep skipped: another holds the lease')
       return null
     }
-    return this.#sweep(why, changes)
+    return this.#sweep(why, changes, cut)
   }
 
   /** Becoming the leader is no reason to wait for the next tick where one went by without us; ceasing to be ends the sweep. */
@@ -217,20 +216,21 @@ class Daemon {
     this.#metrics.setLeader(isLeader)
     this.#between.lead(isLeader)
     if (!isLeader) this.#lost.abort(LEASE_LOST)
-    else if (this.#overdue && this.#running === null) this.#trigger('takeover')
+    else if (this.#overdue && !this.#turns.isTaken) this.#turns.take('takeover')
   }
 
   #step(): void {
     this.#stepAt = performance.now()
   }
 
-  async #sweep(why: Trigger, changes: Partial<SweepTask>): Promise<SweepReport> {
+  async #sweep(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport> {
     this.#lost = new AbortController()
     this.#overdue = false
     this.#status.sweeping = true
     this.#step()
     this.#log.debug({ trigger: why }, 'sweep begins')
-    const report = await sweep({ ...this.#task, ...changes }, AbortSignal.any([this.#stop, this.#lost.signal]))
+    const stop = AbortSignal.any([this.#stop, this.#lost.signal, cut])
+    const report = await sweep({ ...this.#task, ...changes }, stop)
     const endedAtMs = Date.now()
     recordInStatus(this.#status, report, endedAtMs)
     this.#metrics.recordSweep(report, endedAtMs)

@@ -25,6 +25,8 @@ export interface Policy extends Limits {
   readonly name: string
   readonly match: string
   readonly matches: (key: Uint8Array) => boolean
+  /** What a stream is judged by, also where it is held to something tighter for once. */
+  readonly own: Limits
 }
 
 /** Why an entry was removed: the limit it was beyond. Applied in this order, so each removal has one reason. */
@@ -38,7 +40,7 @@ export function forEachReason<T>(value: T): Record<Reason, T> {
 
 /** A policy that knows which keys it covers: those that `match`, a glob of Redis, does. */
 export function makePolicy(name: string, match: string, limits: Limits): Policy {
-  return Object.freeze({ ...limits, name, match, matches: compileGlob(match) })
+  return Object.freeze({ ...limits, name, match, matches: compileGlob(match), own: limits })
 }
 
 /** The first policy whose pattern covers the key: its place in `policies`, or -1. */
@@ -59,15 +61,11 @@ export function scanPattern(policies: readonly Policy[]): string {
 
 /** What of a policy can be held at every write, and not only by a sweep: the limits on what a stream may hold. */
 export function betweenSweeps(policy: Policy): Policy {
-  return Object.freeze({
-    ...policy,
-    maxAgeMs: Number.POSITIVE_INFINITY,
-    hardMaxAgeMs: Number.POSITIVE_INFINITY,
-    deleteEmpty: false,
-  })
+  const off = { maxAgeMs: Number.POSITIVE_INFINITY, hardMaxAgeMs: Number.POSITIVE_INFINITY, deleteEmpty: false }
+  return Object.freeze({ ...policy, ...off, own: { ...policy.own, ...off } })
 }
 
-/** The policy with a length limit that is at most this. */
+/** The policy with a length limit that is at most this; streams are judged by its own all the same. */
 export function tightened(policy: Policy, maxLength: number): Policy {
   return Object.freeze({ ...policy, maxLength: Math.min(policy.maxLength, maxLength) })
 }

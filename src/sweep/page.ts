@@ -2,7 +2,7 @@
 
 import { endsSweep, Fault } from '../redis/refusal.ts'
 import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
-import { forEachReason, type Policy, type Reason } from '../retention/policy.ts'
+import { forEachReason, type Limits, type Policy, type Reason } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 import { isDue } from './due.ts'
 import { type Found, lookAtPage, type Unseen } from './look.ts'
@@ -70,7 +70,7 @@ async function holdToPolicies(due: readonly Found[], context: PageContext): Prom
 
 function count(stream: Found, trimmed: Trimmed, context: PageContext): void {
   const policy = context.policies[stream.policy] as Policy
-  const over = overLimits(stream, trimmed, policy, context.nowMs)
+  const over = overLimits(stream, trimmed, policy.own, context.nowMs)
   const heldBack = trimmed.hold !== null && (over.age || over.length || over.bytes)
   const isGone = trimmed.refused?.refusal.word === 'WRONGTYPE'
   const outcome: Outcome = {
@@ -100,16 +100,16 @@ function refusedFields({ refusal, command }: Refused, { missing }: PageContext):
  * Which limits the stream is still over. `approx` may leave a node, which nobody can tell from outside to be one: by
  * length that is a node of Redis's default size, by age it is over only where something else held the trim back.
  */
-function overLimits(stream: Found, trimmed: Trimmed, policy: Policy, nowMs: number): Record<Reason, boolean> {
+function overLimits(stream: Found, trimmed: Trimmed, own: Limits, nowMs: number): Record<Reason, boolean> {
   const { state, memoryBytes, hold } = trimmed
-  const approx = policy.trim === 'approx' && trimmed.refused === null && trimmed.attempted
-  const cutOffMs = nowMs - ageLimitMs(policy)
+  const approx = own.trim === 'approx' && trimmed.refused === null && trimmed.attempted
+  const cutOffMs = nowMs - ageLimitMs(own)
   const stale = stream.byAge && state.oldest ? state.oldest.ms < cutOffMs : false
   const heldBack = hold !== null && isBefore(hold.floor, timeId(cutOffMs))
   return {
     age: stale && (!approx || heldBack),
-    length: state.length > lengthLimit(policy) + (approx ? NODE_ENTRIES : 0),
-    bytes: memoryBytes > policy.maxBytes + (trimmed.attempted ? NODE_BYTES : 0),
+    length: state.length > lengthLimit(own) + (approx ? NODE_ENTRIES : 0),
+    bytes: memoryBytes > own.maxBytes + (trimmed.attempted ? NODE_BYTES : 0),
   }
 }
 

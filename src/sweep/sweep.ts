@@ -5,14 +5,14 @@ import { counted } from '../text/counted.ts'
 import type { LongStream } from './longest.ts'
 import { sweepPage } from './page.ts'
 import { entriesOf, type HeldStream, type Outcome, type PolicyTally, sumOf, Tally } from './tally.ts'
-import { LEASE_LOST, type Walk, type WalkTask, walk } from './walk.ts'
+import { LEASE_LOST, PRESSURE, type Walk, type WalkTask, walk } from './walk.ts'
 
 export const RESULTS = ['success', 'partial', 'failed', 'stopped', 'skipped'] as const
 
 /** How it ended. */
 export interface Verdict {
   readonly result: Exclude<(typeof RESULTS)[number], 'skipped'>
-  /** Why it was no success: a code of FAULT_CODES, `stop`, `lease-lost` or `sweep-timeout`; null for a success. */
+  /** Why it was no success: a code of FAULT_CODES, `stop`, `lease-lost`, `pressure` or `sweep-timeout`; null for a success. */
   readonly cause: string | null
   /** The same for people. */
   readonly message: string | null
@@ -80,6 +80,8 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
   if (stopped === 'stop') return { result: 'stopped', cause: stopped, message: 'asked to stop', failure: null }
   if (stopped === LEASE_LOST)
     return { result: 'stopped', cause: stopped, message: 'another holds the lease now, or may', failure: null }
+  if (stopped === PRESSURE)
+    return { result: 'stopped', cause: stopped, message: 'memory pressure calls for a sweep at once', failure: null }
   if (stopped !== null) {
     return { result: 'stopped', cause: stopped, message: '--sweep-timeout passed', failure: 'timeout' }
   }

@@ -57,16 +57,17 @@ export interface Walk {
   readonly primaries: number
   /** One for each primary that could not be walked to its end, or one for all if they could not be found. */
   readonly faults: readonly Fault[]
-  /** What ended it early: a stop that was asked for, the lease lost, or its own timeout. */
-  readonly stopped: 'stop' | typeof LEASE_LOST | 'sweep-timeout' | null
+  /** What ended it early: a stop that was asked for, the lease lost, memory pressure, or its own timeout. */
+  readonly stopped: 'stop' | typeof LEASE_LOST | typeof PRESSURE | 'sweep-timeout' | null
   /** Of the primaries that answered; null where none did. */
   readonly memory: Memory | null
   /** Whether every primary was seen to its end. */
   readonly whole: boolean
 }
 
-/** The reason a stop carries when it is for want of the lease. */
+/** The reason a stop carries when it is for want of the lease, or for a sweep under memory pressure. */
 export const LEASE_LOST = 'lease-lost'
+export const PRESSURE = 'pressure'
 
 /** Pages in flight: while Redis answers one, another is on its way and a third is being counted. */
 const PAGES_IN_FLIGHT = 4
@@ -121,8 +122,8 @@ export async function walk(
   })
   clearTimeout(timer)
   const stopped = stop.aborted
-    ? stop.reason === LEASE_LOST
-      ? LEASE_LOST
+    ? stop.reason === LEASE_LOST || stop.reason === PRESSURE
+      ? stop.reason
       : 'stop'
     : timeout.signal.aborted
       ? 'sweep-timeout'
