@@ -1,88 +1,137 @@
-/** Memory that fills up between sweeps. TEST_PRESSURE_FULL=1 takes the slow writer and the default interval. */
+/** Memory that fills up between sweeps. TEST_PRESSURE_FULL=1 lets the writer begin on an empty Redis, too. */
 
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { PressureGauge, thresholdBytes } from '../src/retention/pressure.ts'
 import { type Daemon, HARDLY_EVER, startDaemon } from './harness/program.ts'
 import { startCluster } from './harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 
-const IS_FULL = Boolean(process.env.TEST_PRESSURE_FULL)
-/** How long the writer would need to fill Redis, and how long it is let write. */
-const FILLS_IN_S = IS_FULL ? 20 : 10
-const WRITES_S = 2 * FILLS_IN_S
-const INTERVAL = IS_FULL ? [] : ['--pressure-interval', '2s']
-
-const MAX_MEMORY = 64 * 1024 * 1024
+const MB = 1024 * 1024
+/** Redis, and a writer that would fill it in 20 s. */
+const MAX_MEMORY = 64 * MB
 const FULL = { maxmemory: String(MAX_MEMORY), 'maxmemory-policy': 'noeviction' }
+const FILLS_IN_S = 20
+const STREAMS = 100
+const ENTRY_BYTES = 10_300
 
-/** Writes to a hundred streams at an even rate. @returns how many writes Redis refused for want of memory */
-async function fill(redis: RedisServer): Promise<number> {
-  const value = 'x'.repeat(10_000)
-  const perSecond = MAX_MEMORY / FILLS_IN_S / 10_300
+/** Writes to a hundred streams at an even rate for so long. @returns how many writes Redis refused for want of memory */
+async function fill(redis: RedisServer, seconds: number): Promise<number> {
+  const perSecond = MAX_MEMORY / FILLS_IN_S / ENTRY_BYTES
   let refused = 0
   let written = 0
   const begun = performance.now()
-  while (performance.now() - begun < WRITES_S * 1_000) {
+  while (performance.now() - begun < seconds * 1_000) {
     const due = Math.floor(((performance.now() - begun) / 1_000) * perSecond) - written
-    const writes = Array.from({ length: Math.max(0, due) }, (_, i) =>
-      redis.command('XADD', `stream:conversation:${(written + i) % 100}`, '*', 'body', value).catch((error: Error) => {
-        assert.match(error.message, /^OOM/)
-        refused++
-      }),
-    )
-    written += writes.length
-    await Promise.all(writes)
+    refused += await write(redis, Math.max(0, due), written)
+    written += Math.max(0, due)
     await pause(20)
   }
   return refused
 }
 
+/** @returns how many of the writes were refused */
+async function write(redis: RedisServer, count: number, from = 0): Promise<number> {
+  const value = 'x'.repeat(10_000)
+  const writes = Array.from({ length: count }, (_, i) =>
+    redis.command('XADD', `stream:conversation:${(from + i) % STREAMS}`, '*', 'body', value).then(
+      () => 0,
+      (error: Error) => {
+        assert.match(error.message, /^OOM/)
+        return 1
+      },
+    ),
+  )
+  return (await Promise.all(writes)).reduce((sum, one) => sum + one, 0)
+}
+
+/** Keys that no trim helps against. */
+async function fillOtherwise(redis: RedisServer, megabytes: number): Promise<void> {
+  for (let i = 0; i < megabytes; i++) await redis.command('SET', `other:${i}`, 'x'.repeat(MB - 100))
+}
+
 async function startGuarded(t: TestContext, redis: RedisServer, args: readonly string[]): Promise<Daemon> {
   const daemon = await startDaemon(t, ['--redis-url', redis.url, ...HARDLY_EVER, '--max-length', '1000', ...args])
-  assert.equal((await daemon.waitForLog('sweep')).result, 'success')
+  await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success')
   return daemon
 }
 
 // Each waits most of the time.
 suite('Redis fills up', { concurrency: 3 }, () => {
-  test('no XADD is refused while --pressure sweeps, though nothing else would for a long time', async (t) => {
+  /** Where Redis stands when the writer begins, and for how long it writes: longer than Redis has room for. */
+  const beginnings = [
+    { name: 'in a Redis that was quiet at 60 %', before: 0.6, seconds: 12 },
+    ...(process.env.TEST_PRESSURE_FULL ? [{ name: 'in an empty Redis', before: 0, seconds: 2 * FILLS_IN_S }] : []),
+  ]
+  for (const { name, before, seconds } of beginnings) {
+    const quiet = async (redis: RedisServer): Promise<void> => {
+      await write(redis, (before * MAX_MEMORY) / ENTRY_BYTES)
+      // Memory was read more often than every second at first; now it is read as rarely as it will be.
+      await pause(before > 0 ? 4_000 : 0)
+    }
+
+    test(`${name} no XADD is refused while --pressure sweeps, though nothing else would for a long time`, async (t) => {
+      const redis = await startRedis(t, { config: FULL })
+      const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-max-length', '20'])
+      await quiet(redis)
+      assert.equal(await daemon.metric('xtrimd_pressure_sweeps_total'), 0)
+      assert.equal(await fill(redis, seconds), 0)
+      const sweeps = await daemon.metric('xtrimd_pressure_sweeps_total')
+      assert.ok(sweeps >= 1, `${sweeps}`)
+      const { usedBytes, threshold } = await daemon.waitForLog('memory pressure')
+      assert.ok(Number(usedBytes) > 0.8 * MAX_MEMORY && Math.abs(Number(threshold) - 0.8 * MAX_MEMORY) < 1)
+      const line = await daemon.waitForLog(({ msg, trigger }) => msg === 'sweep' && trigger === 'pressure')
+      assert.equal(line.result, 'success')
+      assert.equal((await daemon.stop()).code, 0)
+    })
+
+    test(`the control: ${name} the same writer is refused without --pressure`, async (t) => {
+      const redis = await startRedis(t, { config: FULL })
+      const daemon = await startGuarded(t, redis, [])
+      await quiet(redis)
+      assert.ok((await fill(redis, seconds)) > 0)
+      assert.equal(await daemon.metric('xtrimd_pressure_sweeps_total'), 0)
+    })
+  }
+
+  const DOES_NOT_HELP = 'memory stays above --pressure, and trimming does not bring it down'
+
+  test('where trimming did not help, a burst that begins then is met all the same', async (t) => {
     const redis = await startRedis(t, { config: FULL })
-    const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-max-length', '20', ...INTERVAL])
-    assert.equal(await fill(redis), 0)
-    const sweeps = await daemon.metric('xtrimd_pressure_sweeps_total')
-    assert.ok(sweeps >= 1, `${sweeps}`)
-    const { usedBytes, threshold } = await daemon.waitForLog('memory pressure')
-    assert.ok(Number(usedBytes) > 0.8 * MAX_MEMORY && Math.abs(Number(threshold) - 0.8 * MAX_MEMORY) < 1)
-    const line = await daemon.waitForLog(({ msg, trigger }) => msg === 'sweep' && trigger === 'pressure')
-    assert.equal(line.result, 'success')
-    assert.equal((await daemon.stop()).code, 0)
+    await fillOtherwise(redis, 51)
+    const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-max-length', '5'])
+    await daemon.waitForLog(DOES_NOT_HELP)
+    // The next sweep is not due for longer than the writer needs to fill what is left.
+    assert.equal(await fill(redis, 8), 0)
+    assert.ok((await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })) > 500)
   })
 
-  test('the control: without --pressure the same writer is refused', async (t) => {
+  test('where trimming cannot help it is tried ever less often, and said, also while every sweep finds a few entries', async (t) => {
     const redis = await startRedis(t, { config: FULL })
-    const daemon = await startGuarded(t, redis, [])
-    assert.ok((await fill(redis)) > 0)
-    assert.equal(await daemon.metric('xtrimd_pressure_sweeps_total'), 0)
-  })
-
-  test('where trimming cannot help it is tried ever less often, and said', async (t) => {
-    const redis = await startRedis(t, { config: FULL })
-    for (let i = 0; i < 60; i++) await redis.command('SET', `other:${i}`, 'x'.repeat(1024 * 1024 - 100))
-    const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-interval', '200ms'])
-    const said = await daemon.waitForLog('memory stays above --pressure, and trimming has nothing left to remove')
+    await fillOtherwise(redis, 55)
+    const limits = ['--pressure', '80%', '--pressure-interval', '200ms', '--pressure-max-length', '10']
+    const daemon = await startGuarded(t, redis, limits)
+    const told = daemon.waitForLog(DOES_NOT_HELP)
+    const trickle = async (ms: number): Promise<void> => {
+      for (const end = performance.now() + ms; performance.now() < end; await pause(20))
+        await redis.command('XADD', 'stream:conversation:1', '*', 'body', 'x'.repeat(1_000))
+    }
+    await trickle(3_500)
+    const said = await told
     assert.equal(said.level, 'warn')
-    await pause(3_000)
     const sweeps = await daemon.metric('xtrimd_pressure_sweeps_total')
-    // Every 200 ms it would be more than 15; doubling from there it is at most 5 in these three seconds.
+    // Every 200 ms it would be more than 15; doubling from there it is at most 5 in this time.
     assert.ok(sweeps >= 2 && sweeps <= 6, `${sweeps}`)
+    assert.ok(
+      (await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })) > 50,
+      'the trickle was trimmed',
+    )
     assert.equal(daemon.logs.filter(({ msg }) => msg === said.msg).length, 1, 'said once')
     // Once there is room and it is used up again, it sweeps again at once.
-    for (let i = 0; i < 60; i++) await redis.command('DEL', `other:${i}`)
+    for (let i = 0; i < 55; i++) await redis.command('DEL', `other:${i}`)
     await daemon.waitForMetric('xtrimd_redis_memory_used_bytes', {}, (bytes) => bytes < MAX_MEMORY / 4)
     const before = await daemon.metric('xtrimd_pressure_sweeps_total')
-    for (let i = 0; i < 60; i++) await redis.command('SET', `other:${i}`, 'x'.repeat(1024 * 1024 - 100))
+    await fillOtherwise(redis, 55)
     await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (now) => now > before)
   })
 
@@ -90,7 +139,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     { name: 'where Redis refuses the sweep', user: ['-xtrim'], args: [] },
     { name: 'in a dry run', user: [], args: ['--dry-run'] },
   ]) {
-    test(`${name} nobody says that there is nothing left to remove`, async (t) => {
+    test(`${name} nobody says that trimming does not help`, async (t) => {
       const redis = await startRedis(t)
       for (let i = 0; i < 300; i++)
         await redis.command('XADD', 'stream:conversation:1', '*', 'body', 'x'.repeat(20_000))
@@ -109,8 +158,8 @@ suite('Redis fills up', { concurrency: 3 }, () => {
       const line = await daemon.waitForLog('sweep')
       assert.deepEqual([line.trigger, line.cause], ['pressure', user.length > 0 ? 'NOPERM' : undefined])
       assert.equal(Number(await redis.command('XLEN', 'stream:conversation:1')), 300)
-      assert.doesNotMatch(daemon.stdout, /nothing left to remove/)
-      assert.doesNotMatch(await (await daemon.get('/')).text(), /nothing left to remove/)
+      assert.doesNotMatch(daemon.stdout, /does not bring it down/)
+      assert.doesNotMatch(await (await daemon.get('/')).text(), /does not bring it down/)
     })
   }
 
@@ -149,6 +198,13 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     assert.equal(await sized.metric('xtrimd_pressure_sweeps_total'), 0)
     await redis.command('SET', 'other', 'x'.repeat(12 * 1024 * 1024))
     await sized.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps > 0)
+    assert.doesNotMatch(sized.stdout, /not below maxmemory/)
+    // As large as all that Redis may use, it would never be passed.
+    await redis.command('CONFIG', 'SET', 'maxmemory', '10mb')
+    const { maxBytes } = await sized.waitForLog(
+      '--pressure is not below maxmemory: Redis refuses writes before it is passed',
+    )
+    assert.equal(maxBytes, 10 * MB)
   })
 
   test('in a cluster only the primaries under pressure are held to the tighter length', async (t) => {
@@ -179,50 +235,4 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     assert.equal(await daemon.metric('xtrimd_entries'), 1_500, 'as the last whole sweep saw them')
     assert.equal(await daemon.metric('xtrimd_last_success_timestamp_seconds'), success)
   })
-})
-
-const MB = 1024 * 1024
-
-test('the gauge: below is calm, above sweeps, and again when there is something new to trim', () => {
-  const gauge = new PressureGauge(10_000)
-  assert.equal(gauge.judge(50 * MB, 80 * MB, 0).judgement, 'calm')
-  assert.equal(gauge.judge(81 * MB, 80 * MB, 1_000).judgement, 'sweep')
-  gauge.swept(80.5 * MB, 100, 1_100)
-  assert.equal(gauge.judge(81 * MB, 80 * MB, 1_200).judgement, 'wait')
-  assert.equal(gauge.judge(82.5 * MB, 80 * MB, 1_300).judgement, 'sweep', 'two percent more')
-  gauge.swept(81 * MB, 0, 1_400)
-  assert.ok(gauge.isHelpless)
-  assert.equal(gauge.judge(99 * MB, 80 * MB, 1_500).judgement, 'wait')
-  assert.equal(gauge.judge(99 * MB, 80 * MB, 1_400 + 20_000).judgement, 'sweep')
-  gauge.swept(99 * MB, 0, 30_000)
-  assert.equal(gauge.judge(99 * MB, 80 * MB, 30_000 + 39_999).judgement, 'wait')
-  assert.equal(gauge.judge(99 * MB, 80 * MB, 30_000 + 40_000).judgement, 'sweep')
-  // One that failed tells nothing of what there is to remove, and puts nothing off.
-  gauge.swept(99 * MB, null, 75_000)
-  assert.equal(gauge.judge(99 * MB, 80 * MB, 75_000 + 39_999).judgement, 'wait')
-  assert.equal(gauge.judge(99 * MB, 80 * MB, 75_000 + 40_000).judgement, 'sweep')
-  // At the threshold it is not over; well below it is.
-  gauge.swept(99 * MB, 0, 120_000)
-  gauge.judge(79 * MB, 80 * MB, 120_100)
-  assert.equal(gauge.judge(81 * MB, 80 * MB, 120_200).judgement, 'wait')
-  gauge.judge(70 * MB, 80 * MB, 120_300)
-  assert.equal(gauge.isHelpless, false)
-  assert.equal(gauge.judge(81 * MB, 80 * MB, 120_400).judgement, 'sweep')
-})
-
-test('the gauge looks again at the interval at the latest, and sooner where memory grows fast', () => {
-  const gauge = new PressureGauge(10_000)
-  let atMs = 0
-  for (let i = 0; i < 10; i++) atMs += gauge.judge(10 * MB, 80 * MB, atMs).nextMs
-  assert.equal(gauge.judge(10 * MB, 80 * MB, atMs).nextMs, 10_000)
-  // 10 MB in 10 s: 60 MB to go take a minute.
-  assert.equal(gauge.judge(20 * MB, 80 * MB, atMs + 10_000).nextMs, 10_000)
-  // 40 MB in 10 s: the 20 MB to go take 5 s, half of which is waited.
-  assert.equal(gauge.judge(60 * MB, 80 * MB, atMs + 20_000).nextMs, 2_500)
-})
-
-test('the threshold is a share of the maximum, or a size', () => {
-  assert.equal(thresholdBytes({ share: 0.8 }, { usedBytes: 1, maxBytes: 100 }), 80)
-  assert.equal(thresholdBytes({ share: 0.8 }, { usedBytes: 1, maxBytes: 0 }), null)
-  assert.equal(thresholdBytes({ bytes: 70 }, { usedBytes: 1, maxBytes: 0 }), 70)
 })

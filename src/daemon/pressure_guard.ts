@@ -73,16 +73,22 @@ export class PressureGuard implements PressureStatus {
         ),
       )
       if (threshold === null) continue
+      this.#tellOnce(`too late ${name}`, load.maxBytes > 0 && threshold >= load.maxBytes, () =>
+        this.#log.warn(
+          { address: name, threshold, maxBytes: load.maxBytes },
+          '--pressure is not below maxmemory: Redis refuses writes before it is passed',
+        ),
+      )
       const gauge = this.#gauges.get(name) ?? new PressureGauge(this.#terms.intervalMs)
       this.#gauges.set(name, gauge)
-      const { judgement, nextMs: soon } = gauge.judge(load.usedBytes, threshold, performance.now())
+      const { judgement, nextMs: soon } = gauge.judge(load, threshold, performance.now())
       nextMs = Math.min(nextMs, soon)
       // A dry run finds nothing it may remove, which says nothing of what a sweep would.
       const isHelpless = gauge.isHelpless && !this.#task.dryRun
       this.#tellOnce(`helpless ${name}`, isHelpless, () =>
         this.#log.warn(
           { address: name, ...load, threshold },
-          'memory stays above --pressure, and trimming has nothing left to remove',
+          'memory stays above --pressure, and trimming does not bring it down',
         ),
       )
       loads.push({ address: name, usedBytes: load.usedBytes, threshold, isHelpless })
@@ -101,14 +107,10 @@ export class PressureGuard implements PressureStatus {
     if (report === null) return false
     this.sweeps++
     this.#metrics.recordPressureSweep()
-    const { age, length, bytes } = report.total.removed
-    const all = age + length + bytes
-    // A sweep that was no success and removed nothing did not find that there is nothing to remove.
-    const removed = all > 0 || report.result === 'success' ? all : null
     const after = await this.#readMemories(stop)
     for (const { name, gauge, usedBytes } of pressed) {
       const now = after.get(name)
-      gauge.swept(now ? loadOf(now).usedBytes : usedBytes, removed, performance.now())
+      gauge.swept(now ? loadOf(now).usedBytes : usedBytes, report.result === 'success', performance.now())
     }
     return true
   }

@@ -51,7 +51,7 @@ export interface PressureStatus {
     /** In bytes, as the threshold. */
     readonly usedBytes: number
     readonly threshold: number
-    /** Trimming has nothing left to remove. */
+    /** Trimming does not bring it down. */
     readonly isHelpless: boolean
   }[]
   /** Sweeps it called for. */

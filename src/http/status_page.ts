@@ -123,7 +123,7 @@ function betweenSweeps({ watch, pressure }: Status): string {
   }
   for (const { address, usedBytes, threshold, isHelpless } of pressure?.loads ?? []) {
     const told = `${roundSize(usedBytes)} used on ${address}, sweeps above ${roundSize(threshold)}`
-    terms.push(term('pressure', isHelpless ? `${told}: trimming has nothing left to remove` : told))
+    terms.push(term('pressure', isHelpless ? `${told}: trimming does not bring it down` : told))
   }
   if (pressure !== null) terms.push(term('sweeps under pressure', count(pressure.sweeps)))
   return terms.join('\n')

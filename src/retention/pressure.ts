@@ -16,9 +16,16 @@ export type Judgement = 'calm' | 'sweep' | 'wait'
 const OVER_AT = 0.95
 /** Growth behind a sweep that gives the next one something to do, as a share of the threshold. */
 const GROWN = 0.02
+/** After sweeps in vain it takes more, up to so many times that; and less where little is left, down to this share. */
+const MOST_TIMES_GROWN = 8
+const LEAST_GROWN = 0.005
+/** What a sweep must give back to have helped, as a share of the threshold: a trickle of writes gives each a few entries. */
+const REGAINED = 0.01
 /** Where trimming does not help, it is tried ever less often. */
 const LONGEST_WAIT_MS = 3_600_000
 const SOONEST_MS = 100
+/** How soon it is looked again where there is no room left, though nothing grows. */
+const SOON_MS = 500
 
 /** The threshold in bytes; null where it is a share of a maximum that there is not. */
 export function thresholdBytes(threshold: Threshold, { maxBytes }: Load): number | null {
@@ -30,10 +37,11 @@ export function thresholdBytes(threshold: Threshold, { maxBytes }: Load): number
 export class PressureGauge {
   readonly #intervalMs: number
   #before: { readonly atMs: number; readonly usedBytes: number } | null = null
-  /** The last sweep of this trouble; null before the first. */
-  #swept: { readonly usedBytes: number; readonly helped: boolean } | null = null
+  #threshold = 0
+  /** The least that memory was since the last sweep of this trouble: what it grows from. Null before the first. */
+  #leastBytes: number | null = null
   #notBeforeMs = 0
-  /** Sweeps in a row that found nothing to remove. */
+  /** Sweeps in a row that gave next to nothing back. */
   #inVain = 0
   /** When to look again at the latest. */
   #delayMs: number
@@ -43,52 +51,69 @@ export class PressureGauge {
     this.#delayMs = Math.min(intervalMs, 2 * SOONEST_MS)
   }
 
-  /** Whether trimming was tried and has nothing left to remove, while memory stays above. */
+  /** Whether trimming was tried and gave next to nothing back, while memory stays above. */
   get isHelpless(): boolean {
     return this.#inVain > 0
   }
 
-  /** One reading, all in bytes. @returns what to do, and how many milliseconds to wait before the next one */
-  judge(usedBytes: number, threshold: number, nowMs: number): { judgement: Judgement; nextMs: number } {
+  /** One reading. @returns what to do, and how many milliseconds to wait before the next one */
+  judge(load: Load, threshold: number, nowMs: number): { judgement: Judgement; nextMs: number } {
+    const { usedBytes } = load
+    this.#threshold = threshold
     if (usedBytes < threshold * OVER_AT) this.#calmDown()
-    const judgement = this.#judge(usedBytes, threshold, nowMs)
-    const nextMs = this.#delay(usedBytes, threshold, nowMs)
+    if (this.#leastBytes !== null) this.#leastBytes = Math.min(this.#leastBytes, usedBytes)
+    const judgement = this.#judge(load, threshold, nowMs)
+    const nextMs = this.#delay(load, threshold, nowMs)
     this.#before = { atMs: nowMs, usedBytes }
     return { judgement, nextMs }
   }
 
   /**
-   * A sweep for this pressure has ended and removed so many entries; null where it did not come to removing all it
-   * could, which tells nothing of what there is to remove. `usedBytes` is the memory behind it.
+   * The sweep that was called for has ended, and memory is this much. A sweep that was no success did not come to
+   * removing all it could: that it did not help tells nothing.
    */
-  swept(usedBytes: number, removed: number | null, nowMs: number): void {
-    if (removed !== null) this.#inVain = removed > 0 ? 0 : this.#inVain + 1
-    this.#swept = { usedBytes, helped: removed !== null && removed > 0 }
+  swept(usedBytes: number, isSuccess: boolean, nowMs: number): void {
+    const regained = (this.#before?.usedBytes ?? usedBytes) - usedBytes
+    if (usedBytes <= this.#threshold || regained >= REGAINED * this.#threshold) this.#inVain = 0
+    else if (isSuccess) this.#inVain++
+    this.#leastBytes = usedBytes
     this.#notBeforeMs = nowMs + Math.min(LONGEST_WAIT_MS, this.#intervalMs * 2 ** this.#inVain)
     this.#before = null
     this.#delayMs = Math.min(this.#intervalMs, 2 * SOONEST_MS)
   }
 
-  #judge(usedBytes: number, threshold: number, nowMs: number): Judgement {
-    if (usedBytes <= threshold) return 'calm'
-    if (this.#swept === null || nowMs >= this.#notBeforeMs) return 'sweep'
-    return this.#swept.helped && usedBytes > this.#swept.usedBytes + GROWN * threshold ? 'sweep' : 'wait'
+  #judge(load: Load, threshold: number, nowMs: number): Judgement {
+    if (load.usedBytes <= threshold) return 'calm'
+    return nowMs >= this.#notBeforeMs || load.usedBytes > this.#nextAt(load, threshold) ? 'sweep' : 'wait'
   }
 
-  /** At most the interval; sooner where memory, growing as it does, would be there before. */
-  #delay(usedBytes: number, threshold: number, nowMs: number): number {
-    this.#delayMs = Math.min(this.#intervalMs, 2 * this.#delayMs)
+  /** The memory at which to sweep, however recent the last sweep: a burst into a full Redis is what there is to trim. */
+  #nextAt({ maxBytes }: Load, threshold: number): number {
+    const from = this.#leastBytes
+    if (from === null) return threshold
+    const step = GROWN * Math.min(2 ** this.#inVain, MOST_TIMES_GROWN) * threshold
+    const left = maxBytes > 0 ? (maxBytes - from) / 2 : Number.POSITIVE_INFINITY
+    return Math.max(threshold, from + Math.max(LEAST_GROWN * threshold, Math.min(step, left)))
+  }
+
+  /**
+   * At most the interval, and less of it the less room is left, so that what fills all of Redis in two intervals is seen
+   * in time wherever it begins; sooner where memory, growing as it does, would be there before.
+   */
+  #delay(load: Load, threshold: number, nowMs: number): number {
+    const { usedBytes, maxBytes } = load
+    const full = Math.max(maxBytes, threshold)
+    const share = Math.max(0, full - usedBytes) / full
+    this.#delayMs = Math.min(2 * this.#delayMs, this.#intervalMs, Math.max(SOON_MS, share * this.#intervalMs))
     const before = this.#before
     const perMs = before === null ? 0 : (usedBytes - before.usedBytes) / Math.max(1, nowMs - before.atMs)
     if (perMs <= 0) return this.#delayMs
-    const target =
-      usedBytes < threshold ? threshold : Math.max(usedBytes, this.#swept?.usedBytes ?? 0) + GROWN * threshold
-    const soon = Math.max(SOONEST_MS, (target - usedBytes) / perMs / 2)
+    const soon = Math.max(SOONEST_MS, (this.#nextAt(load, threshold) - usedBytes) / perMs / 2)
     return Math.min(this.#delayMs, soon)
   }
 
   #calmDown(): void {
-    this.#swept = null
+    this.#leastBytes = null
     this.#inVain = 0
     this.#notBeforeMs = 0
   }
