@@ -1,4 +1,7 @@
-/** What `--output json` prints, held to the schemas that the repository publishes. */
+/**
+ * What `--output json` prints, held to the schemas that the repository publishes. Those are open, since a script must not
+ * mind a field that comes with a minor version; here they are closed, since ours must tell of every field there is.
+ */
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -12,12 +15,21 @@ const ajv = new Ajv2020({
 })
 
 const SCHEMAS = {
-  sweep: ajv.compile(schemaOf('sweep')),
-  plan: ajv.compile(schemaOf('plan')),
+  sweep: ajv.compile(closed(publishedSchema('sweep')) as object),
+  plan: ajv.compile(closed(publishedSchema('plan')) as object),
 }
 
-function schemaOf(command: string): object {
+/** The schema of a command, as scripts use it. */
+export function publishedSchema(command: 'sweep' | 'plan'): object {
   return JSON.parse(readFileSync(new URL(`../../schema/${command}.json`, import.meta.url), 'utf8')) as object
+}
+
+/** The same, with no room for a property that it does not name. */
+function closed(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(closed)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const fields = Object.fromEntries(Object.entries(schema).map(([name, value]) => [name, closed(value)]))
+  return fields.type === 'object' && 'properties' in fields ? { additionalProperties: false, ...fields } : fields
 }
 
 /** Reads the one object on stdout, which must be what the command's schema says, and all that stands there. */
