@@ -11,17 +11,27 @@ interface LockedPackage {
   readonly dev?: boolean
 }
 
+/** Of packages that carry no text of their MIT licence: whose they are, by the LICENSE of their repository. */
+const HOLDERS: Readonly<Record<string, string>> = {
+  '@redis/client': 'Copyright (c) 2022-2025, Redis, inc.',
+}
+
+/** The terms of MIT, which are ours too, behind the line of whoever holds the copyright. @throws for a package nobody knows */
+function mitOf(name: string): string {
+  const holder = HOLDERS[name]
+  if (holder === undefined) throw new Error(`${name} carries no text of its licence: HOLDERS must say whose it is`)
+  const [, terms = ''] =
+    /^(Permission is hereby granted[\s\S]*)$/m.exec(readFileSync(join(ROOT, 'LICENSE'), 'utf8')) ?? []
+  return `MIT License\n\n${holder}\n\n${terms.trim()}`
+}
+
 const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
   packages: Record<string, LockedPackage>
 }
 for (const [path, { dev, version, license }] of Object.entries(packages)) {
   if (path === '' || dev) continue
-  const file = readdirSync(join(ROOT, path)).find((name) => /^licen[cs]e/i.test(name))
-  const text =
-    file === undefined
-      ? `(${license}; the package carries no text of it)`
-      : readFileSync(join(ROOT, path, file), 'utf8').trim()
-  process.stdout.write(
-    `${path.replace(/^.*node_modules\//, '')} ${version}, ${license}\n\n${text}\n\n${'-'.repeat(80)}\n\n`,
-  )
+  const file = readdirSync(join(ROOT, path)).find((entry) => /^licen[cs]e/i.test(entry))
+  const name = path.replace(/^.*node_modules\//, '')
+  const text = file === undefined ? mitOf(name) : readFileSync(join(ROOT, path, file), 'utf8').trim()
+  process.stdout.write(`${name} ${version}, ${license}\n\n${text}\n\n${'-'.repeat(80)}\n\n`)
 }

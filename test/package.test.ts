@@ -17,6 +17,8 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const PACKAGE = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string
   dependencies: Record<string, string>
+  repository: { url: string }
+  bugs: { url: string }
 }
 
 /** Runs a program, this Node first on its path; @throws with what it wrote when it ends with another code than 0 */
@@ -72,6 +74,34 @@ test('the version is the same wherever it stands', async (t) => {
     await (await daemon.get('/')).text(),
     new RegExp(`<small>${PACKAGE.version.replaceAll('.', '\\.')}</small>`),
   )
+})
+
+test('the licence of every package that is bundled goes with the bundle, with its text', async (t) => {
+  const folder = await emptyFolder(t)
+  const meta = join(folder, 'meta.json')
+  const how = ['--bundle', '--platform=node', '--format=esm', '--splitting', '--log-level=error', `--metafile=${meta}`]
+  await run(ROOT, join(ROOT, 'node_modules/.bin/esbuild'), 'src/main.ts', ...how, `--outdir=${folder}`)
+  const { inputs } = JSON.parse(await readFile(meta, 'utf8')) as { inputs: Record<string, unknown> }
+  const paths = Object.keys(inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [])
+  const bundled = new Set(paths)
+  assert.ok(bundled.size > 20)
+  const told = (await run(ROOT, process.execPath, 'scripts/licences.ts')).split(`\n${'-'.repeat(80)}\n`)
+  for (const path of bundled) {
+    const { name, version, license } = JSON.parse(await readFile(join(ROOT, path, 'package.json'), 'utf8')) as {
+      name: string
+      version: string
+      license: string
+    }
+    const known = path.replace(/^.*node_modules\//, '')
+    const text = told.find((one) => one.trimStart().startsWith(`${known} ${version}, ${license}\n`)) ?? ''
+    assert.match(text, /copyright|permission/i, `${name} ${version}`)
+  }
+})
+
+test('whom to tell of a bug, and where the source is, stands in the package', async () => {
+  const { bugs, repository } = PACKAGE
+  assert.equal(repository.url, 'git+https://github.com/your-fork/xtrimd.git')
+  assert.equal(bugs.url, 'https://github.com/your-fork/xtrimd/issues')
 })
 
 test('npm makes a bill of materials that names what the program is built on', async () => {
