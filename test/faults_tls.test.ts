@@ -1,15 +1,18 @@
 /** Who Redis says it is, and who we are: a daemon that speaks TLS, through every fault of certificates and out again. */
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { copyFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { freePort } from '../scripts/stage/free_port.ts'
+import { connect } from '../src/redis/connection.ts'
 import { type FaultRow, TLS_FAULTS } from './faults.ts'
 import { type Authority, makeAuthorities, type Pair } from './harness/certificates.ts'
 import { assertLockedOut, assertMeets, type Scene, type SceneOptions, startScene } from './harness/fault_scene.ts'
 import { meetingsOf } from './harness/meetings.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { startProxy } from './harness/tcp_proxy.ts'
 import { waitUntil } from './harness/waiting.ts'
 
 /** The name in the server's certificate; nobody resolves it. */
@@ -44,6 +47,30 @@ suite('TLS', { concurrency: 4 }, () => {
     await waitUntil(() => scene.proxy.held > 0, { timeoutMs: 60_000, what: 'a plain request to be held' })
     await scene.proxy.heal()
     assert.equal(await answer, 500)
+  })
+
+  test('who gives up while TLS is being agreed on is not let in afterwards', { skip }, async (t) => {
+    const authority = await (await makeAuthorities(t)).make()
+    const tlsPort = await freePort()
+    await startRedis(t, { config: serverConfig(tlsPort, authority, await authority.issue(NAME)) })
+    const proxy = await startProxy(t, tlsPort)
+    const reach = {
+      credentials: () => ({ username: null, password: null }),
+      database: 0,
+      tls: () => ({ ca: readFileSync(authority.cert), servername: NAME }),
+      replyTimeoutMs: 60_000,
+    }
+    const start = (stop?: AbortSignal) => connect({ host: '127.0.0.1', port: proxy.port }, reach, stop)
+    // Later than a connection is waited for once a stop was asked.
+    proxy.delay(2_500)
+    const patient = start()
+    await assert.rejects(start(AbortSignal.abort()), /^Fault: no reply within 2000 ms of being asked to stop/)
+    assert.equal(proxy.connections, 2)
+    await waitUntil(() => proxy.connections === 1, { timeoutMs: 30_000, what: 'the connection to be ended' })
+    // The control: who did not give up is let in.
+    const connection = await patient
+    assert.equal(proxy.connections, 1)
+    connection.close()
   })
 
   meeting('we speak TLS, and it does not', async (t, row) => {

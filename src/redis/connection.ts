@@ -61,6 +61,7 @@ interface Client {
   subscribe(channel: string, listener: (message: Buffer) => void, bufferMode: true): Promise<unknown>
   destroy(): void
   on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'connect', listener: () => void): unknown
 }
 
 /** Opens a connection. After `stop` its replies are waited for a grace of two seconds only. @throws Fault */
@@ -80,11 +81,9 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
     end(fault)
     // Its commands are rejected first, so that they tell the reason and not what destroy() makes of it.
     for (const reject of waiting) reject(fault)
-    try {
-      client.destroy()
-    } catch {
-      // Already closed: nothing is left to end.
-    }
+    // A socket that is still being connected is not ended with its client, and would be let in when it is through.
+    client.on('connect', () => client.destroy())
+    client.destroy()
   }
 
   let grace: NodeJS.Timeout | undefined
@@ -100,16 +99,22 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
   /** The deadline of one wait: destroys the connection when it passes, since what it still answers is nobody's. */
   const within = <T>(work: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> =>
     new Promise<T>((resolve, reject) => {
+      let reading: NodeJS.Immediate | undefined
       const settle = (then: () => void): void => {
         clearTimeout(timer)
+        clearImmediate(reading)
         waiting.delete(fail)
         then()
       }
       const fail = (error: Error): void => settle(() => reject(asFault(lost ?? error, address)))
-      const timer = setTimeout(
-        () => close(new Fault('timeout', `no reply within ${reach.replyTimeoutMs} ms from ${formatAddress(address)}`)),
-        reach.replyTimeoutMs,
-      )
+      const timer = setTimeout(() => {
+        // A process that stood still finds the time over first, and then what came meanwhile: that is read before.
+        reading = setImmediate(() => {
+          reading = setImmediate(giveUp)
+        })
+      }, reach.replyTimeoutMs)
+      const giveUp = (): void =>
+        close(new Fault('timeout', `no reply within ${reach.replyTimeoutMs} ms from ${formatAddress(address)}`))
       waiting.add(fail)
       work((value) => settle(() => resolve(value)), fail)
     })

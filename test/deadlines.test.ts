@@ -1,0 +1,36 @@
+/** Deadlines of replies: it is Redis's silence that they bound, and not the time in which we ourselves stood still. */
+
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { HARDLY_EVER, startDaemon } from './harness/program.ts'
+import { startRedis } from './harness/redis_server.ts'
+import { prepareSlowSweep } from './harness/slow_sweep.ts'
+import { waitUntil } from './harness/waiting.ts'
+
+const REPLY_TIMEOUT_MS = 2_000
+
+describe('deadlines', { concurrency: 3 }, () => {
+  for (const [who, ends] of [
+    ['the daemon', ['success', undefined]],
+    // The control: so long a silence of Redis is none to be waited for.
+    ['Redis', ['failed', 'timeout']],
+  ] as const) {
+    test(`${who} stands still in the middle of a sweep, longer than --reply-timeout and shorter than the lease lasts: ${ends[0]}`, async (t) => {
+      const redis = await startRedis(t)
+      const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
+      const patience = ['--reply-timeout', `${REPLY_TIMEOUT_MS}ms`, '--lease-ttl', '60s', '--pace', '100']
+      const daemon = await startDaemon(t, [...args, ...HARDLY_EVER, ...patience])
+      await waitUntil(async () => (await gone()) > surplus / 40, { timeoutMs: 60_000, what: 'the sweep to get on' })
+      if (who === 'Redis') await redis.freeze()
+      else process.kill(daemon.pid, 'SIGSTOP')
+      await pause(REPLY_TIMEOUT_MS * 1.5)
+      if (who === 'Redis') await redis.thaw()
+      else process.kill(daemon.pid, 'SIGCONT')
+      await proxy.heal()
+      const line = await daemon.waitForLog('sweep')
+      assert.deepEqual([line.result, line.cause], ends)
+      if (who === 'the daemon') assert.equal(await gone(), surplus)
+    })
+  }
+})
