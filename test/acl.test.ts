@@ -230,7 +230,7 @@ for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenari
 }
 
 test('every line of the list is tried here', () => {
-  // In acl_daemon.test.ts.
+  // In acl_daemon.test.ts, and one in lease_cluster.test.ts.
   const elsewhere = [
     '`xtrimd_redis_memory_*`',
     '`--watch`',
@@ -238,6 +238,7 @@ test('every line of the list is tried here', () => {
     '`--pressure`',
     'the bar of `xtrimd sweep` on a terminal',
     '`--lease`, unless it is `false`',
+    '`--lease` in a cluster, while its slot is being moved',
     '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base',
   ]
   const tried = [...Object.keys(SCENARIOS), ...elsewhere]

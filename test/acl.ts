@@ -24,7 +24,8 @@ export const ACL_LINES = [
   { feature: '`--protect unread`', rules: '+eval +xinfo|groups +xinfo|consumers' },
   { feature: '`--protect unacked`', rules: '+eval +xinfo|groups +xinfo|consumers +xpending' },
   { feature: '`--delete-empty`', rules: '+eval +type +xinfo|stream +unlink' },
-  { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pexpire +del' },
+  { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pttl +pexpire +del' },
+  { feature: '`--lease` in a cluster, while its slot is being moved', rules: '+asking' },
   { feature: '`--redis-mode cluster`', rules: '+cluster|slots +cluster|nodes' },
   {
     feature: '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base',

@@ -67,14 +67,16 @@ test('where the lease lacks a right, what it needs is said', async (t) => {
       rulesOf(LEASE).filter((other) => other !== rule),
     )
     const { topology, reach } = leaseReach(redis)
-    const lease = new Lease({ key: 'xtrimd:lease', ttlMs: 15_000 }, 'token', topology, reach)
+    const leaseOf = (token: string) => new Lease({ key: 'xtrimd:lease', ttlMs: 15_000 }, token, topology, reach)
+    const lease = leaseOf('token')
     await assert.rejects(
       async () => {
         await lease.claim()
         await lease.claim()
+        await leaseOf('another').claim()
         await lease.release()
       },
-      { code: 'NOPERM', message: /^--lease: .*grant it ~xtrimd:lease with \+eval \+get \+set \+pexpire \+del/ },
+      { code: 'NOPERM', message: /^--lease: .*grant it ~xtrimd:lease with \+eval \+get \+set \+pttl \+pexpire \+del/ },
       rule,
     )
   }

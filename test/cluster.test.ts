@@ -5,8 +5,8 @@ import { describe, test } from 'node:test'
 import { sweep } from '../src/sweep/sweep.ts'
 import { LENGTH_LIMIT, overfill, SURPLUS } from './harness/overlong_streams.ts'
 import { EVERY_SECOND, startDaemon } from './harness/program.ts'
-import { type RedisCluster, startCluster } from './harness/redis_cluster.ts'
-import type { RedisServer } from './harness/redis_server.ts'
+import { migrate, openSlot, type RedisCluster, startCluster, WITHOUT_FULL_COVERAGE } from './harness/redis_cluster.ts'
+import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { isPrimary } from './harness/replication.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
 import { sweepHere, taskOf } from './harness/sweep_here.ts'
@@ -15,8 +15,6 @@ import { startProxy } from './harness/tcp_proxy.ts'
 import { waitUntil } from './harness/waiting.ts'
 
 const CLUSTER = ['--redis-mode', 'cluster']
-/** The others go on serving their slots when one is gone. */
-const WITHOUT_FULL_COVERAGE = { config: { 'cluster-require-full-coverage': 'no' } }
 /** What a cluster answers for a slot that is not where it was. */
 const HAS_MOVED = ['MOVED', 'ASK', 'TRYAGAIN']
 
@@ -206,12 +204,27 @@ describe('a cluster', { concurrency: 2 }, () => {
     assert.equal((await sweepWell(cluster.urls, CLUSTER)).removed.length, (homes[0] as string[]).length * SURPLUS)
   })
 
-  test('slots that nobody serves are told', async (t) => {
+  test('slots that nobody serves are told, and the others swept, unless the cluster then serves none', async (t) => {
     const cluster = await startCluster(t, WITHOUT_FULL_COVERAGE)
+    const homes = await byHome(cluster, KEYS)
+    await overfillAll(cluster, homes)
     for (const node of cluster.primaries) await node.command('CLUSTER', 'DELSLOTS', '0', '1')
-    const { report, code } = await sweepOnce(cluster.urls, CLUSTER)
-    assert.deepEqual([code, report.result, report.cause], [1, 'failed', 'CLUSTERDOWN'])
+    const [first] = cluster.primaries as [RedisServer]
+    // A node that is new to the cluster knows of no slot: those who know more are heard.
+    const seeds = `${(await startRedis(t, { config: { 'cluster-enabled': 'yes' } })).url},${cluster.urls}`
+    const { report, code } = await sweepOnce(seeds, CLUSTER)
+    assert.deepEqual([code, report.result, report.cause], [1, 'partial', 'CLUSTERDOWN'])
     assert.equal(report.reason, '2 of 16384 slots have no primary')
+    assert.deepEqual([report.streams, report.removed.length], [KEYS.length, KEYS.length * SURPLUS])
+
+    for (const node of cluster.primaries) {
+      await node.command('CONFIG', 'SET', 'cluster-require-full-coverage', 'yes')
+      // It looks again at what it serves when that changes.
+      await node.command('CLUSTER', 'DELSLOTS', '2')
+    }
+    await assert.rejects(first.command('XLEN', homes[0]?.[0] as string), /^Error: CLUSTERDOWN/)
+    const none = await sweepOnce(cluster.urls, CLUSTER)
+    assert.deepEqual([none.code, none.report.result, none.report.cause], [1, 'failed', 'CLUSTERDOWN'])
   })
 
   test('slots move during a sweep: it tells so, nothing the policy keeps is lost, and the next one is a success', async (t) => {
@@ -293,16 +306,6 @@ describe('a cluster', { concurrency: 2 }, () => {
 
 async function isSweeping(node: RedisServer): Promise<boolean> {
   return / name=xtrimd /.test(String(await node.command('CLIENT', 'LIST')))
-}
-
-async function openSlot(source: RedisServer, target: RedisServer, slot: number): Promise<void> {
-  const [sourceId, targetId] = await Promise.all([source, target].map((node) => node.command('CLUSTER', 'MYID')))
-  await target.command('CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', String(sourceId))
-  await source.command('CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', String(targetId))
-}
-
-async function migrate(source: RedisServer, target: RedisServer, keys: readonly string[]): Promise<void> {
-  await source.command('MIGRATE', '127.0.0.1', String(target.port), '', '0', '5000', 'KEYS', ...keys)
 }
 
 /** Moves the slots of these keys as redis-cli does, and waits until every node knows. */

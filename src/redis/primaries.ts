@@ -2,6 +2,7 @@
 import { type Address, formatAddress } from './address.ts'
 import { type Command, type Connection, connect, type Reach, type Reply } from './connection.ts'
 import { Fault, Refusal } from './refusal.ts'
+import { SLOTS, type SlotRange, slotOf } from './slots.ts'
 
 /** What the addresses lead to: one server, nodes of a cluster, or sentinels that know a primary by the name `master`. */
 export type Topology =
@@ -15,16 +16,49 @@ export interface Primaries {
   readonly layout: string
   /** Whether keys are spread over them by slots, which may be on their way from one to another. */
   readonly haveSlots: boolean
+  /** Which slots they serve; none where keys are not spread. */
+  readonly slots: readonly SlotRange[]
 }
-
-const SLOTS = 16_384
 
 /** Finds the primaries. @throws Fault where nobody who should know answers, or nobody serves */
 export async function findPrimaries(topology: Topology, reach: Reach, stop?: AbortSignal): Promise<Primaries> {
   const { mode, addresses } = topology
-  if (mode === 'standalone') return { addresses, layout: '', haveSlots: false }
-  const ask = mode === 'cluster' ? askCluster : (address: Address) => askSentinel(address, topology.master, reach, stop)
-  return firstToAnswer(addresses.map((address) => ask(address, reach, stop)))
+  if (mode === 'standalone') return { addresses, layout: '', haveSlots: false, slots: [] }
+  return mode === 'cluster'
+    ? firstWhole(addresses.map((address) => askCluster(address, reach, stop)))
+    : firstToAnswer(addresses.map((address) => askSentinel(address, topology.master, reach, stop)))
+}
+
+/** The primary that a key belongs to; undefined where nobody serves its slot. */
+export function primaryOf(key: string, { addresses, haveSlots, slots }: Primaries): Address | undefined {
+  if (!haveSlots) return addresses[0]
+  const slot = slotOf(key)
+  return slots.find(({ from, to }) => from <= slot && slot <= to)?.address
+}
+
+/** What is wrong where some slots have no primary; null where each has one. */
+export function gapIn(primaries: Primaries): Fault | null {
+  const gap = primaries.haveSlots ? SLOTS - servedSlots(primaries) : 0
+  return gap > 0 ? new Fault('CLUSTERDOWN', `${gap} of ${SLOTS} slots have no primary`) : null
+}
+
+function servedSlots({ slots }: Primaries): number {
+  return slots.reduce((sum, { from, to }) => sum + to - from + 1, 0)
+}
+
+/** The first answer without a gap, since a node that is new to a cluster knows little of it; else the one that knows most. */
+async function firstWhole(answers: readonly Promise<Primaries>[]): Promise<Primaries> {
+  const wholes = answers.map(async (answer) => {
+    const gap = gapIn(await answer)
+    if (gap !== null) throw gap
+    return answer
+  })
+  return Promise.any(wholes).catch(async () => {
+    const settled = await Promise.allSettled(answers)
+    const known = settled.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
+    const [most] = known.sort((a, b) => servedSlots(b) - servedSlots(a))
+    return most ?? firstToAnswer(answers)
+  })
 }
 
 /** The first answer; when none comes, the first fault. */
@@ -38,19 +72,14 @@ async function firstToAnswer<T>(answers: readonly Promise<T>[]): Promise<T> {
 
 async function askCluster(seed: Address, reach: Reach, stop?: AbortSignal): Promise<Primaries> {
   const reply = await askOnce(seed, reach, ['CLUSTER', 'SLOTS'], stop)
-  const addresses = new Map<string, Address>()
-  const layout: string[] = []
-  let covered = 0
-  for (const [from, to, primary] of reply as readonly (readonly [number, number, readonly Reply[]])[]) {
+  const slots = (reply as readonly (readonly [number, number, readonly Reply[]])[]).map(([from, to, primary]) => {
     // A node that does not know its own name or address means the one it was asked at.
     const host = String(primary[0] ?? '') || ('host' in seed ? seed.host : '')
-    const address = { host, port: Number(primary[1]) }
-    addresses.set(formatAddress(address), address)
-    layout.push(`${from}-${to} ${formatAddress(address)}`)
-    covered += to - from + 1
-  }
-  if (covered < SLOTS) throw new Fault('CLUSTERDOWN', `${SLOTS - covered} of ${SLOTS} slots have no primary`)
-  return { addresses: [...addresses.values()], layout: layout.sort().join('\n'), haveSlots: true }
+    return { from, to, address: { host, port: Number(primary[1]) } }
+  })
+  const addresses = new Map(slots.map(({ address }) => [formatAddress(address), address]))
+  const layout = slots.map(({ from, to, address }) => `${from}-${to} ${formatAddress(address)}`)
+  return { addresses: [...addresses.values()], layout: layout.sort().join('\n'), haveSlots: true, slots }
 }
 
 async function askSentinel(sentinel: Address, master: string, reach: Reach, stop?: AbortSignal): Promise<Primaries> {
@@ -67,7 +96,7 @@ async function askSentinel(sentinel: Address, master: string, reach: Reach, stop
   if (!Array.isArray(reply))
     throw new Fault('other', `--sentinel-master: sentinel ${formatAddress(sentinel)} knows no master of this name`)
   const address = { host: String(reply[0]), port: Number(reply[1]) }
-  return { addresses: [address], layout: formatAddress(address), haveSlots: false }
+  return { addresses: [address], layout: formatAddress(address), haveSlots: false, slots: [] }
 }
 
 async function askOnce(address: Address, reach: Reach, command: Command, stop?: AbortSignal): Promise<Reply> {
@@ -106,32 +135,4 @@ function askingForTls(fault: Fault, weSpeakIt: boolean): Fault {
   if (!weSpeakIt && /ECONNRESET|closed unexpectedly|Unknown RESP type/.test(message))
     return new Fault(code, `${message}: does this port want TLS, and so a rediss: URL?`, { cause })
   return fault
-}
-
-/** The slots of one node, as it says itself in its own line of `CLUSTER NODES`. */
-export interface OwnSlots {
-  /** Ranges that it serves, as one text. */
-  readonly served: string
-  /** Whether some are open, `[slot->-id]` or `[slot-<-id]`: their keys move one by one, and one may be on neither side. */
-  readonly areOpen: boolean
-}
-
-/** Asks a node for its slots. @throws Fault where Redis does not allow to ask */
-export async function readOwnSlots({ ask }: Connection): Promise<OwnSlots> {
-  const [reply] = await ask([['CLUSTER', 'NODES']])
-  if (reply instanceof Refusal) throw Fault.of(reply)
-  const own = String(reply)
-    .split('\n')
-    .find((line) => / (?:\S+,)?myself\b/.test(line))
-  // Eight fields stand before the slots.
-  const slots = own?.split(' ').slice(8) ?? []
-  const isOpen = (slot: string): boolean => slot.startsWith('[')
-  return { served: slots.filter((slot) => !isOpen(slot)).join(' '), areOpen: slots.some(isOpen) }
-}
-
-/** Where a slot has gone, out of `MOVED <slot> <host>:<port>`; null for another refusal. */
-export function movedTo(refusal: Refusal, asked: Address): Address | null {
-  const parts = /^MOVED \d+ (.*):(\d+)$/.exec(refusal.message)
-  if (parts === null) return null
-  return { host: parts[1] || ('host' in asked ? asked.host : ''), port: Number(parts[2]) }
 }

@@ -79,6 +79,11 @@ export class Fault extends Error {
   }
 }
 
+/** Whether it is the server that fails, and not what it was asked for: others may do well. */
+export function isOfServer({ code }: Fault): boolean {
+  return code === 'connect' || code === 'timeout' || SERVER_WIDE.has(code)
+}
+
 /** Whether a refusal says that this server will refuse everything else as well. */
 export function endsSweep(refusal: Refusal): boolean {
   return SERVER_WIDE.has(refusal.word)

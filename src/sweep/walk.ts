@@ -3,9 +3,10 @@
 import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Connection, Reach } from '../redis/connection.ts'
-import { type OwnSlots, type Primaries, readOwnSlots, withConnection } from '../redis/primaries.ts'
+import { gapIn, type Primaries, withConnection } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { addMemory, type Memory, NO_MEMORY, readServer, readSize } from '../redis/server_state.ts'
+import { type OwnSlots, readOwnSlots } from '../redis/slots.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
 import type { AheadStreams } from './ahead.ts'
 import { pagesOfKeys } from './keys.ts'
@@ -98,10 +99,14 @@ export async function walk(
   await catchFault(faults, async () => {
     // A stop may have come while the lease was asked for: a frozen Redis is not waited for twice.
     if (ending.aborted) return
-    const { addresses: all, layout, haveSlots } = await task.findPrimaries(ending)
+    const found = await task.findPrimaries(ending)
+    const { addresses: all, layout, haveSlots } = found
     const addresses = all.filter(task.only ?? (() => true))
-    primaries = addresses.length
-    leftOut = all.length - primaries
+    leftOut = all.length - addresses.length
+    // Slots that nobody serves are as good as a primary that is down.
+    const gap = gapIn(found)
+    if (gap !== null) faults.push(gap)
+    primaries = addresses.length + faults.length
     await Promise.all(
       addresses.map((address) =>
         catchFault(faults, async () => {

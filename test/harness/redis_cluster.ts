@@ -9,6 +9,9 @@ const SLOTS = 16_384
 const PRIMARIES = 3
 const READY_WITHIN_MS = 60_000
 
+/** The others go on serving their slots when one is gone. */
+export const WITHOUT_FULL_COVERAGE = { config: { 'cluster-require-full-coverage': 'no' } }
+
 export interface RedisCluster {
   /** The three that were primaries at first. */
   readonly primaries: readonly RedisServer[]
@@ -91,6 +94,18 @@ export async function startCluster(
     },
     untilServing,
   }
+}
+
+/** Lets a slot be on its way: its keys are still where they were. */
+export async function openSlot(source: RedisServer, target: RedisServer, slot: number): Promise<void> {
+  const [sourceId, targetId] = await Promise.all([source, target].map((node) => node.command('CLUSTER', 'MYID')))
+  await target.command('CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', String(sourceId))
+  await source.command('CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', String(targetId))
+}
+
+/** Moves keys to another node, which answers for them once their slot is open or its own. */
+export async function migrate(source: RedisServer, target: RedisServer, keys: readonly string[]): Promise<void> {
+  await source.command('MIGRATE', '127.0.0.1', String(target.port), '', '0', '5000', 'KEYS', ...keys)
 }
 
 /** The first slot of the primary at this place, or behind the last one. */
