@@ -102,6 +102,7 @@ function makeTurns(): { turns: Turns; begun: Trigger[]; skipped: Trigger[]; end(
       return ended.promise
     },
     (why) => skipped.push(why),
+    () => {},
   )
   return { turns, begun, skipped, end: (report) => ended.resolve(report as SweepReport) }
 }

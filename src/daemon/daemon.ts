@@ -1,11 +1,9 @@
 /** The daemon: a schedule, one sweep at a time, and what can be asked about it over HTTP. */
-import { randomUUID } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
 import { recordInStatus, type Status } from '../http/status.ts'
 import { STATUS_PAGE_POLICY, statusPage } from '../http/status_page.ts'
 import type { Address } from '../redis/address.ts'
-import { Lease } from '../redis/lease.ts'
 import { Fault } from '../redis/refusal.ts'
 import { tightened } from '../retention/policy.ts'
 import { startCron } from '../schedule/cron.ts'
@@ -49,7 +47,10 @@ class Daemon {
   readonly #between: BetweenSweeps
   /** Ends the sweep under way when the lease is lost. */
   #lost = new AbortController()
-  /** A tick went by because another held the lease: whether it swept then, only it knows. */
+  /**
+   * A sweep is owed: one was ended for want of the lease, or a tick went by without it, and whether its holder swept then, only
+   * that one knows.
+   */
   #overdue = false
   /** performance.now() of its last progress. */
   #stepAt = 0
@@ -81,6 +82,7 @@ class Daemon {
       stop,
       (why, changes, cut) => this.#sweepIfLeader(why, changes, cut),
       (why) => this.#skip(why),
+      () => this.#makeUp(),
     )
     this.#task = { ...sweepTask(config, log), onAnswer: () => this.#step() }
     this.#between = new BetweenSweeps(config, {
@@ -92,7 +94,7 @@ class Daemon {
       onBug: (error) => this.#onBug(error),
     })
     this.#leadership =
-      config.lease && makeLeadership(config.lease, config.redis, log, stop, (isLeader) => this.#lead(isLeader))
+      config.lease && new Leadership(config.lease, config.redis, log, stop, (isLeader) => this.#lead(isLeader))
     this.#metrics.setLeader(this.#status.isLeader)
   }
 
@@ -197,7 +199,9 @@ class Daemon {
     const standing = await this.#leadership?.claim()
     if (standing instanceof Fault) {
       // The sweep would meet the same: it fails with what the lease was refused for.
-      return this.#sweep(why, { findPrimaries: () => Promise.reject(standing) }, cut)
+      const report = await this.#sweep(why, { findPrimaries: () => Promise.reject(standing) }, cut)
+      this.#overdue = true
+      return report
     }
     if (standing?.kind === 'other') {
       this.#overdue = true
@@ -210,13 +214,18 @@ class Daemon {
     return this.#sweep(why, changes, cut)
   }
 
-  /** Becoming the leader is no reason to wait for the next tick where one went by without us; ceasing to be ends the sweep. */
+  /** Becoming the leader is no reason to wait for the next tick where a sweep is owed; ceasing to be ends the one under way. */
   #lead(isLeader: boolean): void {
     this.#status.isLeader = isLeader
     this.#metrics.setLeader(isLeader)
     this.#between.lead(isLeader)
     if (!isLeader) this.#lost.abort(LEASE_LOST)
-    else if (this.#overdue && !this.#turns.isTaken) this.#turns.take('takeover')
+    this.#makeUp()
+  }
+
+  /** Sweeps if one is owed, and this is the copy and the moment for it. */
+  #makeUp(): void {
+    if (this.#overdue && this.#status.isLeader && !this.#turns.isTaken) this.#turns.take('takeover')
   }
 
   #step(): void {
@@ -225,26 +234,16 @@ class Daemon {
 
   async #sweep(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport> {
     this.#lost = new AbortController()
-    this.#overdue = false
     this.#status.sweeping = true
     this.#step()
     this.#log.debug({ trigger: why }, 'sweep begins')
     const stop = AbortSignal.any([this.#stop, this.#lost.signal, cut])
     const report = await sweep({ ...this.#task, ...changes }, stop)
     const endedAtMs = Date.now()
+    if (why !== 'pressure') this.#overdue = report.cause === LEASE_LOST
     recordInStatus(this.#status, report, endedAtMs)
     this.#metrics.recordSweep(report, endedAtMs)
     logSweep(report, why, this.#log)
     return report
   }
-}
-
-function makeLeadership(
-  terms: NonNullable<Config['lease']>,
-  { topology, reach }: Config['redis'],
-  log: Log,
-  stop: AbortSignal,
-  onChange: (isLeader: boolean) => void,
-): Leadership {
-  return new Leadership(new Lease(terms, randomUUID(), topology, reach), terms.ttlMs, log, stop, onChange)
 }

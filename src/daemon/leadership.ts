@@ -1,10 +1,12 @@
 /** Whether this copy of the daemon is the one that sweeps: it asks for the lease again and again, and says when that changes. */
-import type { Claim, Lease } from '../redis/lease.ts'
+import { randomUUID } from 'node:crypto'
+import type { Config } from '../config/config.ts'
+import { type Claim, Lease, type LeaseTerms } from '../redis/lease.ts'
 import { Fault } from '../redis/refusal.ts'
 import type { Log } from '../telemetry/log.ts'
 
-/** The lease is renewed three times in its term: two answers may be lost before it is. */
-const RENEWALS_PER_TERM = 3
+/** The lease is asked for three times in its term: two answers may be lost before it is. */
+const CLAIMS_PER_TERM = 3
 /** How long giving the lease up may take while the process ends. */
 const RELEASE_MS = 1000
 
@@ -22,16 +24,25 @@ export class Leadership {
   #isLeader = false
   /** Whether the key is ours, and not only open to all. */
   #isHeld = false
+  /** Whether a claim may have been carried out though no answer came. */
+  #mayBeHeld = false
   /** Ours by the monotonic clock until then: a process that was frozen may find it passed. */
   #untilMs = 0
-  #renewal: NodeJS.Timeout | undefined
+  #next: NodeJS.Timeout | undefined
+  #isOver = false
   #expiry: NodeJS.Timeout | undefined
   #told = ''
 
   /** `onChange` is told whenever this copy becomes the leader or ceases to be. */
-  constructor(lease: Lease, ttlMs: number, log: Log, stop: AbortSignal, onChange: (isLeader: boolean) => void) {
-    this.#lease = lease
-    this.#ttlMs = ttlMs
+  constructor(
+    terms: LeaseTerms,
+    { topology, reach }: Config['redis'],
+    log: Log,
+    stop: AbortSignal,
+    onChange: (isLeader: boolean) => void,
+  ) {
+    this.#lease = new Lease(terms, randomUUID(), topology, reach)
+    this.#ttlMs = terms.ttlMs
     this.#log = log
     this.#stop = stop
     this.#onChange = onChange
@@ -39,7 +50,6 @@ export class Leadership {
 
   /** Begins to ask; the first answer is on its way when this returns. */
   start(): void {
-    this.#renewal = setInterval(() => void this.claim(), this.#ttlMs / RENEWALS_PER_TERM)
     void this.claim()
   }
 
@@ -53,26 +63,33 @@ export class Leadership {
 
   /** Stops asking, and gives the lease up so that another may have it at once. */
   async end(): Promise<void> {
-    clearInterval(this.#renewal)
+    this.#isOver = true
+    clearTimeout(this.#next)
     await this.#claiming
     clearTimeout(this.#expiry)
-    if (!this.#isLeader || !this.#isHeld) return
+    const wasHeld = this.#isHeld
+    if (!wasHeld && !this.#mayBeHeld) return
     this.#setLeader(false)
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Fault('timeout', `no reply within ${RELEASE_MS} ms`)), RELEASE_MS)
     })
     await Promise.race([this.#lease.release(), timeout]).then(
-      (wasOurs) => this.#log.info({}, wasOurs ? 'lease released' : 'lease not released: it was no longer ours'),
+      (wasOurs) => {
+        if (wasOurs) this.#log.info({}, 'lease released')
+        else if (wasHeld) this.#log.info({}, 'lease not released: it was no longer ours')
+      },
       (error: unknown) => {
         const { message } = error as Error
-        this.#log.warn({ reason: message }, 'lease not released: it runs out by itself')
+        if (wasHeld) this.#log.warn({ reason: message }, 'lease not released: it runs out by itself')
       },
     )
     clearTimeout(timer)
   }
 
   async #claim(): Promise<Standing> {
+    clearTimeout(this.#next)
+    const askedAt = performance.now()
     let standing: Standing
     try {
       standing = await this.#lease.claim(this.#stop)
@@ -81,7 +98,9 @@ export class Leadership {
       standing = error
     }
     this.#tell(standing)
+    this.#askAgain(standing, askedAt)
     if (standing instanceof Fault) {
+      this.#mayBeHeld ||= standing.code === 'connect' || standing.code === 'timeout'
       // A lease that could not be renewed is still ours until it runs out.
       if (this.#isLeader && performance.now() < this.#untilMs) return { kind: 'held', untilMs: this.#untilMs }
       this.#setLeader(false)
@@ -96,9 +115,20 @@ export class Leadership {
       // Nothing is held; after a term without an answer nobody may go on as if it still were open.
       this.#untilMs = performance.now() + this.#ttlMs
       this.#isHeld = false
+      this.#mayBeHeld = false
       this.#setLeader(standing.kind === 'open')
     }
     return standing
+  }
+
+  /** Three times in a term; and where another holds it, when its term is over. */
+  #askAgain(standing: Standing, askedAt: number): void {
+    if (this.#isOver) return
+    const regularMs = askedAt + this.#ttlMs / CLAIMS_PER_TERM - performance.now()
+    const isOthers = !(standing instanceof Fault) && standing.kind === 'other'
+    // A key is gone when its last millisecond is.
+    const waitMs = isOthers ? Math.min(regularMs, standing.leftMs + 1) : regularMs
+    this.#next = setTimeout(() => void this.claim(), Math.max(0, waitMs))
   }
 
   #setLeader(isLeader: boolean): void {

@@ -20,14 +20,17 @@ export class Turns {
   readonly #stop: AbortSignal
   readonly #makeSweep: MakeSweep
   readonly #onSkip: (why: Trigger) => void
+  readonly #onFree: () => void
   #turn: Turn | null = null
   /** A tick that fell into a sweep under pressure. */
   #tick: Trigger | null = null
 
-  constructor(stop: AbortSignal, makeSweep: MakeSweep, onSkip: (why: Trigger) => void) {
+  /** `onFree` is told whenever a turn has ended. */
+  constructor(stop: AbortSignal, makeSweep: MakeSweep, onSkip: (why: Trigger) => void, onFree: () => void) {
     this.#stop = stop
     this.#makeSweep = makeSweep
     this.#onSkip = onSkip
+    this.#onFree = onFree
   }
 
   get isTaken(): boolean {
@@ -75,6 +78,7 @@ export class Turns {
     const cut = new AbortController()
     const done = this.#makeSweep(why, changes, cut.signal).finally(() => {
       this.#turn = null
+      this.#onFree()
     })
     this.#turn = { why, cut, mayBeCut, done }
     return done
