@@ -259,6 +259,18 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     shownBy: { file: 'lease', title: 'a leader frozen past its term in the middle of a sweep does not sweep on' },
   },
   {
+    name: 'memory pressure calls for a sweep while another runs',
+    outcome: 'stopped, `pressure`',
+    note: 'the one for it begins at once, and what was cut comes behind it',
+    shownBy: { file: 'pressure_turns', title: 'a sweep under way is cut short for one under pressure' },
+  },
+  {
+    name: 'a tick comes while a sweep under pressure runs',
+    outcome: 'not at once',
+    note: 'it comes behind it, unless that sweep was over all primaries',
+    shownBy: { file: 'pressure_turns', title: 'a tick that falls into a sweep under pressure comes behind it' },
+  },
+  {
     name: 'a tick comes while a sweep runs',
     outcome: 'skipped',
     shownBy: {
