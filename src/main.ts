@@ -79,7 +79,10 @@ async function run(config: Config, log: Log, stop: AbortSignal, version: string)
 }
 
 async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
-  const line = process.stderr.isTTY ? makeProgressLine((text) => process.stderr.write(text)) : null
+  const { stderr } = process
+  // A line is drawn over only where nothing else is written, on a terminal that can.
+  const isOwn = stderr.isTTY && process.env.TERM !== 'dumb' && !/^(?:trace|debug)$/.test(config.logLevel)
+  const line = isOwn ? makeProgressLine((text) => stderr.write(text), stderr.columns || 80) : null
   const report = await sweep(
     { ...sweepTask(config, log), ...(line && { onProgress: line.update, extent: line.extent }) },
     stop,

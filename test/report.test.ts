@@ -3,8 +3,12 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { configure } from '../src/config/config.ts'
+import { planSummary } from '../src/report/plan_summary.ts'
+import { makeProgressLine } from '../src/report/progress.ts'
+import { settingLines } from '../src/report/settings.ts'
 import { sweepSummary } from '../src/report/summary.ts'
 import { sumOf, Tally } from '../src/sweep/tally.ts'
+import { configOf } from './harness/configured.ts'
 import { startMonitor } from './harness/monitor.ts'
 import { runXtrimd } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
@@ -99,6 +103,7 @@ test('the text says the same in a table of at most 80 columns, with what an oper
     'stream:conversation:*        3    5001   1001  2500    1500      0     1000',
     'all                          5    7501   3001  2500    2000      0     2000',
     '',
+    'What was removed stands under age, length and bytes.',
     '1500 entries removed before a consumer group had read them',
     '1 stream has IDs that are no times: not trimmed by age',
     '',
@@ -120,7 +125,11 @@ test('a sweep that cannot reach Redis fails with exit code 1, and tells the caus
 
   const text = await runXtrimd(['sweep', '--redis-url', url])
   assert.equal(text.code, 1)
-  assert.match(text.stdout, /^failed \(connect: 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1\) in /)
+  // No table: it would look as if there were no streams.
+  assert.match(
+    text.stdout,
+    /^failed \(connect: 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1\) in \d+\.\d\d s\n$/,
+  )
 })
 
 test('a sweep that Redis is too silent for fails at its reply deadline', async (t) => {
@@ -133,24 +142,38 @@ test('a sweep that Redis is too silent for fails at its reply deadline', async (
   assert.equal((await sweepOnce(redis.url, ['--reply-timeout', '5s'])).code, 0)
 })
 
-test('no line of the text is longer than 80 columns, whatever the names, figures and messages', () => {
+test('no line of the texts is longer than 80 columns, whatever the names, figures and messages', () => {
+  const url = `redis://${'h'.repeat(90)}.example:6379`
   const configured = configure(
     [
       ...['--policy', `${'a-very-long-pattern-'.repeat(5)}:*,max-age=1h`],
       ...['--policy', `b,name=${'n'.repeat(64)}`],
-      ...['--policy', 'c,name=short'],
+      ...['--policy', 'c,name=short', '--redis-url', url],
     ],
     {},
     '0.0.0',
   )
   assert.equal(configured.kind, 'config')
-  const { policies } = (configured as Extract<typeof configured, { kind: 'config' }>).config
+  const { policies, settings } = (configured as Extract<typeof configured, { kind: 'config' }>).config
   const million = 10_000_000
+  const message = 'WRONGPASS invalid username-password pair or user is disabled, said the server at 10.1.2.3:6379'
+  const failure = { result: 'failed', cause: 'WRONGPASS', message, failure: 'WRONGPASS' } as const
+  const key = (policy: number) => Buffer.from(`${'k'.repeat(200)}${policy}\xff\n`, 'latin1')
+  const missing = new Map([['XINFO GROUPS', 'xtrimd_entries_trimmed_unread_total']])
+  const hold = { floor: { ms: 1n, seq: 0n }, group: 'g'.repeat(100) }
+  const held = [null, Date.now()].map((lastAliveMs) => ({
+    key: key(0),
+    policy: 'short',
+    hold: { ...hold, lastAliveMs },
+  }))
+  const assertFits = (text: string): void => {
+    for (const line of text.split('\n')) assert.ok(line.length <= 80, `${line.length}: ${line}`)
+  }
   for (const figure of [0, 12, 9_999_999]) {
     const tally = new Tally(policies, 10)
     policies.forEach((_, policy) => {
       tally.addOutcome(policy, {
-        key: Buffer.from(`${'k'.repeat(200)}${policy}\xff\n`, 'latin1'),
+        key: key(policy),
         before: figure * 2,
         after: figure,
         removed: { age: figure, length: figure, bytes: figure },
@@ -162,16 +185,52 @@ test('no line of the text is longer than 80 columns, whatever the names, figures
         refused: { word: 'NOREPLICAS', command: 'XTRIM', message: 'NOREPLICAS Not enough good replicas to write.' },
       })
     })
-    tally.missing.set('XINFO GROUPS', 'xtrimd_entries_trimmed_unread_total')
-    const message = 'WRONGPASS invalid username-password pair or user is disabled, said the server at 10.1.2.3:6379'
-    const text = sweepSummary({
-      ...{ result: 'failed', cause: 'WRONGPASS', message, failure: 'WRONGPASS' },
-      ...{ durationMs: million, whole: false, memory: null, policies: tally.policies, total: sumOf(tally.policies) },
-      ...{ missing: tally.missing, longest: tally.longest.list(), held: [] },
+    const longest = tally.longest.list()
+    const whole = { durationMs: million, memory: null, missing, longest, held }
+    const swept = sweepSummary({
+      ...{ ...failure, ...whole, whole: false, policies: tally.policies, total: sumOf(tally.policies) },
     })
-    for (const line of text.split('\n')) assert.ok(line.length <= 80, `${line.length}: ${line}`)
-    assert.match(text, /^failed \(WRONGPASS invalid/)
-    assert.match(text, /^short {2,}/m)
+    assertFits(swept)
+    assert.match(swept, /^failed \(WRONGPASS invalid/)
+    assert.match(swept, /^short {2,}/m)
+
+    const plans = policies.map(({ name: policy }) => ({
+      ...{ policy, streams: figure || 1, emptyStreams: figure, oneEntryStreams: figure, entries: figure },
+      ...{ bytes: figure * million, removeBytes: figure * million, isExact: false, customIdStreams: figure },
+      ...{ remove: { age: figure, length: figure, bytes: figure } },
+      ...{ protectedStreams: figure, staleGroupStreams: figure },
+    }))
+    const [total] = plans
+    assert.ok(total)
+    const planned = planSummary({ ...failure, ...whole, policies: plans, total, errors: {} }, policies)
+    assertFits(planned)
+    assert.match(planned, /^short {2,}/m)
+  }
+  assertFits(settingLines(settings).join('\n'))
+  assert.ok(settingLines(settings).join('').replaceAll(' ', '').includes(url), 'what is broken is all there')
+})
+
+test('the line of progress fits its terminal, and says what it is an estimate of', async () => {
+  const { policies } = configOf([])
+  for (const [columns, figure, told] of [
+    [80, 1, /^\[#{10}\.{10}\] 1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
+    [80, 99_999_999, /^99999999 streams, about 50 % of 199999998 keys, \d+\/s, \d+ r/],
+    [50, 1, /^1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
+  ] as const) {
+    let seen = ''
+    const line = makeProgressLine((text) => {
+      seen = text
+    }, columns)
+    line.extent.expect(2 * figure)
+    line.extent.visit(figure)
+    const tally = new Tally(policies, 0)
+    Object.assign(tally.policies[0] ?? {}, { streams: figure, removed: { age: figure, length: 0, bytes: 0 } })
+    line.update(tally)
+    const drawn = seen.replace('\r\x1b[K', '')
+    assert.ok(drawn.length < columns, drawn)
+    assert.match(drawn, told)
+    line.clear()
+    assert.equal(seen, '\r\x1b[K')
   }
 })
 

@@ -79,14 +79,18 @@ test('a sweep shows how far it is on a terminal only, and takes that line away a
   const args = ['sweep', '--redis-url', redis.url]
 
   const seen = await onTerminal(t, args)
-  assert.match(seen, /\[#{20}\] about 100 %, 1 streams, \d+\/s, 2000 removed/)
+  assert.match(seen, /\[#{20}\] 1 stream, about 100 % of 1 key, \d+\/s, 2000 removed/)
   assert.ok(seen.includes(`${ESCAPE}[K${ESCAPE}[32msuccess${ESCAPE}[39m in `), seen)
   for (const line of seen.split(/[\r\n]+/)) assert.ok(line.length <= 90, line)
 
   for (const env of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
     const plain = await onTerminal(t, args, env)
     assert.ok(plain.includes('success in ') && !plain.includes(`${ESCAPE}[32m`), plain)
+    // A terminal that cannot go back has no line that is drawn over.
+    assert.equal(plain.includes(ESCAPE), env.TERM === undefined)
   }
+  // Nor is there one among the lines of a log.
+  assert.ok(!(await onTerminal(t, [...args, '--log-level', 'debug', '--log-format', 'json'])).includes(`${ESCAPE}[K`))
 
   // The control: elsewhere stderr stays silent.
   assert.equal((await runXtrimd(args)).stderr, '')

@@ -1,9 +1,12 @@
 /** One line on a terminal that tells how far a sweep is. */
+import { sumOfReasons } from '../retention/policy.ts'
 import { sumOf, type Tally } from '../sweep/tally.ts'
 import type { Extent } from '../sweep/walk.ts'
+import { counted } from '../text/counted.ts'
 
 const REFRESH_MS = 100
-const BAR = 20
+/** The bar takes what the figures leave of the line. */
+const BAR = { least: 5, most: 20 }
 
 /** Told how far a sweep is, as it gets on. */
 export interface ProgressLine {
@@ -13,8 +16,8 @@ export interface ProgressLine {
   readonly clear: () => void
 }
 
-/** Draws over its own line as the sweep gets on. */
-export function makeProgressLine(write: (text: string) => void): ProgressLine {
+/** Draws over its own line, of at most so many columns, as the sweep gets on. */
+export function makeProgressLine(write: (text: string) => void, columns: number): ProgressLine {
   const start = performance.now()
   let drawnAt = 0
   let expected = 0
@@ -34,8 +37,13 @@ export function makeProgressLine(write: (text: string) => void): ProgressLine {
       drawnAt = now
       const { streams, removed } = sumOf(tally.policies)
       const perSecond = Math.round(streams / Math.max(0.001, (now - start) / 1000))
-      const told = `${streams} streams, ${perSecond}/s, ${removed.age + removed.length + removed.bytes} removed`
-      write(`\r\x1b[K${expected > 0 ? `${bar(visited / expected)} ` : ''}${told}`)
+      const done = expected > 0 ? Math.min(1, visited / expected) : null
+      // An estimate, and said to be one: SCAN goes through the keys, and how many there are changes meanwhile.
+      const all = done === null ? '' : `, about ${Math.round(done * 100)} % of ${counted(expected, 'key', 'keys')}`
+      const told = `${counted(streams, 'stream', 'streams')}${all}, ${perSecond}/s, ${sumOfReasons(removed)} removed`
+      // In the last column a terminal would go on to the next line.
+      const line = `${done === null ? '' : bar(done, columns - 1 - told.length)}${told}`
+      write(`\r\x1b[K${line.slice(0, columns - 1)}`)
     },
     clear() {
       if (drawnAt > 0) write('\r\x1b[K')
@@ -43,9 +51,10 @@ export function makeProgressLine(write: (text: string) => void): ProgressLine {
   }
 }
 
-/** An estimate, and said to be one: SCAN goes through the keys, and how many there are changes meanwhile. */
-function bar(share: number): string {
-  const done = Math.min(1, share)
-  const filled = Math.round(done * BAR)
-  return `[${'#'.repeat(filled)}${'.'.repeat(BAR - filled)}] about ${Math.round(done * 100)} %,`
+/** A bar and a space within so many columns; nothing where they are too few. */
+function bar(done: number, columns: number): string {
+  const width = Math.min(BAR.most, columns - 3)
+  if (width < BAR.least) return ''
+  const filled = Math.round(done * width)
+  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}] `
 }

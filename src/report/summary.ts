@@ -1,27 +1,29 @@
 /** A sweep's outcome for a person at a terminal, within 80 columns. */
+import { REASONS } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
-import { counted } from '../text/counted.ts'
-import { ending, longestLines, sentence, table } from './table.ts'
+import { counted, listed } from '../text/counted.ts'
+import { ending, heldLines, longestLines, missingLines, seconds, sentence, table } from './table.ts'
 
 /** Several lines, the last one ended. */
 export function sweepSummary(report: SweepReport): string {
   const { total } = report
-  const lines = [
-    ...sentence(`${ending(report)} in ${seconds(report.durationMs)}`),
-    '',
+  const first = sentence(`${ending(report)} in ${seconds(report.durationMs)}`)
+  // A table of nothing would look as if there were no streams.
+  if (report.result !== 'success' && total.streams === 0) return [...first, ''].join('\n')
+  const figures = [
     ...table([
-      ['policy', 'streams', 'before', 'after', 'age', 'length', 'bytes', 'longest'],
+      ['policy', 'streams', 'before', 'after', ...REASONS, 'longest'],
       ...[...report.policies, ...(report.policies.length > 1 ? [total] : [])].map((tally) => [
         tally.policy,
         tally.streams,
         tally.entries.before,
         tally.entries.after,
-        tally.removed.age,
-        tally.removed.length,
-        tally.removed.bytes,
+        ...REASONS.map((reason) => tally.removed[reason]),
         tally.longestStream,
       ]),
     ]),
+    '',
+    `What was removed stands under ${listed(REASONS)}.`,
   ]
   const were = (n: number, what: string): string => counted(n, `stream was ${what}`, `streams were ${what}`)
   const notes: [number, string][] = [
@@ -35,18 +37,14 @@ export function sweepSummary(report: SweepReport): string {
     ...Object.entries(total.errors).map(([code, n]): [number, string] => [n, were(n, `refused with ${code}`)]),
   ]
   const told = notes.filter(([n]) => n > 0).map(([, note]) => note)
-  const missing = [...report.missing].flatMap(([command, need]) =>
-    sentence(`the ACL allows no ${command}, which ${need} needs`),
-  )
   return [
-    ...lines,
-    ...(told.length + missing.length > 0 ? ['', ...told, ...missing] : []),
+    ...first,
+    '',
+    ...figures,
+    ...told,
+    ...missingLines(report.missing),
+    ...heldLines(report.held),
     ...longestLines(report.longest),
     '',
   ].join('\n')
-}
-
-/** A duration as people say it. */
-export function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`
 }

@@ -1,6 +1,7 @@
 /** Tables and sentences that fit a terminal of 80 columns. */
 import type { LongStream } from '../sweep/longest.ts'
 import type { Verdict } from '../sweep/sweep.ts'
+import type { HeldStream } from '../sweep/tally.ts'
 import { shown } from '../text/shown.ts'
 import { wrapped } from '../text/wrapped.ts'
 
@@ -8,6 +9,9 @@ const WIDTH = 80
 const GAP = '  '
 /** The first column takes what the figures leave, within these bounds: seven figures of eight digits leave the least. */
 const FIRST_COLUMN = { least: 10, most: 24 }
+
+/** What the name of a group gets at least, in the list of streams that groups hold back. */
+const GROUP_COLUMN = 20
 
 /** How many of the longest streams a person is shown. */
 const LONGEST_SHOWN = 5
@@ -31,6 +35,36 @@ export function longestLines(longest: readonly LongStream[]): string[] {
   return lines.length === 0 ? [] : ['', 'longest streams', ...lines]
 }
 
+/** The streams that consumer groups hold back, under a heading of their own; no line where there is none. */
+export function heldLines(held: readonly HeldStream[]): string[] {
+  if (held.length === 0) return []
+  const rows = held.map(({ key, hold }) => ({
+    stream: shown(key),
+    group: hold.group,
+    alive: since(hold.lastAliveMs),
+  }))
+  const longest = (column: 'stream' | 'group' | 'alive'): number => Math.max(...rows.map((row) => row[column].length))
+  const room = WIDTH - longest('alive') - 3 * GAP.length
+  const group = Math.min(longest('group'), Math.max(GROUP_COLUMN, room - longest('stream')))
+  const stream = Math.min(longest('stream'), room - group)
+  return [
+    '',
+    'held back by a consumer group',
+    ...rows.map((row) =>
+      ['', clipped(row.stream, stream).padEnd(stream), clipped(row.group, group).padEnd(group), row.alive].join(GAP),
+    ),
+  ]
+}
+
+/** What the ACL does not allow, and what goes without it. */
+export function missingLines(missing: ReadonlyMap<string, string>): string[] {
+  return [...missing].flatMap(([command, need]) => sentence(`the ACL allows no ${command}, which ${need} needs`))
+}
+
+function since(lastAliveMs: number | null): string {
+  return lastAliveMs === null ? 'no sign of life known' : `alive ${new Date(lastAliveMs).toISOString().slice(0, 16)}Z`
+}
+
 /** At most `width` characters; what is cut off is marked. */
 export function clipped(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`
@@ -46,4 +80,9 @@ export function ending({ result, cause, message }: Verdict): string {
   if (message === null) return result
   // Redis's own words begin with the one that is the cause.
   return message.startsWith(`${cause} `) ? `${result} (${message})` : `${result} (${cause}: ${message})`
+}
+
+/** A duration as people say it. */
+export function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`
 }

@@ -38,6 +38,11 @@ export function forEachReason<T>(value: T): Record<Reason, T> {
   return { age: value, length: value, bytes: value }
 }
 
+/** What went for any reason, in all. */
+export function sumOfReasons(removed: Readonly<Record<Reason, number>>): number {
+  return REASONS.reduce((sum, reason) => sum + removed[reason], 0)
+}
+
 /** A policy that knows which keys it covers: those that `match`, a glob of Redis, does. */
 export function makePolicy(name: string, match: string, limits: Limits): Policy {
   return Object.freeze({ ...limits, name, match, matches: compileGlob(match), own: limits })
