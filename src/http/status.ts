@@ -1,5 +1,5 @@
 /** What the daemon knows of itself: the one source of the status page. */
-import type { Policy } from '../retention/policy.ts'
+import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { PolicyTally } from '../sweep/tally.ts'
 import type { Hearing } from '../watch/watch.ts'
@@ -60,9 +60,9 @@ export interface PressureStatus {
 
 /** Takes a sweep that just ended into the status. */
 export function recordInStatus(status: Status, report: SweepReport, endedAtMs: number): void {
-  const { age, length, bytes } = report.total.removed
-  const past = { endedAtMs, result: report.result, removed: age + length + bytes, durationMs: report.durationMs }
+  const { result, total, durationMs } = report
+  const past = { endedAtMs, result, removed: sumOfReasons(total.removed), durationMs }
   // A success over some of the primaries, which alone were under pressure, says nothing of the others.
-  if (report.whole || report.result !== 'success') status.last = { report, endedAtMs }
+  if (report.whole || result !== 'success') status.last = { report, endedAtMs }
   status.past = [...status.past, past].slice(-PAST_SWEEPS)
 }

@@ -1,10 +1,11 @@
 /** The page for people: is everything inside its policy, what was done last, what comes next. */
 import { createHash } from 'node:crypto'
+import { isOff, limitTexts } from '../report/limits.ts'
 import { NODE_ENTRIES } from '../retention/bites.ts'
-import type { Policy } from '../retention/policy.ts'
+import { type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { entriesOf } from '../sweep/tally.ts'
-import { formatDuration, formatSize, roundSize } from '../text/quantities.ts'
+import { formatDuration, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import type { Status } from './status.ts'
 import { elapsed, sweepChart } from './sweep_chart.ts'
@@ -91,10 +92,7 @@ function lastSweep(report: SweepReport, sinceMs: number): string {
       `${report.result}, ${sinceMs < 1000 ? 'just now' : `${span(sinceMs)} ago`}; it took ${elapsed(report.durationMs)} for ${streams(report.total.streams)}`,
     ),
     term('entries', `${count(entries.before)} before, ${count(entries.after)} after`),
-    term(
-      'removed',
-      `${count(removed.age)} by age, ${count(removed.length)} by length, ${count(removed.bytes)} by bytes`,
-    ),
+    term('removed', REASONS.map((reason) => `${count(removed[reason])} by ${reason}`).join(', ')),
     memory === null
       ? ''
       : term(
@@ -108,7 +106,6 @@ function betweenSweeps({ watch, pressure }: Status): string {
   const terms: string[] = []
   if (watch !== null) {
     const { heard, primaries, writes, waiting, leftToSweep } = watch.hearing
-    const { age, length, bytes } = watch.total.removed
     const left = leftToSweep === 0 ? '' : `, ${count(leftToSweep)} left to the next sweep`
     terms.push(
       term(
@@ -117,7 +114,7 @@ function betweenSweeps({ watch, pressure }: Status): string {
       ),
       term(
         'removed at writes',
-        `${count(age + length + bytes)} entries, in ${count(watch.total.streams)} looks at streams`,
+        `${count(sumOfReasons(watch.total.removed))} entries, in ${count(watch.total.streams)} looks at streams`,
       ),
     )
   }
@@ -132,14 +129,10 @@ function betweenSweeps({ watch, pressure }: Status): string {
 function policyTable(policies: readonly Policy[], report: SweepReport | null): string {
   const rows = policies.map((policy, i) => {
     const tally = report?.policies[i]
-    const limits = [
-      `max-age ${formatDuration(policy.maxAgeMs)}`,
-      `max-length ${Number.isFinite(policy.maxLength) ? count(policy.maxLength) : 'off'}`,
-      ...(Number.isFinite(policy.maxBytes) ? [`max-bytes ${formatSize(policy.maxBytes)}`] : []),
-      ...(policy.protect === 'none' ? [] : [`protect ${policy.protect}`]),
-      ...(Number.isFinite(policy.hardMaxAgeMs) ? [`hard-max-age ${formatDuration(policy.hardMaxAgeMs)}`] : []),
-      ...(Number.isFinite(policy.hardMaxLength) ? [`hard-max-length ${count(policy.hardMaxLength)}`] : []),
-    ]
+    const { trim: _, 'stale-group-after': _after, 'delete-empty': _delete, ...texts } = limitTexts(policy, count)
+    const limits = Object.entries(texts)
+      .filter(([flag, limit]) => !isOff(limit) || flag === 'max-age' || flag === 'max-length')
+      .map(([flag, limit]) => `${flag} ${limit}`)
     const figures = tally
       ? [tally.streams, tally.entries.after, tally.longestStream, tally.protectedStreams]
       : ['', '', '', '']

@@ -6,8 +6,8 @@ import type { LongStream } from '../sweep/longest.ts'
 import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
 import type { SweepReport, Verdict } from '../sweep/sweep.ts'
 import type { HeldStream, PolicyTally } from '../sweep/tally.ts'
-import { formatDuration, formatSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
+import { limitTexts } from './limits.ts'
 
 /** What the log line of a sweep carries: no stream's key, and nothing that grows with the number of streams. */
 export function sweepFields(report: SweepReport) {
@@ -50,20 +50,7 @@ export function holdFields({ group, lastAliveMs }: Hold) {
 
 /** A policy by the names of its flags, as texts that the flags would take. */
 export function policyFields(policy: Policy) {
-  const count = (n: number): string => (Number.isFinite(n) ? String(n) : 'off')
-  return {
-    name: policy.name,
-    match: policy.match,
-    'max-age': formatDuration(policy.maxAgeMs),
-    'max-length': count(policy.maxLength),
-    'max-bytes': formatSize(policy.maxBytes),
-    trim: policy.trim,
-    protect: policy.protect,
-    'hard-max-age': formatDuration(policy.hardMaxAgeMs),
-    'hard-max-length': count(policy.hardMaxLength),
-    'stale-group-after': formatDuration(policy.staleGroupAfterMs),
-    'delete-empty': policy.deleteEmpty,
-  }
+  return { name: policy.name, match: policy.match, ...limitTexts(policy) }
 }
 
 /** Sentences on every policy that calls for one. */

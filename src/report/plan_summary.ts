@@ -3,7 +3,8 @@ import { type Policy, REASONS } from '../retention/policy.ts'
 import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
 import { listed } from '../text/counted.ts'
 import { roundSize } from '../text/quantities.ts'
-import { adviceOn, policyFields } from './json.ts'
+import { adviceOn } from './json.ts'
+import { isOff, limitTexts } from './limits.ts'
 import { ending, heldLines, longestLines, missingLines, seconds, sentence, table } from './table.ts'
 
 /** Several lines, the last one ended. */
@@ -42,9 +43,11 @@ function removals({ remove, removeBytes, isExact }: PolicyPlan): string[] {
   return [...REASONS.map((reason) => figure(remove[reason])), removeBytes === 0 ? '0b' : `≈${roundSize(removeBytes)}`]
 }
 
-/** The policy as its flags, those that are off left out. */
+/** The policy as its flags, those left out that are off, or about groups where none protects anything. */
 function describeLimits(policy: Policy): string {
-  const { name, match, ...limits } = policyFields(policy)
-  const told = Object.entries(limits).filter(([, value]) => value !== 'off' && value !== false)
-  return `${name === match ? name : `${name} (${match})`}: ${told.map(([flag, value]) => `${flag} ${value}`).join(', ')}`
+  const { name, match } = policy
+  const told = Object.entries(limitTexts(policy)).filter(
+    ([flag, text]) => !isOff(text) && (flag !== 'stale-group-after' || policy.protect !== 'none'),
+  )
+  return `${name === match ? name : `${name} (${match})`}: ${told.map(([flag, text]) => `${flag} ${text}`).join(', ')}`
 }

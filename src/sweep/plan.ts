@@ -6,7 +6,7 @@ import type { Memory } from '../redis/server_state.ts'
 import { NODE_ENTRIES } from '../retention/bites.ts'
 import { estimateTrim } from '../retention/estimate.ts'
 import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
-import { forEachReason, type Policy, REASONS, type Reason } from '../retention/policy.ts'
+import { forEachReason, type Policy, REASONS, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { isDue } from './due.ts'
 import { readGroups } from './group_state.ts'
 import { Longest, type LongStream } from './longest.ts'
@@ -183,7 +183,7 @@ async function addRemoval(
   for (const reason of REASONS) sum.remove[reason] += estimate.removed[reason]
   sum.removeBytes += estimate.bytes
   sum.isExact &&= estimate.isExact
-  const left = state.length - estimate.removed.age - estimate.removed.length
+  const left = state.length - sumOfReasons(estimate.removed)
   const slack = policy.trim === 'approx' ? NODE_ENTRIES : 0
   const holdsAge = isStaleByAge && hold !== null && Number(hold.floor.ms) < cutOffMs
   const holdsLength = hold !== null && left > lengthLimit(policy) + slack

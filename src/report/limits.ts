@@ -1,0 +1,25 @@
+/** Limits as people read them. */
+import type { limitFlags } from '../config/flags.ts'
+import type { Limits } from '../retention/policy.ts'
+import { formatDuration, formatSize } from '../text/quantities.ts'
+
+/** Limits by the names of their flags, as texts that the flags would take where `count` writes numbers as they do. */
+export function limitTexts(limits: Limits, count: (n: number) => string = String) {
+  const orOff = (n: number): string => (Number.isFinite(n) ? count(n) : 'off')
+  return {
+    'max-age': formatDuration(limits.maxAgeMs),
+    'max-length': orOff(limits.maxLength),
+    'max-bytes': formatSize(limits.maxBytes),
+    trim: limits.trim,
+    protect: limits.protect,
+    'hard-max-age': formatDuration(limits.hardMaxAgeMs),
+    'hard-max-length': orOff(limits.hardMaxLength),
+    'stale-group-after': formatDuration(limits.staleGroupAfterMs),
+    'delete-empty': limits.deleteEmpty,
+  } satisfies Record<keyof typeof limitFlags, string | boolean>
+}
+
+/** Whether such a text says that there is no such limit. */
+export function isOff(text: string | boolean): boolean {
+  return text === 'off' || text === 'none' || text === false
+}
