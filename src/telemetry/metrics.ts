@@ -98,7 +98,8 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       const isPart = report.result === 'success' && !report.whole
       if (!isPart) own.lastSweep.set(endedAtMs / 1000)
       if (report.result === 'success' && !isPart) own.lastSuccess.set(endedAtMs / 1000)
-      own.redisUp.set(report.memory === null ? 0 : 1)
+      const isUp = whetherUp(report)
+      if (isUp !== null) own.redisUp.set(isUp ? 1 : 0)
       if (report.memory !== null) setMemory(report.memory)
       recordDone(report.policies)
       if (report.whole) setSeen(report)
@@ -118,6 +119,13 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
     setRedisUp: () => own.redisUp.set(1),
     setNextSweep: (atMs) => own.nextSweep.set(atMs / 1000),
   }
+}
+
+/** Whether Redis answered: a refusal is an answer too. Null where it was perhaps not even asked. */
+function whetherUp({ result, cause, memory }: SweepReport): boolean | null {
+  if (result === 'failed') return cause !== 'connect' && cause !== 'timeout'
+  if (memory !== null) return true
+  return cause === 'sweep-timeout' ? false : null
 }
 
 function makeOwnMetrics(registry: Registry) {

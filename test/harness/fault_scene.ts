@@ -152,7 +152,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
       const series = parseExposition(await daemon.metrics())
       const failures = series.filter(({ name, value }) => name === 'xtrimd_sweep_failures_total' && value > 0)
       const counted = new Map(failures.map(({ labels, value }) => [labels.cause ?? '', value]))
-      logged.delete('')
+      for (const uncounted of ['', 'lease-lost']) logged.delete(uncounted)
       assert.deepEqual(counted, logged, 'every sweep that failed is counted under the cause that was logged')
       assert.doesNotMatch(daemon.stdout, /"level":"fatal"/)
       const { code, stderr } = await daemon.stop()
@@ -162,12 +162,15 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
   return scene
 }
 
-/** The first sweep that begins after this call ends as the table says. */
+/** The first sweep that begins after this call ends as the table says, and `xtrimd_redis_up` with it. */
 export async function assertMeets({ nextSweep, daemon }: Scene, { result, cause }: FaultRow): Promise<LogLine> {
   const line = await nextSweep()
   assert.deepEqual([line.result, line.cause ?? null], [result, cause], JSON.stringify(line))
   if (cause !== null) assert.ok(isTold(String(line.reason)), `the README tells of it: ${line.reason}`)
   for (const probe of ['/healthz', '/readyz']) assert.equal((await daemon.get(probe)).status, 200)
+  // A refusal is an answer.
+  const isSilent = cause === 'connect' || cause === 'timeout'
+  assert.equal(await daemon.metric('xtrimd_redis_up'), isSilent ? 0 : 1)
   return line
 }
 
