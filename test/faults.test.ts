@@ -1,14 +1,13 @@
 /** Every fault of Redis, and of the network between: the real daemon goes through it and out again. */
 
 import assert from 'node:assert/strict'
-import { mkdir, rmdir } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
 import { suite, type TestContext } from 'node:test'
 import { type FaultRow, REACH_FAULTS, REFUSAL_FAULTS, STREAM_FAULTS } from './faults.ts'
 import { assertMeets, type Scene, type SceneOptions, startScene } from './harness/fault_scene.ts'
 import { meetingsOf } from './harness/meetings.ts'
 import { EVERY_SECOND, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
+import { breakSnapshots, SNAPSHOTS } from './harness/snapshots.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
 import { waitUntil } from './harness/waiting.ts'
 
@@ -158,41 +157,35 @@ suite('Redis says no', { concurrency: 4 }, () => {
   meeting('a script blocks it', async (t, row) => {
     const scene = await startScene(t, { config: { 'busy-reply-threshold': '50' } })
     const { redis, proxy } = scene
-    const other = redis.client.duplicate()
-    t.after(() => other.destroy())
-    other.on('error', () => {})
-    await other.connect()
     proxy.hold('')
     await scene.appear()
-    const script = assert.rejects(other.sendCommand(['EVAL', 'while true do end', '0']), /killed/)
-    const isBusy = () =>
-      redis.command('PING').then(
-        () => false,
-        (error: Error) => /^BUSY/.test(error.message),
-      )
-    await waitUntil(isBusy, { timeoutMs: 60_000, what: 'Redis to be busy' })
+    const release = await blockByScript(t, redis)
     await proxy.heal()
     await assertMeets(scene, row)
-    await redis.command('SCRIPT', 'KILL')
-    await script
+    await release()
     assert.equal(await scene.gone(), 0)
     await scene.assertOver()
   })
 
+  meeting('a script blocks it in the middle of a sweep', async (t, row) => {
+    const scene = await startMiddle(t, { config: { 'busy-reply-threshold': '50' } })
+    const release = await blockByScript(t, scene.redis)
+    await scene.proxy.heal()
+    const line = await scene.sweepThat(row)
+    await release()
+    await assertPartlyDone(scene, line)
+    await scene.assertOver()
+  })
+
   meeting('it cannot write its snapshot and refuses writes', async (t, row) => {
-    const scene = await startScene(t, {
-      config: { save: '3600 1', dbfilename: 'snapshot', 'stop-writes-on-bgsave-error': 'no' },
-    })
+    const scene = await startScene(t, { config: SNAPSHOTS })
     const { redis } = scene
-    const snapshot = join(dirname(redis.socketPath), 'snapshot')
-    await mkdir(snapshot)
-    await saveUntil(redis, 'err')
+    const repair = await breakSnapshots(redis)
     await scene.appear(['CONFIG', 'SET', 'stop-writes-on-bgsave-error', 'yes'])
     await assert.rejects(write(redis), /^Error: MISCONF/)
     await assertMeets(scene, row)
     assert.equal(await scene.gone(), 0)
-    await rmdir(snapshot)
-    await saveUntil(redis, 'ok')
+    await repair()
     await scene.assertOver()
   })
 
@@ -350,18 +343,23 @@ async function betweenCommands(
   return { scene, changed, line: await scene.sweepThat(row) }
 }
 
-const write = (redis: RedisServer) => redis.command('XADD', 'other:written', '*', 'a', 'b')
-
-/** Lets Redis save in the background until it says so of the last time. */
-async function saveUntil(redis: RedisServer, status: 'ok' | 'err'): Promise<void> {
-  await waitUntil(
-    async () => {
-      const info = String(await redis.command('INFO', 'persistence'))
-      if (/^rdb_bgsave_in_progress:1/m.test(info)) return false
-      if (new RegExp(`^rdb_last_bgsave_status:${status}`, 'm').test(info)) return true
-      await redis.command('BGSAVE')
-      return false
-    },
-    { timeoutMs: 60_000, what: `a snapshot to be ${status}` },
-  )
+/** Keeps Redis busy with a script. @returns what ends it */
+async function blockByScript(t: TestContext, redis: RedisServer): Promise<() => Promise<void>> {
+  const other = redis.client.duplicate()
+  t.after(() => other.destroy())
+  other.on('error', () => {})
+  await other.connect()
+  const script = assert.rejects(other.sendCommand(['EVAL', 'while true do end', '0']), /killed/)
+  const isBusy = () =>
+    redis.command('PING').then(
+      () => false,
+      (error: Error) => /^BUSY/.test(error.message),
+    )
+  await waitUntil(isBusy, { timeoutMs: 60_000, what: 'Redis to be busy' })
+  return async () => {
+    await redis.command('SCRIPT', 'KILL')
+    await script
+  }
 }
+
+const write = (redis: RedisServer) => redis.command('XADD', 'other:written', '*', 'a', 'b')

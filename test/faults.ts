@@ -61,6 +61,12 @@ export const REFUSAL_FAULTS = [
   { name: 'it is loading its data', result: 'failed', cause: 'LOADING' },
   { name: 'a script blocks it', result: 'failed', cause: 'BUSY' },
   {
+    name: 'a script blocks it in the middle of a sweep',
+    result: 'failed',
+    cause: 'BUSY',
+    note: 'what was done before is counted',
+  },
+  {
     name: 'it cannot write its snapshot and refuses writes',
     result: 'failed',
     cause: 'MISCONF',

@@ -10,7 +10,7 @@ import { promisify } from 'node:util'
 import { CLOCK_FAULTS } from './faults.ts'
 import { assertMeets, type Scene, startScene } from './harness/fault_scene.ts'
 import { meetingsOf } from './harness/meetings.ts'
-import type { LogLine } from './harness/program.ts'
+import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from './harness/program.ts'
 import { fillStream, redisNow, streamIds } from './harness/streams.ts'
 
 const HOUR = 3_600_000
@@ -19,6 +19,8 @@ const KEY = 'stream:conversation:old'
 const KEPT_MS = 23.5 * HOUR
 const REMOVED_MS = 24.5 * HOUR
 const COUNT = 300
+const TERM_S = 3
+const TERM = ['--lease-ttl', `${TERM_S}s`] as const
 
 const { meeting, allMet } = meetingsOf(CLOCK_FAULTS, () => "what Redis's clock calls old is removed, and nothing else")
 
@@ -49,6 +51,9 @@ suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
     meeting(name, async (t, row) => {
       const { scene, clock, kept } = await startWithClock(t, 0)
       const { daemon, redis } = scene
+      // Its clock is right: if the lease went by any but its own measure of time, it would get it.
+      const other = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, ...TERM])
+      await other.waitForLog('lease held by another')
       clock.assertSeen(await daemon.waitForLog('sweep'))
       assert.deepEqual(await streamIds(redis, KEY), kept)
       await clock.set(aheadMs)
@@ -57,6 +62,7 @@ suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
       await scene.appear()
       clock.assertSeen(await assertMeets(scene, row))
       assert.deepEqual(await streamIds(redis, KEY), kept)
+      await assertStillHeld(daemon, other)
       await clock.set(0)
       clock.assertSeen(await assertMeets(scene, row))
       await scene.assertOver()
@@ -66,6 +72,16 @@ suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
 })
 
 allMet()
+
+/** For a whole term from now on, in which the other asks for the lease again and again. */
+async function assertStillHeld(holder: Daemon, other: Daemon): Promise<void> {
+  const skipped = await other.metric('xtrimd_sweeps_total', { result: 'skipped' })
+  // A tick comes every second.
+  await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (now) => now > skipped + TERM_S)
+  const changes = ({ logs }: Daemon) => logs.filter(({ msg }) => msg.startsWith('lease ')).map(({ msg }) => msg)
+  assert.deepEqual([changes(holder), changes(other)], [['lease held'], ['lease held by another']])
+  assert.equal(await holder.metric('xtrimd_leader'), 1)
+}
 
 interface DaemonClock {
   readonly aheadMs: number
@@ -86,7 +102,7 @@ async function startWithClock(
   const scene = await startScene(t, {
     aheadMs: () => clock.aheadMs,
     env,
-    args: ['--trim', 'exact'],
+    args: ['--trim', 'exact', '--lease=true', ...TERM],
     prepare: async (redis) => {
       const now = await redisNow(redis)
       const of = { count: COUNT, stepMs: 1, bytes: 10 }

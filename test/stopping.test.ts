@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Daemon, EVERY_SECOND, HARDLY_EVER, startDaemon } from './harness/program.ts'
+import { readOutput } from './harness/output.ts'
+import { type Daemon, EVERY_SECOND, HARDLY_EVER, runXtrimd, startDaemon } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { prepareSlowSweep } from './harness/slow_sweep.ts'
 import { waitUntil } from './harness/waiting.ts'
@@ -64,6 +65,18 @@ test('a sweep that is asked to stop starts no new page, and counts the page in h
   assert.deepEqual([line.level, line.result, line.cause], ['info', 'stopped', 'stop'])
   const disappeared = await gone()
   assert.deepEqual(line.removed, { age: 0, length: disappeared, bytes: 0 })
+  assert.ok(disappeared < surplus, 'it did not sweep to its end')
+})
+
+test('SIGTERM in the middle of `xtrimd sweep`: what it did is told, and it is no success', async (t) => {
+  const redis = await startRedis(t)
+  const { args, surplus, gone } = await prepareSlowSweep(t, redis)
+  const getsOn = waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
+  const { code, signal, stdout } = await runXtrimd(['sweep', '--output', 'json', ...args], { stopAfter: getsOn })
+  const report = readOutput('sweep', stdout)
+  assert.deepEqual([code, signal, report.result, report.cause], [1, null, 'stopped', 'stop'])
+  const disappeared = await gone()
+  assert.deepEqual(report.removed, { age: 0, length: disappeared, bytes: 0 })
   assert.ok(disappeared < surplus, 'it did not sweep to its end')
 })
 

@@ -34,14 +34,21 @@ export interface Ended {
 
 /**
  * Runs the program to its end. Its environment is this process', without anything the program would read, plus `env`.
+ * It is sent SIGTERM when `stopAfter` resolves.
  *
  * @throws when it has not ended after `timeoutMs` (a minute unless told); it is killed then.
  */
 export async function runXtrimd(
   args: readonly string[],
-  options: { readonly env?: Environment; readonly timeoutMs?: number; readonly cwd?: string } = {},
+  options: {
+    readonly env?: Environment
+    readonly timeoutMs?: number
+    readonly cwd?: string
+    readonly stopAfter?: Promise<unknown>
+  } = {},
 ): Promise<Ended> {
   const program = spawnProgram(args, options)
+  options.stopAfter?.then(() => program.process.kill('SIGTERM')).catch(() => {})
   const timeoutMs = options.timeoutMs ?? PATIENCE_MS
   try {
     return await within(timeoutMs, program.ended, `xtrimd ${args.join(' ')} to end`)
