@@ -1,7 +1,7 @@
 /** The daemon: a schedule, one sweep at a time, and what can be asked about it over HTTP. */
 import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
-import { recordInStatus, type Status } from '../http/status.ts'
+import { makeStatus, recordInStatus, type Status } from '../http/status.ts'
 import { STATUS_PAGE_POLICY, statusPage } from '../http/status_page.ts'
 import type { Address } from '../redis/address.ts'
 import { Fault } from '../redis/refusal.ts'
@@ -64,20 +64,7 @@ class Daemon {
     this.#log = log
     this.#stop = stop
     this.#metrics = makeMetrics(version, config.policies)
-    this.#status = {
-      version,
-      startedAtMs: Date.now(),
-      dryRun: config.dryRun,
-      policies: config.policies,
-      namesStreams: config.streamMetrics > 0,
-      isLeader: config.lease === null,
-      sweeping: false,
-      last: null,
-      past: [],
-      nextSweepMs: null,
-      watch: null,
-      pressure: null,
-    }
+    this.#status = makeStatus(config, version, Date.now())
     this.#turns = new Turns(
       stop,
       (why, changes, cut) => this.#sweepIfLeader(why, changes, cut),
@@ -126,12 +113,11 @@ class Daemon {
 
   routes(): Routes {
     return {
-      '/': () => ({
-        status: 200,
-        type: 'text/html; charset=utf-8',
-        body: statusPage(this.#status, Date.now()),
-        policy: STATUS_PAGE_POLICY,
-      }),
+      '/': () => {
+        this.#status.anotherLeads = this.#leadership?.anotherLeads ?? false
+        const body = statusPage(this.#status, Date.now())
+        return { status: 200, type: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY }
+      },
       '/metrics': async () => {
         this.#between.tellMetrics()
         return { status: 200, type: this.#metrics.contentType, body: await this.#metrics.text() }

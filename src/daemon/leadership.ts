@@ -48,6 +48,11 @@ export class Leadership {
     this.#onChange = onChange
   }
 
+  /** Whether the last answer was that another copy holds it. */
+  get anotherLeads(): boolean {
+    return this.#told === 'other'
+  }
+
   /** Begins to ask; the first answer is on its way when this returns. */
   start(): void {
     void this.claim()
@@ -139,7 +144,8 @@ export class Leadership {
 
   /** One line when the answer is another than before. */
   #tell(standing: Standing): void {
-    const told = standing instanceof Fault ? standing.code : standing.kind
+    // A word of its own: a fault may be called `other` as well.
+    const told = standing instanceof Fault ? `fault ${standing.code}` : standing.kind
     if (told === this.#told) return
     this.#told = told
     if (standing instanceof Fault)

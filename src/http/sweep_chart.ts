@@ -1,41 +1,92 @@
-/** The last sweeps as a small picture: entries removed as bars, duration as a line. */
-import { formatDuration } from '../text/quantities.ts'
+/** The last sweeps as a small picture: entries removed as bars, those without success hatched, duration as a line. */
+import { cell, count, elapsed, table, when } from './markup.ts'
 import { PAST_SWEEPS, type PastSweep } from './status.ts'
 
 const WIDTH = 800
 const HEIGHT = 120
+/** Above the highest bar. */
+const HEADROOM = 10
+/** Below the bars, for the times. */
+const AXIS = 24
+/** Two labels need so much room between where they begin and end. */
+const LABELS = 260
 
-/** An SVG whose figures are in its title and description too; its colours are the page's. */
+/** An SVG whose figures are in its caption and in a table too; its colours are the page's. */
 export function sweepChart(sweeps: readonly PastSweep[]): string {
   const mostRemoved = Math.max(0, ...sweeps.map(({ removed }) => removed))
   const longestMs = Math.max(0, ...sweeps.map(({ durationMs }) => durationMs))
   const slot = WIDTH / PAST_SWEEPS
   const x = (i: number): number => (PAST_SWEEPS - sweeps.length + i) * slot
+  const y = (share: number): string => (HEIGHT - share * (HEIGHT - HEADROOM)).toFixed(1)
+  const bar = (i: number, share: number, kind: string): string =>
+    `<rect class="${kind}" x="${x(i) + 1}" y="${y(share)}" width="${slot - 2}" height="${(HEIGHT - Number(y(share))).toFixed(1)}"/>`
   const bars = sweeps.map(({ removed, result, endedAtMs, durationMs }, i) => {
-    const height = Math.max(1, (removed / Math.max(1, mostRemoved)) * (HEIGHT - 10))
-    const told = `${new Date(endedAtMs).toISOString().slice(0, 19)}Z: ${result}, ${removed.toLocaleString('en')} removed in ${elapsed(durationMs)}`
-    return `<rect class="${result}" x="${x(i) + 1}" y="${(HEIGHT - height).toFixed(1)}" width="${slot - 2}" height="${height.toFixed(1)}"><title>${told}</title></rect>`
+    const told = `${when(endedAtMs)}: ${result}, ${count(removed)} removed in ${elapsed(durationMs)}`
+    // Most often one without success removed nothing: its bar would be a hair, so the whole height says so.
+    const failure = result === 'success' ? '' : bar(i, 1, 'failure')
+    const share = Math.max(1 / HEIGHT, removed / Math.max(1, mostRemoved))
+    return `<g class="sweep ${result}"><title>${told}</title>${failure}${bar(i, share, 'removed')}</g>`
   })
-  const points = sweeps.map(
-    ({ durationMs }, i) =>
-      `${x(i) + slot / 2},${(HEIGHT - (durationMs / Math.max(1, longestMs)) * (HEIGHT - 10)).toFixed(1)}`,
-  )
+  const points = sweeps.map(({ durationMs }, i) => `${x(i) + slot / 2},${y(durationMs / Math.max(1, longestMs))}`)
   const unsuccessful = sweeps.filter(({ result }) => result !== 'success').length
   const which = sweeps.length === 1 ? 'The last sweep' : `The last ${sweeps.length} sweeps`
-  const most = mostRemoved === 1 ? '1 entry' : `${mostRemoved.toLocaleString('en')} entries`
+  const most = mostRemoved === 1 ? '1 entry' : `${count(mostRemoved)} entries`
   const ended = unsuccessful === 0 ? 'all successful' : `${unsuccessful} not successful`
   const summary = `${which}: at most ${most} removed, at most ${elapsed(longestMs)}, ${ended}.`
+  const legend = [
+    swatch('entries removed', '<rect class="removed" width="12" height="12"/>'),
+    ...(unsuccessful === 0
+      ? []
+      : [swatch('no success, at full height', '<rect class="failure" width="12" height="12"/>')]),
+    swatch('duration', '<line class="duration" y1="6" x2="12" y2="6"/>'),
+  ]
   return `<figure>
-<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-labelledby="chart-told">
+<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT + AXIS}" role="img" aria-labelledby="chart-told">
+<defs><pattern id="hatch" width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="5" height="5"/><line y2="5"/></pattern></defs>
+<line class="base" y1="${HEIGHT}" x2="${WIDTH}" y2="${HEIGHT}"/>
 ${bars.join('\n')}
-<polyline points="${points.join(' ')}"/>
+<polyline class="duration" points="${points.join(' ')}"/>
+${times(sweeps, x(0))}
 </svg>
-<figcaption id="chart-told">${summary} Bars: entries removed. Line: duration.</figcaption>
-</figure>`
+<figcaption><p id="chart-told">${summary}</p><ul>${legend.join('')}</ul></figcaption>
+</figure>
+${figures(sweeps)}`
 }
 
-/** How long something took: in milliseconds below a second, in seconds below ten. */
-export function elapsed(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`
-  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(Math.round(ms / 1000) * 1000)
+function swatch(name: string, shape: string): string {
+  return `<li><svg viewBox="0 0 12 12" aria-hidden="true">${shape}</svg>${name}</li>`
+}
+
+/** When the first and the last of them ended. */
+function times(sweeps: readonly PastSweep[], firstX: number): string {
+  const [first, last] = [sweeps[0]?.endedAtMs ?? 0, sweeps.at(-1)?.endedAtMs ?? 0]
+  const [date, minutes, seconds] = [
+    [5, 16],
+    [11, 16],
+    [11, 19],
+  ] as const
+  const spanMs = last - first
+  const told = spanMs >= 24 * 3_600_000 ? date : spanMs >= 3_600_000 ? minutes : seconds
+  const clock = (ms: number): string =>
+    new Date(ms)
+      .toISOString()
+      .slice(...told)
+      .replace('T', ' ')
+  const y = HEIGHT + AXIS - 6
+  const label = `<text x="${WIDTH}" y="${y}" text-anchor="end">${clock(last)} UTC</text>`
+  return firstX > WIDTH - LABELS ? label : `<text x="${firstX}" y="${y}">${clock(first)}</text>${label}`
+}
+
+/** The same for whoever cannot hover, the latest first. */
+function figures(sweeps: readonly PastSweep[]): string {
+  const rows = sweeps
+    .map(({ endedAtMs, result, removed, durationMs }) => [
+      cell(when(endedAtMs), 'name'),
+      cell(result),
+      cell(removed, 'n'),
+      cell(elapsed(durationMs), 'n'),
+    ])
+    .reverse()
+  return `<details id="figures"><summary id="figures-told">The figures of each</summary>
+${table(['ended', 'result', 'removed', 'took'], rows, 2)}</details>`
 }

@@ -1,0 +1,58 @@
+/** HTML from data: keys, names and messages are shown, never run. */
+import { formatDuration } from '../text/quantities.ts'
+
+/** Text as text, in an element or an attribute. */
+export function text(value: string): string {
+  return value.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+}
+
+/** Columns from `figuresFrom` on hold figures. */
+export function table(
+  heads: readonly string[],
+  rows: readonly (readonly string[])[],
+  figuresFrom = heads.length,
+): string {
+  const head = heads.map((name, i) => `<th scope="col"${i < figuresFrom ? '' : ' class="n"'}>${name}</th>`)
+  return `<table><thead><tr>${head.join('')}</tr></thead>
+<tbody>${rows.map((row) => `<tr>${row.join('')}</tr>`).join('\n')}</tbody></table>`
+}
+
+export function cell(value: string | number, kind: 'name' | 'n' | '' = ''): string {
+  if (kind === 'name') return `<th scope="row">${text(String(value))}</th>`
+  return `<td${kind === '' ? '' : ' class="n"'}>${text(typeof value === 'number' ? count(value) : value)}</td>`
+}
+
+export function term(name: string, value: string): string {
+  return `<dt>${text(name)}</dt><dd>${text(value)}</dd>`
+}
+
+export function count(n: number): string {
+  return n.toLocaleString('en')
+}
+
+export function streams(n: number): string {
+  return n === 1 ? '1 stream' : `${count(n)} streams`
+}
+
+/** A moment, to the second, in UTC. */
+export function when(ms: number): string {
+  return new Date(ms)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/\.\d+Z$/, ' UTC')
+}
+
+/** How long ago, or until then, in whole seconds. */
+export function span(ms: number): string {
+  return formatDuration(Math.max(0, Math.round(ms / 1000) * 1000))
+}
+
+export function ago(ms: number): string {
+  return ms < 1000 ? 'just now' : `${span(ms)} ago`
+}
+
+/** How long something took: in milliseconds below a second, in seconds below ten. */
+export function elapsed(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(Math.round(ms / 1000) * 1000)
+}

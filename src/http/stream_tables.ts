@@ -1,0 +1,62 @@
+/** Single streams on the page: those that a group holds back, and the longest, as bars against their limits. */
+import { NODE_ENTRIES } from '../retention/bites.ts'
+import type { Policy } from '../retention/policy.ts'
+import type { LongStream } from '../sweep/longest.ts'
+import { lengthLimit } from '../sweep/stream.ts'
+import type { SweepReport } from '../sweep/sweep.ts'
+import { shown } from '../text/shown.ts'
+import { cell, count, table, when } from './markup.ts'
+
+/** How many of the longest streams the page lists, out of those that get a series. */
+const LONGEST_LISTED = 20
+
+/** What is protected, and by which group. Where streams may not be named, a policy and a group stand for all of theirs. */
+export function heldTable({ held, total }: SweepReport, namesStreams: boolean): string {
+  if (held.length === 0) return ''
+  const rows = held.map(({ key, policy, hold }) => [
+    ...(namesStreams ? [cell(shown(key), 'name')] : []),
+    cell(policy),
+    cell(hold.group),
+    cell(hold.lastAliveMs === null ? 'not known' : when(hold.lastAliveMs)),
+  ])
+  const distinct = [...new Map(rows.map((row) => [row.join(''), row])).values()]
+  const heads = [...(namesStreams ? ['stream'] : []), 'policy', 'group', 'last alive']
+  const of = total.protectedStreams
+  const some = of > held.length ? `<p>The first ${held.length} of ${count(of)}.</p>\n` : ''
+  return `<h2>Held back by a consumer group</h2>\n${some}${table(heads, distinct)}`
+}
+
+/** All bars have one scale, so that twice as long looks it; each has its own limit marked on it. */
+export function longestTable({ longest }: SweepReport, policies: readonly Policy[]): string {
+  if (longest.length === 0) return ''
+  const listed = longest.slice(0, LONGEST_LISTED).map((stream) => {
+    const own = policies.find(({ name }) => name === stream.policy)
+    return {
+      ...stream,
+      limit: own ? lengthLimit(own) : Number.POSITIVE_INFINITY,
+      slack: own?.trim === 'approx' ? NODE_ENTRIES : 0,
+    }
+  })
+  const most = Math.max(...listed.map(({ length }) => length))
+  // A limit just beyond the longest stream is worth seeing; one far beyond would make all of them small.
+  const scale = Math.max(...listed.map(({ limit }) => limit).filter((limit) => limit <= 1.25 * most), most)
+  const rows = listed.map((stream) => [
+    cell(shown(stream.key), 'name'),
+    cell(stream.policy),
+    `<td>${bar(stream, scale)}</td>`,
+    cell(`${count(stream.length)} / ${Number.isFinite(stream.limit) ? count(stream.limit) : 'no limit'}`, 'n'),
+  ])
+  return `<h2>Longest streams</h2>\n${table(['stream', 'policy', 'against its limit', 'entries / limit'], rows, 3)}`
+}
+
+const BAR_WIDTH = 160
+
+/** What approximate trimming may leave beyond the limit is no excess: the stream is inside its policy. */
+function bar({ length, limit, slack }: LongStream & { limit: number; slack: number }, scale: number): string {
+  const x = (entries: number): string => ((entries / scale) * BAR_WIDTH).toFixed(1)
+  const allowed = Math.min(length, limit + slack)
+  const excess =
+    length > allowed ? `<rect class="excess" x="${x(allowed)}" y="2" width="${x(length - allowed)}" height="8"/>` : ''
+  const mark = limit <= scale ? `<line class="limit" x1="${x(limit)}" x2="${x(limit)}" y2="12"/>` : ''
+  return `<svg class="length" viewBox="0 0 ${BAR_WIDTH + 2} 12" aria-hidden="true"><rect class="track" y="2" width="${BAR_WIDTH}" height="8"/><rect class="kept" y="2" width="${x(allowed)}" height="8"/>${excess}${mark}</svg>`
+}
