@@ -1,12 +1,22 @@
 /** What the watch remembers: bounded, fair, and never too trusting. */
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { neededEvents, writesChannel } from '../src/watch/notifications.ts'
 import { WriteCounts } from '../src/watch/write_counts.ts'
 
 const all = (): boolean => true
 const key = (n: number): Buffer => Buffer.from(`stream:conversation:${n}`)
+
+/** Takes what is due, and is done with it. */
+function cap(counts: WriteCounts, most: number): Buffer[] {
+  const keys = counts.take(most)
+  for (const key of keys) counts.done(key)
+  return keys
+}
 
 function write(counts: WriteCounts, stream: Buffer, times: number): void {
   for (let i = 0; i < times; i++) counts.add(stream)
@@ -17,9 +27,9 @@ test('a stream is due after every so many writes to it, and once while it waits'
   write(counts, key(1), 9)
   assert.equal(counts.waiting, 0)
   write(counts, key(1), 1)
-  assert.deepEqual(counts.take(5), [key(1)])
+  assert.deepEqual(cap(counts, 5), [key(1)])
   write(counts, key(1), 35)
-  assert.deepEqual(counts.take(5), [key(1)])
+  assert.deepEqual(cap(counts, 5), [key(1)])
   assert.deepEqual(counts.take(5), [])
   assert.equal(counts.writes, 45)
 })
@@ -29,7 +39,7 @@ test('a hot stream stands behind those that wait', () => {
   write(counts, key(1), 10)
   write(counts, key(2), 10)
   write(counts, key(1), 1_000)
-  assert.deepEqual(counts.take(1), [key(1)])
+  assert.deepEqual(cap(counts, 1), [key(1)])
   write(counts, key(1), 10)
   assert.deepEqual(counts.take(9), [key(2), key(1)])
 })
@@ -65,7 +75,7 @@ test('more streams than can be remembered: memory stays, and a stream is capped 
     for (let n = 0; n < streams; n++) {
       counts.add(key(n))
       assert.ok(counts.waiting <= most)
-      capped += counts.take(10).length
+      capped += cap(counts, 10).length
     }
   }
   // Each write calls for a tenth of a cap; what is forgotten is drawn, with the same mean.
@@ -79,7 +89,60 @@ test('where more wait than are taken, the rest is left to the sweep and said', (
   for (let n = 0; n < 250; n++) counts.add(key(n))
   assert.equal(counts.waiting, 100)
   assert.equal(counts.leftToSweep, 150)
+  // Who waits already is left to nobody.
+  for (let n = 0; n < 100; n++) counts.add(key(n))
+  assert.equal(counts.leftToSweep, 150)
 })
+
+test('a stream in hand is not taken again before it is done with, and then only if it was written to', async () => {
+  const counts = new WriteCounts(10, all)
+  write(counts, key(1), 10)
+  write(counts, key(2), 10)
+  assert.deepEqual(counts.take(5), [key(1), key(2)])
+  write(counts, key(1), 25)
+  write(counts, key(3), 10)
+  assert.deepEqual([counts.inHand, counts.take(5)], [2, [key(3)]])
+  const fewer = counts.atMostInHand(2)
+  counts.done(key(1))
+  await fewer
+  counts.done(key(2))
+  assert.deepEqual(counts.take(5), [key(1)])
+})
+
+test('a stream that has gone elsewhere is forgotten, in hand or not', () => {
+  const counts = new WriteCounts(10, all)
+  for (const n of [1, 2]) write(counts, key(n), 10)
+  counts.take(1)
+  write(counts, key(1), 10)
+  for (const n of [1, 2]) counts.forget(key(n))
+  counts.done(key(1))
+  counts.addMissed()
+  assert.deepEqual([counts.waiting, counts.inHand], [0, 0])
+})
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+for (const keyBytes of [84, 1024]) {
+  test(`200,000 hot streams with keys of ${keyBytes} bytes take no more memory than the README tells`, () => {
+    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+    const told = Number(/takes at most (\d+) MB for each primary/.exec(readme)?.[1])
+    const bytes = Buffer.alloc(keyBytes, 'x')
+    const counts = new WriteCounts(2, all)
+    collectGarbage()
+    const before = process.memoryUsage().heapUsed
+    for (let write = 0; write < 3; write++) {
+      for (let n = 0; n < 200_000; n++) {
+        bytes.writeUInt32LE(n)
+        counts.add(bytes)
+      }
+    }
+    collectGarbage()
+    const taken = (process.memoryUsage().heapUsed - before) / 1e6
+    assert.ok(taken > told / 4 && taken <= told, `${taken} MB of ${told}`)
+    assert.ok(counts.waiting > 1_000 && counts.leftToSweep > 0)
+  })
+}
 
 test('a key of a size that nobody chose is left to the sweep', () => {
   const counts = new WriteCounts(1, all)

@@ -59,6 +59,7 @@ export class Watching implements WatchStatus {
           this.#whyLost.set(name, message)
           log.warn({ ...(address === null ? {} : { address: name }), cause: code, reason: message }, 'watch lost')
         },
+        gone: (address) => this.#whyLost.delete(formatAddress(address)),
         limited: (reason) => {
           if (!this.#limits.has(reason)) log.warn({ reason }, 'watch limited')
           this.#limits.add(reason)
@@ -71,6 +72,10 @@ export class Watching implements WatchStatus {
 
   get hearing(): Hearing {
     return this.#watch.hearing
+  }
+
+  get whyUnheard(): readonly string[] {
+    return [...new Set(this.#whyLost.values())]
   }
 
   /** Watches until `stop` fires and what was in hand is counted. */

@@ -45,6 +45,8 @@ export interface Status {
 /** The watch since it began. */
 export interface WatchStatus {
   readonly hearing: Hearing
+  /** Why writes are not heard, where they are not. */
+  readonly whyUnheard: readonly string[]
   /** Of the streams that were held to their policy at their writes. */
   readonly total: PolicyTally
   /** Brings the metrics to what is now. */

@@ -95,6 +95,7 @@ function betweenSweeps({ watch, pressure }: Status): string {
         'watch',
         `hears ${heard} of ${primaries} primaries: ${count(writes)} writes, ${count(waiting)} streams waiting${left}`,
       ),
+      ...watch.whyUnheard.map((why) => term('not heard', why)),
       term(
         'removed at writes',
         `${count(sumOfReasons(watch.total.removed))} entries, in ${count(watch.total.streams)} looks at streams`,

@@ -21,6 +21,8 @@ export interface PageContext extends Page {
   readonly missing: (command: string, neededFor: string) => void
   /** Told of every stream that was not simply inside its policy. */
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
+  /** Told of every stream that is done with, those that were left as they are too: some take far longer than others. */
+  readonly onDone?: (key: Buffer) => void
 }
 
 /**
@@ -35,8 +37,10 @@ export async function sweepPage(context: PageContext): Promise<void> {
   for (const stream of found) {
     const limits = policies[stream.policy] as Policy
     if (isDue(stream, limits, nowMs)) due.push(stream)
-    else if (stream.byAge) tally.addUntouched(stream.policy, stream.key, stream.state.length)
-    else count(stream, untrimmed(stream), context)
+    else if (stream.byAge) {
+      tally.addUntouched(stream.policy, stream.key, stream.state.length)
+      context.onDone?.(stream.key)
+    } else count(stream, untrimmed(stream), context)
   }
   const faults = context.dryRun ? [] : await holdToPolicies(due, context)
   if (context.dryRun) for (const stream of due) count(stream, untrimmed(stream), context)
@@ -87,6 +91,7 @@ function count(stream: Found, trimmed: Trimmed, context: PageContext): void {
   }
   context.tally.addOutcome(stream.policy, outcome)
   context.onOutcome(policy, outcome)
+  context.onDone?.(stream.key)
 }
 
 /** What Redis refused; and where it is the ACL that lacks a command, which flag cannot do without it. */
@@ -115,6 +120,7 @@ function overLimits(stream: Found, trimmed: Trimmed, own: Limits, nowMs: number)
 
 /** A key that became something else is nobody's business; any other refusal is a stream that was not held to its policy. */
 function countUnseen({ key, policy, refusal, command }: Unseen, context: PageContext): void {
+  context.onDone?.(key)
   if (refusal.word === 'WRONGTYPE') {
     context.tally.addSkipped(policy, 'not_a_stream')
     return

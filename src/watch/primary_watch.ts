@@ -4,44 +4,35 @@ import type { Address } from '../redis/address.ts'
 import type { Connection, Reach } from '../redis/connection.ts'
 import { withConnection } from '../redis/primaries.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { readClock } from '../redis/server_state.ts'
-import type { Policy } from '../retention/policy.ts'
-import { orStop, sleep } from '../sweep/or_stop.ts'
-import { type Pace, paced } from '../sweep/pace.ts'
-import { sweepPage } from '../sweep/page.ts'
-import { type Outcome, Tally } from '../sweep/tally.ts'
+import { sleep } from '../sweep/or_stop.ts'
+import { type CapEvents, Caps, type CapTask } from './caps.ts'
 import { neededEvents, writesChannel } from './notifications.ts'
 import type { WriteCounts } from './write_counts.ts'
 
-/** Streams that are capped in one go. */
-const AT_ONCE = 200
-/** How often the subscription is asked for a sign of life: of a connection that died silently nothing else tells. */
-const PING_MS = 5_000
+/**
+ * How often the subscription is asked for a sign of life, and Redis whether it tells of writes still: of a connection that
+ * died silently, and of a setting that somebody else made, nothing else tells.
+ */
+const CHECK_MS = 2_000
 
 /** How one primary is to be watched. */
-export interface PrimaryWatchTask {
+export interface PrimaryWatchTask extends CapTask {
   readonly reach: Reach
-  /** As they hold between sweeps. */
-  readonly policies: readonly Policy[]
-  readonly dryRun: boolean
   /** Whether to set `notify-keyspace-events` where it does not allow to listen. */
   readonly configure: boolean
-  readonly paceOf: (address: Address) => Pace
-  readonly onOutcome: (policy: Policy, outcome: Outcome) => void
 }
 
 /** What happens on one primary. */
-export interface PrimaryEvents {
-  /** Its writes are heard from now on. */
-  heard(): void
-  /** What Redis does not allow, though it could go on without; told at every connection. */
-  limited(reason: string): void
-  /** Some streams were held to their policies. */
-  capped(tally: Tally): void
+export interface PrimaryEvents extends CapEvents {
+  /** Its writes are heard from now on. @returns whether so much may have gone unheard that every stream must be looked at */
+  heard(): boolean
+  /** Every stream was looked at. */
+  sawAll(): void
 }
 
 /**
- * Watches until `stop` fires, or as long as the connections last.
+ * Watches until `stop` fires, or as long as the connections last. What was written before its
+ * writes are heard is looked for in those streams that are remembered, or in all.
  * @throws Fault when the writes are heard no more, or the server refuses everything
  */
 export async function watchPrimary(
@@ -54,36 +45,42 @@ export async function watchPrimary(
   // One to listen on, where nothing else may be asked, and one to work on.
   await withConnection(address, task.reach, stop, (ears) =>
     withConnection(address, task.reach, stop, async (hands) => {
-      await enableEvents(hands, task, events)
+      const canAsk = await enableEvents(hands, task, events)
       await ears.subscribe(writesChannel(task.reach.database), (key) => counts.add(key))
-      events.heard()
+      const missedMuch = events.heard()
       counts.addMissed()
       const ending = new AbortController()
       const either = AbortSignal.any([stop, ending.signal])
       const lost = Promise.race([ears.ended, hands.ended]).then((fault) => {
         if (!stop.aborted) throw fault
       })
-      const work = [keepAlive(ears, either), capDue(hands, task, counts, events, either)]
+      const caps = new Caps(hands, task, counts, events, either)
+      const lookAtAll = async (): Promise<void> => {
+        if (missedMuch && (await caps.everything())) events.sawAll()
+      }
+      const work = [caps.whatIsDue(), lookAtAll(), keepAlive(ears, either), canAsk && keepEnabled(hands, either)]
       try {
         await Promise.race([lost, Promise.all(work)])
       } finally {
         ending.abort()
-        // The page in hand is finished before its connection is closed: what Redis does not answer is not counted.
+        // What is in hand is finished before its connection is closed: what Redis does not answer is not counted.
         await Promise.allSettled(work)
       }
     }),
   )
 }
 
-/** Sees to it that Redis tells of writes. @throws Fault where it does not, and is not ours to change */
-async function enableEvents({ ask }: Connection, task: PrimaryWatchTask, events: PrimaryEvents): Promise<void> {
-  const [reply] = await ask([['CONFIG', 'GET', 'notify-keyspace-events']])
-  if (reply instanceof Refusal) {
-    events.limited(`whether notify-keyspace-events tells of writes is not known (${reply.message})`)
-    return
+/**
+ * Sees to it that Redis tells of writes. @returns whether it may be asked for that
+ * @throws Fault where it does not tell, and is not ours to change
+ */
+async function enableEvents({ ask }: Connection, task: PrimaryWatchTask, events: PrimaryEvents): Promise<boolean> {
+  const needed = await readNeeded(ask)
+  if (needed instanceof Refusal) {
+    events.limited(`whether notify-keyspace-events tells of writes is not known (${needed.message})`)
+    return false
   }
-  const needed = neededEvents(Array.isArray(reply) ? String(reply[1] ?? '') : '')
-  if (needed === null) return
+  if (needed === null) return true
   const command = ['CONFIG', 'SET', 'notify-keyspace-events', needed]
   const typed = command.join(' ')
   if (!task.configure)
@@ -93,38 +90,27 @@ async function enableEvents({ ask }: Connection, task: PrimaryWatchTask, events:
   const [set] = await ask([command])
   if (set instanceof Refusal)
     throw new Fault(set.word, `--watch-configure: Redis does not allow ${typed} (${set.message})`)
+  return true
+}
+
+/** What `notify-keyspace-events` must become; null where it is enough. */
+async function readNeeded(ask: Connection['ask']): Promise<string | null | Refusal> {
+  const [reply] = await ask([['CONFIG', 'GET', 'notify-keyspace-events']])
+  return reply instanceof Refusal ? reply : neededEvents(Array.isArray(reply) ? String(reply[1] ?? '') : '')
 }
 
 async function keepAlive({ ask }: Connection, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
-    await sleep(PING_MS, stop)
+    await sleep(CHECK_MS, stop)
     if (!stop.aborted) await ask([['PING']])
   }
 }
 
-/** Caps what is due, page by page, until `stop` fires; the page in hand is finished. */
-async function capDue(
-  hands: Connection,
-  { policies, dryRun, paceOf, onOutcome }: PrimaryWatchTask,
-  counts: WriteCounts,
-  events: PrimaryEvents,
-  stop: AbortSignal,
-): Promise<void> {
-  const ask = paced(hands, paceOf(hands.address), stop)
+/** @throws Fault when Redis tells of writes no more: to begin anew is to see to it that it does */
+async function keepEnabled({ ask }: Connection, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
-    await orStop(counts.someDue(), stop)
-    if (stop.aborted) return
-    const tally = new Tally(policies, 0)
-    const keys = counts.take(AT_ONCE)
-    const missing = (command: string, neededFor: string): void =>
-      events.limited(`the ACL allows no ${command}, which ${neededFor} needs`)
-    try {
-      const nowMs = await readClock(ask)
-      await sweepPage({ ask, keys, nowMs, stop, policies, dryRun, tally, missing, onOutcome })
-    } finally {
-      events.capped(tally)
-    }
-    if (tally.policies.some(({ errors }) => errors.MOVED !== undefined))
-      throw new Fault('MOVED', 'streams have moved to another primary')
+    await sleep(CHECK_MS, stop)
+    if (!stop.aborted && typeof (await readNeeded(ask)) === 'string')
+      throw new Fault('other', 'notify-keyspace-events was changed, and Redis tells of writes no more')
   }
 }

@@ -23,6 +23,8 @@ export interface WatchEvents {
   heard(address: Address): void
   /** A primary's writes are heard no more, or not yet; or, without an address, the primaries are not to be found. */
   lost(address: Address | null, fault: Fault): void
+  /** It is no primary any more. */
+  gone(address: Address): void
   /** What an ACL does not allow, though it could go on without. */
   limited(reason: string): void
   /** Some streams were held to their policies. */
@@ -47,41 +49,54 @@ export interface Hearing {
 const RECHECK_MS = 10_000
 const RETRY_MS = { first: 50, most: 5_000 }
 const LASTED_MS = 500
+/** What was written unheard in less time than that stays within bounds, but in the streams that are remembered. */
+const SHORT_GAP_MS = 1_000
 
 /** One primary, watched on whatever becomes of its connections. What was counted outlives them. */
 class WatchedPrimary {
   readonly counts: WriteCounts
   isHeard = false
-  readonly #address: Address
+  /** When it was last heard, on the clock of performance.now(). */
+  #heardUntil = Number.NEGATIVE_INFINITY
+  /** Whether every stream was looked at since much was missed. */
+  #sawAll = false
+  readonly address: Address
   readonly #task: WatchTask
   readonly #end = new AbortController()
 
   constructor(address: Address, task: WatchTask) {
-    this.#address = address
+    this.address = address
     this.#task = task
     this.counts = new WriteCounts(task.every, (key) => policyFor(task.policies, key) >= 0)
   }
 
-  /** Watches until `stop` fires or `end()` is called; `onLost` is told each time the writes are heard no more. */
-  async run(stop: AbortSignal, onLost: () => void): Promise<void> {
+  /** Watches until `stop` fires or `end()` is called; `onChange` is told when other primaries may have its streams. */
+  async run(stop: AbortSignal, onChange: () => void): Promise<void> {
     const ending = AbortSignal.any([stop, this.#end.signal])
     const { events } = this.#task
-    const heard = (): void => {
+    const heard = (): boolean => {
       this.isHeard = true
-      events.heard(this.#address)
+      events.heard(this.address)
+      if (performance.now() - this.#heardUntil > SHORT_GAP_MS) this.#sawAll = false
+      return !this.#sawAll
     }
+    const sawAll = (): void => {
+      this.#sawAll = true
+    }
+    const own = { ...events, heard, sawAll, moved: onChange }
     let retryMs = RETRY_MS.first
     while (!ending.aborted) {
       const begun = performance.now()
       try {
-        await watchPrimary(this.#address, this.#task, this.counts, { ...events, heard }, ending)
+        await watchPrimary(this.address, this.#task, this.counts, own, ending)
       } catch (error) {
         if (!(error instanceof Fault)) throw error
-        if (!ending.aborted) events.lost(this.#address, error)
+        if (!ending.aborted) events.lost(this.address, error)
       }
+      if (this.isHeard) this.#heardUntil = performance.now()
       this.isHeard = false
       if (ending.aborted) return
-      onLost()
+      onChange()
       // One that lasted is no sign of trouble: what is written meanwhile is unheard.
       retryMs = performance.now() - begun > LASTED_MS ? RETRY_MS.first : Math.min(2 * retryMs, RETRY_MS.most)
       await sleep(retryMs, ending)
@@ -127,6 +142,7 @@ export class Watch {
       await sleep(RETRY_MS.first, stop)
     }
     await Promise.all(this.#running)
+    for (const name of this.#watched.keys()) this.#retire(name)
   }
 
   /** Watches those primaries that there are now, and no others. */
@@ -140,13 +156,7 @@ export class Watch {
       return
     }
     const names = new Set(addresses.map(formatAddress))
-    for (const [name, primary] of this.#watched) {
-      if (names.has(name)) continue
-      primary.end()
-      this.#past.writes += primary.counts.writes
-      this.#past.leftToSweep += primary.counts.leftToSweep
-      this.#watched.delete(name)
-    }
+    for (const name of this.#watched.keys()) if (!names.has(name)) this.#retire(name)
     for (const address of addresses) {
       const name = formatAddress(address)
       if (this.#watched.has(name)) continue
@@ -158,5 +168,15 @@ export class Watch {
         .finally(() => this.#running.delete(running))
       this.#running.add(running)
     }
+  }
+  /** What it heard stays counted. */
+  #retire(name: string): void {
+    const primary = this.#watched.get(name)
+    if (primary === undefined) return
+    primary.end()
+    this.#past.writes += primary.counts.writes
+    this.#past.leftToSweep += primary.counts.leftToSweep
+    this.#watched.delete(name)
+    this.#task.events.gone(primary.address)
   }
 }
