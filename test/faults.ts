@@ -1,5 +1,7 @@
 /** What can happen, above all to Redis, or between it and us: the README's tables are these lists, and the tests hold them to real faults. */
 
+import assert from 'node:assert/strict'
+
 export interface FaultRow {
   /** What happens, as the README's table says it. */
   readonly name: string
@@ -305,6 +307,15 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     shownBy: { file: 'stopping', title: "ends a stopping daemon at once, with the signal's exit code" },
   },
 ]
+
+/** Asserts that a sweep ended as the second list says of that fault, where that is one result and one of these causes. */
+export function assertToldAs(name: string, told: object): void {
+  const { result, cause = null } = told as { result?: unknown; cause?: unknown }
+  const outcome = OTHER_FAULTS.find((fault) => fault.name === name)?.outcome ?? assert.fail(`no such fault: ${name}`)
+  const causes: unknown[] = [...outcome.matchAll(/`([^`]+)`/g)].map(([, word]) => word)
+  assert.equal(result, outcome.split(',')[0])
+  assert.ok((causes.length === 0 ? [null] : causes).includes(cause), `${outcome}, and not ${cause}`)
+}
 
 /** Both lists as the README shows them, as tables of Markdown. */
 export function faultTable(rows: readonly FaultRow[] = FAULTS): string {

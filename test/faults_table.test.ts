@@ -3,7 +3,16 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { FAULTS, faultTable, OTHER_FAULTS, otherFaultTable } from './faults.ts'
+import { assertToldAs, FAULTS, faultTable, OTHER_FAULTS, otherFaultTable } from './faults.ts'
+
+/** Ends that are none of a sweep, or several. */
+const MANIFOLD = [
+  'partial or failed until it has',
+  'partial, `MOVED`, or failed as if the primary were down',
+  'skipped',
+  'not at once',
+  'the process ends at once',
+]
 
 const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
 const [, BEHIND = ''] = README.split(/^## When X happens$/m)
@@ -29,12 +38,28 @@ test('no fault stands there twice', () => {
   assert.deepEqual(names, [...new Set(names)])
 })
 
-test('each of the other faults is shown by a test that is there', () => {
-  const isThere = ({ file, title }: { file: string; title: string }) =>
-    readFileSync(new URL(`${file}.test.ts`, import.meta.url), 'utf8').includes(title)
-  for (const { name, shownBy } of OTHER_FAULTS) {
-    assert.ok(isThere(shownBy), `${name}: test/${shownBy.file}.test.ts has no test '${shownBy.title}'`)
+test('each of the other faults is shown by a test that is there, and that takes from the list how it ends', () => {
+  const stands = (file: string, text: string) =>
+    readFileSync(new URL(`${file}.test.ts`, import.meta.url), 'utf8').includes(text)
+  for (const { name, outcome, shownBy } of OTHER_FAULTS) {
+    const { file, title } = shownBy
+    assert.ok(stands(file, title), `${name}: test/${file}.test.ts has no test '${title}'`)
     // The control: a test that is not there is missed.
-    assert.equal(isThere({ ...shownBy, title: `${shownBy.title}?` }), false)
+    assert.equal(stands(file, `${title}?`), false)
+    const isTaken = ["'", '"'].some((quote) => stands(file, `assertToldAs(${quote}${name}${quote}`))
+    assert.equal(isTaken, !MANIFOLD.includes(outcome), `${name}: test/${file}.test.ts says of itself how it ends`)
   }
+})
+
+test('how a fault ends is compared: another result, another cause or none is noticed', () => {
+  const timeout = 'a sweep runs into `--sweep-timeout`'
+  assertToldAs(timeout, { result: 'stopped', cause: 'sweep-timeout' })
+  for (const other of [
+    { result: 'failed', cause: 'sweep-timeout' },
+    { result: 'stopped', cause: 'stop' },
+    { result: 'stopped' },
+  ])
+    assert.throws(() => assertToldAs(timeout, other), assert.AssertionError)
+  assert.throws(() => assertToldAs("a stream's IDs are no times", { result: 'success', cause: 'ERR' }))
+  assert.throws(() => assertToldAs('no such fault', { result: 'success' }))
 })
