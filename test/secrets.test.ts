@@ -11,6 +11,7 @@ import { configure } from '../src/config/config.ts'
 import { type Daemon, EVERY_SECOND, runXtrimd, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
+import { waitUntil } from './harness/waiting.ts'
 
 const HOUR = 3_600_000
 const KEY = 'stream:conversation:1'
@@ -138,7 +139,7 @@ test('a sweep that is not let in, or reaches nobody, says no secret', async (t) 
 test('a daemon shows no secret: while it sweeps, while it is locked out, and while Redis is gone', async (t) => {
   const { file } = await secretFolder(t)
   const redis = await startRedis(t, { config: { requirepass: SECRET } })
-  await redis.command('ACL', 'SETUSER', SECRET, 'on', `>${SECRET}`, '~*', '+@all')
+  await redis.command('ACL', 'SETUSER', SECRET, 'on', `>${SECRET}`, '~*', '&*', '+@all')
   await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   const withSecret = `redis://:${ENCODED}@127.0.0.1:${redis.port}`
   const places: [readonly string[], Record<string, string>][] = [
@@ -150,14 +151,23 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
     [['--redis-url', withSecret, '--log-format', 'pretty'], {}],
     [['--redis-url', redis.url, '--redis-password-file', file, '--log-format', 'pretty'], {}],
   ]
-  const common = [...EVERY_SECOND, '--log-level', 'trace', '--lease=false']
-  const daemons = await Promise.all(places.map(([args, env]) => startDaemon(t, [...args, ...common], { env })))
+  // All that asks Redis for something: each leads, watches, and reads its memory.
+  const between = ['--watch', '--watch-configure', '--pressure', '1tb', '--pressure-interval', '1s']
+  const common = [...EVERY_SECOND, '--log-level', 'trace', ...between]
+  const daemons = await Promise.all(
+    places.map(([args, env], i) => startDaemon(t, [...args, ...common, '--lease-key', `lease:${i}`], { env })),
+  )
   const successes = () =>
     Promise.all(
       daemons.map((daemon) => daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (n) => n > 0)),
     )
   const failures = (cause: string) =>
     Promise.all(daemons.map((daemon) => daemon.waitForMetric('xtrimd_sweep_failures_total', { cause }, (n) => n > 0)))
+  const say = (...messages: string[]) =>
+    waitUntil(() => daemons.every(({ stdout }) => messages.every((message) => stdout.includes(message))), {
+      timeoutMs: 60_000,
+      what: `all to say ${messages}`,
+    })
   const shown = async (daemon: Daemon) => ({
     stdout: daemon.stdout,
     stderr: daemon.stderr,
@@ -172,11 +182,14 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
 
   // The control: the secret lets each of them in.
   await successes()
+  await say('watching')
   await assertAllHidden()
 
   await redis.command('CONFIG', 'SET', 'requirepass', 'another')
   await redis.command('ACL', 'SETUSER', SECRET, 'resetpass', '>another')
+  await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
   await failures('WRONGPASS')
+  await say('lease not to be had', 'watch lost', 'memory not read')
   await assertAllHidden()
 
   await rm(file)
