@@ -6,16 +6,7 @@ import { planJson, sweepJson } from '../src/report/json.ts'
 import { plan } from '../src/sweep/plan.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from './acl.ts'
-import {
-  assertTrimmed,
-  begin,
-  DISPENSABLE,
-  fill,
-  KEY,
-  type Report,
-  refusedCommands,
-  urlOf,
-} from './harness/acl_user.ts'
+import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from './harness/acl_user.ts'
 import { readOutput } from './harness/output.ts'
 import { runXtrimd } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
@@ -201,7 +192,7 @@ for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenari
     const { code, report } = await runProgram(redis, scenario)
     assert.deepEqual([code, report.result], [0, 'success'], JSON.stringify(report))
     await scenario.works(report, redis)
-    const refused = await refusedCommands(redis)
+    const refused = await refusals(redis)
     const lacking = refused.filter((name) => !DISPENSABLE.includes(name) || rules.includes(`+${name}`))
     assert.deepEqual(lacking, [], 'nothing was refused that this feature is said to need, or that is not said at all')
 
@@ -215,7 +206,7 @@ for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenari
         const without = await runHere(redis, scenario)
         const command = commandOf(rule)
         if (command !== null) {
-          assert.ok((await refusedCommands(redis)).includes(rule.slice(1)), 'Redis refused that command')
+          assert.ok((await refusals(redis)).includes(rule.slice(1)), 'Redis refused that command')
         }
         if (UNTOLD.includes(rule)) {
           assert.equal(without.result, 'success')

@@ -4,16 +4,7 @@ import { type TestContext, test } from 'node:test'
 import { Lease } from '../src/redis/lease.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { BASE, type Feature, rulesOf } from './acl.ts'
-import {
-  assertTrimmed,
-  begin,
-  DISPENSABLE,
-  fill,
-  KEY,
-  type Report,
-  refusedCommands,
-  urlOf,
-} from './harness/acl_user.ts'
+import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from './harness/acl_user.ts'
 import { HARDLY_EVER, runXtrimd, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { startSentinel } from './harness/sentinel.ts'
@@ -53,7 +44,7 @@ test('exactly these rules are enough for the lease: it is taken, renewed and rel
   assert.equal((await daemon.stop()).code, 0)
   assert.equal(await redis.command('EXISTS', 'xtrimd:lease'), 0)
   assert.deepEqual(
-    (await refusedCommands(redis)).filter((name) => !DISPENSABLE.includes(name)),
+    (await refusals(redis)).filter((name) => !DISPENSABLE.includes(name)),
     [],
   )
 })
@@ -137,7 +128,7 @@ test('exactly these rules are enough to watch, and none too many', async (t) => 
   const own = rulesOf('`--watch`')
   assert.ok((await isCapped(t, redis, [...base, ...own])).capped)
   assert.deepEqual(
-    (await refusedCommands(redis)).filter((name) => !DISPENSABLE.includes(name)),
+    (await refusals(redis)).filter((name) => !DISPENSABLE.includes(name)),
     [],
   )
   for (const rule of own) {

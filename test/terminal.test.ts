@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { runXtrimd } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
+import { openTerminal } from './harness/tmux.ts'
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const ESCAPE = '\x1b'
@@ -94,4 +95,44 @@ test('a sweep shows how far it is on a terminal only, and takes that line away a
 
   // The control: elsewhere stderr stays silent.
   assert.equal((await runXtrimd(args)).stderr, '')
+})
+
+test('what a person reads at a terminal of 80 columns: no line is longer, the progress keeps to one, and Ctrl-C ends in a summary', async (t) => {
+  const redis = await startRedis(t)
+  const from = (await redisNow(redis)) - 3_600_000
+  const long = `stream:conversation:${'k'.repeat(100)}`
+  await fillStream(redis, long, { count: 3_000, from, stepMs: 1, bytes: 10 })
+  await redis.command('XGROUP', 'CREATE', long, 'g'.repeat(40), '0')
+  const many = "for i = 1, 2000 do redis.call('XADD', 'stream:conversation:' .. i, '*', 'a', 'b') end"
+  await redis.command('EVAL', many, '0')
+  const terminal = await openTerminal(t, { LC_ALL: 'C.UTF-8' })
+  const type = async (command: string): Promise<void> => {
+    await terminal.type(`clear; ${command}; echo ended $?`, 'Enter')
+  }
+  const program = `'${process.execPath}' '${MAIN}'`
+  const isFit = (lines: readonly string[]): void => {
+    for (const line of lines) assert.ok(line.length <= 80, line)
+  }
+
+  // The control: what is longer than a row is seen to be.
+  await type("printf '%0100d\\n' 0")
+  assert.ok((await terminal.waitFor(/^ended 0$/m)).includes('0'.repeat(100)))
+
+  await type(`${program} plan --redis-url ${redis.url} --protect unread --policy '${'p'.repeat(100)}:*'`)
+  const planned = await terminal.waitFor(/^configuration$[\s\S]*^ended 0$/m)
+  isFit(planned)
+  for (const heading of ['held back by a consumer group', 'longest streams', 'advice', 'configuration'])
+    assert.ok(planned.includes(heading), planned.join('\n'))
+
+  await type(`${program} sweep --redis-url ${redis.url} --pace 1 --page-size 8`)
+  const progress = /^\[[#.]+\] \d+ streams?, about \d+ % of 2001 keys, \d+\/s, \d+ removed$/
+  await terminal.waitFor(new RegExp(progress.source, 'm'))
+  const going = await terminal.waitFor(/, about [1-9]\d* %/)
+  assert.equal(going.filter((line) => progress.test(line)).length, 1)
+  isFit(going)
+  await terminal.type('C-c')
+  const stopped = await terminal.waitFor(/^ended 1$/m)
+  isFit(stopped)
+  assert.equal(stopped.filter((line) => progress.test(line)).length, 0, stopped.join('\n'))
+  assert.match(stopped[0] ?? '', /^(?:\^C)?stopped \(stop: asked to stop\) in \d/)
 })

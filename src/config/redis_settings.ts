@@ -39,7 +39,8 @@ function urlGiven(reader: Reader): Given {
   const own = reader.given('redis-url')[0]
   if (own === undefined && platform.trim() !== '')
     return { text: platform, subject: '--redis-url (from REDIS_URL)', source: 'REDIS_URL' }
-  return reader.text('redis-url') ?? { text: '', subject: '--redis-url', source: 'default' }
+  // It has a default.
+  return reader.text('redis-url') as Given
 }
 
 /** Several URLs lead to one system: they may differ in nothing but the address. */

@@ -66,7 +66,7 @@ function since(lastAliveMs: number | null): string {
 }
 
 /** At most `width` characters; what is cut off is marked. */
-export function clipped(text: string, width: number): string {
+function clipped(text: string, width: number): string {
   return text.length <= width ? text : `${text.slice(0, width - 1)}…`
 }
 

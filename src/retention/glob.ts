@@ -14,7 +14,6 @@ const DASH = 0x2d
 /** A test for keys. Follows what `SCAN MATCH` answers on x86-64, where bytes in a range compare as signed. */
 export function compileGlob(pattern: string): (key: Uint8Array) => boolean {
   const bytes = Buffer.from(pattern)
-  if (pattern === '*') return () => true
   const prefix = Buffer.from(literalPrefix(pattern))
   if (prefix.length === bytes.length - 1 && bytes.at(-1) === STAR) {
     return (key) => key.length >= prefix.length && prefix.compare(key, 0, prefix.length) === 0

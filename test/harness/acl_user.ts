@@ -56,7 +56,7 @@ export function urlOf(redis: RedisServer, database = 0): string {
 }
 
 /** The commands that Redis refused the user, as `ACL LOG` names them. */
-export async function refusedCommands(redis: RedisServer): Promise<string[]> {
+export async function refusals(redis: RedisServer): Promise<string[]> {
   const entries = (await redis.command('ACL', 'LOG', '1000')) as unknown[][]
   return entries
     .map(fieldsOf)
