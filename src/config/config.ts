@@ -1,6 +1,6 @@
 /** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
 import type { LeaseTerms } from '../redis/lease.ts'
-import type { Policy } from '../retention/policy.ts'
+import { boundSize, type Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import { suggestion } from '../text/nearest.ts'
@@ -128,9 +128,7 @@ function readPageSize(reader: Reader): number | undefined {
 function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {
   const [isOn, every, configure] = [reader.value('watch'), reader.value('watch-every'), reader.value('watch-configure')]
   if (!isOn || every === undefined || configure === undefined) return null
-  const isBounded = (policy: Policy): boolean =>
-    [policy.maxLength, policy.hardMaxLength, policy.maxBytes].some(Number.isFinite)
-  if (policies !== undefined && !policies.some(isBounded))
+  if (policies !== undefined && !policies.some(boundSize))
     reader.refuse('watch', 'must go with a max-length or max-bytes in some policy: it holds streams to nothing else')
   return { every, configure }
 }

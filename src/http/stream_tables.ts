@@ -1,8 +1,7 @@
 /** Single streams on the page: those that a group holds back, and the longest, as bars against their limits. */
 import { NODE_ENTRIES } from '../retention/bites.ts'
-import type { Policy } from '../retention/policy.ts'
+import { lengthLimit, type Policy } from '../retention/policy.ts'
 import type { LongStream } from '../sweep/longest.ts'
-import { lengthLimit } from '../sweep/stream.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { shown } from '../text/shown.ts'
 import { cell, count, table, when } from './markup.ts'

@@ -1,5 +1,6 @@
 /** Tables and sentences that fit a terminal of 80 columns. */
 import type { LongStream } from '../sweep/longest.ts'
+import { lackTold } from '../sweep/refused.ts'
 import type { Verdict } from '../sweep/sweep.ts'
 import type { HeldStream } from '../sweep/tally.ts'
 import { shown } from '../text/shown.ts'
@@ -58,7 +59,7 @@ export function heldLines(held: readonly HeldStream[]): string[] {
 
 /** What the ACL does not allow, and what goes without it. */
 export function missingLines(missing: ReadonlyMap<string, string>): string[] {
-  return [...missing].flatMap(([command, need]) => sentence(`the ACL allows no ${command}, which ${need} needs`))
+  return [...missing].flatMap(([command, need]) => sentence(lackTold(command, need)))
 }
 
 function since(lastAliveMs: number | null): string {

@@ -74,3 +74,28 @@ export function betweenSweeps(policy: Policy): Policy {
 export function tightened(policy: Policy, maxLength: number): Policy {
   return Object.freeze({ ...policy, maxLength: Math.min(policy.maxLength, maxLength) })
 }
+
+/** Whether any limit of the policy needs the oldest entry: one entry carried per stream and sweep. */
+export function needsOldest(limits: Limits): boolean {
+  return limits.maxAgeMs !== Number.POSITIVE_INFINITY || limits.hardMaxAgeMs !== Number.POSITIVE_INFINITY
+}
+
+/** The age limit that holds in the end, whatever groups protect. */
+export function ageLimitMs(limits: Limits): number {
+  return Math.min(limits.maxAgeMs, limits.hardMaxAgeMs)
+}
+
+/** The length limit that holds in the end. */
+export function lengthLimit(limits: Limits): number {
+  return Math.min(limits.maxLength, limits.hardMaxLength)
+}
+
+/** Whether nothing but a stream's length and its oldest entry tells if it is beyond these limits. */
+export function areLengthAndAge(limits: Limits): boolean {
+  return needsOldest(limits) && limits.maxBytes === Number.POSITIVE_INFINITY
+}
+
+/** Whether anything bounds what a stream may hold, however young it is. */
+export function boundSize(limits: Limits): boolean {
+  return [limits.maxLength, limits.hardMaxLength, limits.maxBytes].some(Number.isFinite)
+}

@@ -71,3 +71,12 @@ export function latestTimeId(nowMs: number): StreamId {
 export function isTime(ms: number, nowMs: number): boolean {
   return ms >= EARLIEST_TIME_MS && ms <= nowMs + LATEST_AHEAD_MS
 }
+
+/**
+ * What a stream's IDs are. IDs only grow, so an oldest one that is a time vouches for all after it; one that is none
+ * leaves it `open`, until the second is read.
+ */
+export function idsAre(oldestMs: number, nowMs: number): 'times' | 'open' | 'custom' {
+  if (isTime(oldestMs, nowMs)) return 'times'
+  return oldestMs < EARLIEST_TIME_MS ? 'open' : 'custom'
+}

@@ -8,7 +8,8 @@ import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
 import { readGroup } from './group_state.ts'
 import { GROUPS_CHANGED, type Guard, guarded } from './guard.ts'
-import { type Ask, accepted, oldestCommand, readIds, readOldest, type State } from './stream.ts'
+import { accepted, type Missing } from './refused.ts'
+import { type Ask, oldestCommand, readIds, readOldest, type State } from './stream.ts'
 
 /** What counting the unread is for, where an ACL stands in its way. */
 export const UNREAD_COUNT = 'xtrimd_entries_trimmed_unread_total'
@@ -30,14 +31,14 @@ export class Cuts {
   readonly #key: Buffer
   readonly #ask: Ask
   /** Told of a command that an ACL refused where the work could go on without it. */
-  readonly #missing: (command: string, neededFor: string) => void
+  readonly #missing: Missing
   /** The groups as they were last seen, while what they had not read is counted. */
   #groups: readonly Group[] = []
   /** Whether a bite was not made because the groups are not what it was told to expect. */
   areGroupsOutdated = false
   #mayQueue = true
 
-  constructor(key: Buffer, state: State, ask: Ask, missing: (command: string, neededFor: string) => void) {
+  constructor(key: Buffer, state: State, ask: Ask, missing: Missing) {
     this.#key = key
     this.state = state
     this.#ask = ask

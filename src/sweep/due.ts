@@ -1,9 +1,9 @@
 /** Whether a stream, as it was found, is beyond its policy. */
 
-import type { Limits } from '../retention/policy.ts'
+import { ageLimitMs, type Limits, lengthLimit } from '../retention/policy.ts'
 import { isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 import type { Found } from './look.ts'
-import { ageLimitMs, lengthLimit, type State } from './stream.ts'
+import type { State } from './stream.ts'
 
 /** Whether the stream's oldest entry, as far as it is known, is before this ID. */
 export function isOlderThan({ oldest }: State, id: StreamId): boolean {

@@ -6,7 +6,8 @@ import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import { formatStreamId, nextStreamId, parseStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
-import { type Ask, accepted, type Oldest, oldestCommand, readIds, readOldest } from './stream.ts'
+import { accepted } from './refused.ts'
+import { type Ask, type Oldest, oldestCommand, readIds, readOldest } from './stream.ts'
 
 /**
  * The groups of a stream. Without protection their progress is enough; else also how long they have been idle, what

@@ -2,10 +2,10 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
-import { type Policy, policyFor } from '../retention/policy.ts'
-import { isTime } from '../retention/stream_id.ts'
-import { argument, type Batching, canLookTogether, lookTogether } from './look_many.ts'
-import { type Ask, idsAre, memoryCommand, needsOldest, oldestCommand, readOldest, type State } from './stream.ts'
+import { areLengthAndAge, needsOldest, type Policy, policyFor } from '../retention/policy.ts'
+import { idsAre, isTime } from '../retention/stream_id.ts'
+import { argument, type Batching, lookTogether } from './look_many.ts'
+import { type Ask, memoryCommand, oldestCommand, readOldest, type State } from './stream.ts'
 
 /** One stream as it was found. */
 export interface Found {
@@ -79,7 +79,7 @@ async function lookInBatches(
       const limits = policies[policy] as Policy
       const keys = streams.map(({ key }) => key)
       const seen =
-        batching.isAllowed && canLookTogether(limits) ? await lookTogether(ask, keys, limits, nowMs, batching) : null
+        batching.isAllowed && areLengthAndAge(limits) ? await lookTogether(ask, keys, limits, nowMs, batching) : null
       if (seen === null) {
         rest.push(...streams)
         return

@@ -3,11 +3,11 @@
 import { isAscii } from 'node:buffer'
 
 import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
-import type { Limits } from '../retention/policy.ts'
+import { ageLimitMs, type Limits, lengthLimit } from '../retention/policy.ts'
 import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
 import type { AheadStreams } from './ahead.ts'
 import { lengthsOfMany, lookAtMany } from './scripts.ts'
-import { type Ask, ageLimitMs, lengthLimit, needsOldest, type State } from './stream.ts'
+import type { Ask, State } from './stream.ts'
 
 export interface Batching {
   /** Once it was refused, or found IDs that are behind all times, a walk goes on without. */
@@ -26,11 +26,6 @@ interface Chunk {
 
 /** Some 4 microseconds of Redis each. */
 const AT_ONCE = 32
-
-/** Whether streams with these limits may be looked at together: nothing but length and age must matter. */
-export function canLookTogether(limits: Limits): boolean {
-  return needsOldest(limits) && limits.maxBytes === Number.POSITIVE_INFINITY
-}
 
 /**
  * Looks at streams that are to be held to the same limits. The oldest entry is told only where the stream is over one of

@@ -2,11 +2,11 @@
 
 import { endsSweep, Fault } from '../redis/refusal.ts'
 import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
-import { forEachReason, type Limits, type Policy, type Reason } from '../retention/policy.ts'
+import { ageLimitMs, forEachReason, type Limits, lengthLimit, type Policy, type Reason } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 import { isDue } from './due.ts'
 import { type Found, lookAtPage, type Unseen } from './look.ts'
-import { ageLimitMs, lacking, lengthLimit, nameOf, Refused } from './stream.ts'
+import { lacking, type Missing, nameOf, Refused } from './refused.ts'
 import type { Outcome, RefusedFields, Tally } from './tally.ts'
 import { trimStream } from './trim.ts'
 import { takesOneBite, trimTogether } from './trim_together.ts'
@@ -18,7 +18,7 @@ export interface PageContext extends Page {
   readonly dryRun: boolean
   readonly tally: Tally
   /** Told of a command that an ACL refused where the work could go on without it. */
-  readonly missing: (command: string, neededFor: string) => void
+  readonly missing: Missing
   /** Told of every stream that was not simply inside its policy. */
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
   /** Told of every stream that is done with, those that were left as they are too: some take far longer than others. */

@@ -6,12 +6,21 @@ import type { Memory } from '../redis/server_state.ts'
 import { NODE_ENTRIES } from '../retention/bites.ts'
 import { estimateTrim } from '../retention/estimate.ts'
 import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
-import { forEachReason, type Policy, REASONS, type Reason, sumOfReasons } from '../retention/policy.ts'
+import {
+  ageLimitMs,
+  forEachReason,
+  lengthLimit,
+  type Policy,
+  REASONS,
+  type Reason,
+  sumOfReasons,
+} from '../retention/policy.ts'
 import { isDue } from './due.ts'
 import { readGroups } from './group_state.ts'
 import { Longest, type LongStream } from './longest.ts'
 import { type Found, lookAtPage } from './look.ts'
-import { accepted, ageLimitMs, lacking, lengthLimit, memoryCommand, nameOf, Refused, readOldest } from './stream.ts'
+import { accepted, lacking, type Missing, nameOf, Refused } from './refused.ts'
+import { memoryCommand, readOldest } from './stream.ts'
 import { type Verdict, verdictOn, verdictOnStreams } from './sweep.ts'
 import { countRefusal, HELD_NAMED, type HeldStream } from './tally.ts'
 import { type Page, type WalkTask, walk } from './walk.ts'
@@ -116,8 +125,6 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     longest: longest.list(),
   }
 }
-
-type Missing = (command: string, neededFor: string) => void
 
 /** A key that became something else is nobody's business. */
 function isNoStream({ refusal }: Refused): boolean {

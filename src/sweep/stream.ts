@@ -1,9 +1,7 @@
 /** What one look at a stream tells, and what it takes to look. */
 
 import type { Command, Reply } from '../redis/connection.ts'
-import { Refusal } from '../redis/refusal.ts'
-import type { Limits } from '../retention/policy.ts'
-import { EARLIEST_TIME_MS, isTime, millisecondsOf, parseStreamId, type StreamId } from '../retention/stream_id.ts'
+import { millisecondsOf, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
 export type Ask = (commands: readonly Command[]) => Promise<Reply[]>
 
@@ -21,21 +19,6 @@ export interface State {
   readonly oldest: Oldest | null | undefined
   /** Whether it has no consumer group; undefined where that is not known. */
   readonly isGroupless?: boolean
-}
-
-/** Whether any limit of the policy needs the oldest entry: one entry carried per stream and sweep. */
-export function needsOldest(limits: Limits): boolean {
-  return limits.maxAgeMs !== Number.POSITIVE_INFINITY || limits.hardMaxAgeMs !== Number.POSITIVE_INFINITY
-}
-
-/** The age limit that holds in the end, whatever groups protect. */
-export function ageLimitMs(limits: Limits): number {
-  return Math.min(limits.maxAgeMs, limits.hardMaxAgeMs)
-}
-
-/** The length limit that holds in the end. */
-export function lengthLimit(limits: Limits): number {
-  return Math.min(limits.maxLength, limits.hardMaxLength)
 }
 
 export function oldestCommand(key: Buffer | string): Command {
@@ -61,64 +44,4 @@ export function readOldest(reply: Reply): Oldest | null {
 export function readIds(reply: Reply): StreamId[] {
   const entries = Array.isArray(reply) ? (reply as readonly (readonly [Buffer])[]) : []
   return entries.map(([id]) => parseStreamId(id.toString('latin1')))
-}
-
-/**
- * What a stream's IDs are. IDs only grow, so an oldest one that is a time vouches for all after it; one that is none
- * leaves it `open`, until the second is read.
- */
-export function idsAre(oldestMs: number, nowMs: number): 'times' | 'open' | 'custom' {
-  if (isTime(oldestMs, nowMs)) return 'times'
-  return oldestMs < EARLIEST_TIME_MS ? 'open' : 'custom'
-}
-
-/** A refused command, thrown to end the work on one stream, as the outcome tells. */
-export class Refused extends Error {
-  override readonly name = 'Refused'
-  readonly refusal: Refusal
-  /** The command that was refused, by its name, such as `XINFO GROUPS`. */
-  readonly command: string
-
-  constructor(refusal: Refusal, command: string) {
-    super(refusal.message)
-    this.refusal = refusal
-    this.command = command
-  }
-}
-
-/** What stands or falls with a command; a sweep cannot do without the others. */
-const NEEDS: Readonly<Record<string, string>> = {
-  XRANGE: '--max-age',
-  XREVRANGE: 'plan',
-  'MEMORY USAGE': '--max-bytes',
-  'XINFO GROUPS': '--protect',
-  'XINFO CONSUMERS': '--protect',
-  XPENDING: '--protect',
-  EVAL: '--trim exact, --max-bytes, --protect and --delete-empty',
-}
-
-/**
- * The command that the ACL does not allow, and the flag that needs it; null where it is something else that was refused,
- * such as the key. What a script lacks is named by Redis from 7.2 on.
- */
-export function lacking(command: string, refusal: Refusal): { command: string; neededFor: string } | null {
-  const named = /\brun the '([^']+)' command/.exec(refusal.message)?.[1]
-  const isCommand = named !== undefined || /can't run this command/.test(refusal.message)
-  if (refusal.word !== 'NOPERM' || !isCommand) return null
-  return {
-    command: command === 'EVAL' ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
-    neededFor: NEEDS[command] ?? 'every sweep',
-  }
-}
-
-/** The command's name as ACLs know it. */
-export function nameOf(command: Command): string {
-  const container = /^(?:XINFO|MEMORY|CLIENT|CONFIG)$/.test(String(command[0]))
-  return container ? `${command[0]} ${command[1]}` : String(command[0])
-}
-
-/** The reply, which must be no Refusal. @throws Refused */
-export function accepted(reply: Reply | undefined, command: Command): Reply {
-  if (reply instanceof Refusal) throw new Refused(reply, nameOf(command))
-  return reply ?? null
 }

@@ -11,8 +11,9 @@ import { isOlderThan } from './due.ts'
 import { readGroups } from './group_state.ts'
 import { type Guard, guardOf } from './guard.ts'
 import type { Found } from './look.ts'
+import { accepted, Refused } from './refused.ts'
 import { cutToLength, deleteIfEmpty, shrink } from './scripts.ts'
-import { accepted, memoryCommand, Refused, type State } from './stream.ts'
+import { memoryCommand, type State } from './stream.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /** Entries of one cut within a node. They are counted by reading them, inside Redis: 100 take it about 0.1 ms. */

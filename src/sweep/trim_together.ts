@@ -3,12 +3,21 @@
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
 import { biteOf, shareOfBites } from '../retention/bites.ts'
-import { forEachReason, type Limits, REASONS, type Reason } from '../retention/policy.ts'
+import {
+  ageLimitMs,
+  areLengthAndAge,
+  forEachReason,
+  type Limits,
+  lengthLimit,
+  REASONS,
+  type Reason,
+} from '../retention/policy.ts'
 import { formatStreamId, timeId } from '../retention/stream_id.ts'
 import { isOlderThan } from './due.ts'
 import type { Found } from './look.ts'
-import { argument, canLookTogether, lengthsTogether } from './look_many.ts'
-import { ageLimitMs, lengthLimit, Refused, type State } from './stream.ts'
+import { argument, lengthsTogether } from './look_many.ts'
+import { Refused } from './refused.ts'
+import type { State } from './stream.ts'
 import { trimStream } from './trim.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
@@ -21,7 +30,7 @@ export function takesOneBite({ state: { length, oldest, isGroupless } }: Found, 
     isGroupless === true &&
     limits.trim === 'approx' &&
     limits.protect === 'none' &&
-    canLookTogether(limits) &&
+    areLengthAndAge(limits) &&
     Boolean(oldest) &&
     length <= biteOf(oldest?.bytes ?? 0)
   )

@@ -4,7 +4,8 @@ import type { Fault } from '../redis/refusal.ts'
 import type { Hold } from '../retention/groups.ts'
 import { forEachReason, type Limits, type Reason } from '../retention/policy.ts'
 import type { Found } from './look.ts'
-import type { Ask, Refused, State } from './stream.ts'
+import type { Missing, Refused } from './refused.ts'
+import type { Ask, State } from './stream.ts'
 
 /** What trimming needs to know beside the stream. */
 export interface TrimContext {
@@ -15,7 +16,7 @@ export interface TrimContext {
   /** Ends the work between two bites. */
   readonly stop: AbortSignal
   /** Told of a command that an ACL refused where the work could go on without it. */
-  readonly missing: (command: string, neededFor: string) => void
+  readonly missing: Missing
 }
 
 /** What became of one stream. Complete also when a refusal, a fault or a stop cut the work short. */

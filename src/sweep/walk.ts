@@ -12,6 +12,7 @@ import type { AheadStreams } from './ahead.ts'
 import { pagesOfKeys } from './keys.ts'
 import type { Batching } from './look_many.ts'
 import { type Pace, paced } from './pace.ts'
+import type { Missing } from './refused.ts'
 import type { Ask } from './stream.ts'
 
 export interface WalkTask {
@@ -81,7 +82,7 @@ export async function walk(
   task: WalkTask,
   stop: AbortSignal,
   work: (page: Page) => Promise<void>,
-  missing: (command: string, neededFor: string) => void,
+  missing: Missing,
 ): Promise<Walk> {
   const start = performance.now()
   task.ahead.begin()
@@ -170,7 +171,7 @@ async function walkPrimary(
   stop: AbortSignal,
   work: (page: Page) => Promise<void>,
   memories: Memory[],
-  missing: (command: string, neededFor: string) => void,
+  missing: Missing,
 ): Promise<void> {
   const { nowMs, memory } = await readServer(connection.ask)
   if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')

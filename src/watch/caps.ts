@@ -8,6 +8,7 @@ import { pagesOfKeys } from '../sweep/keys.ts'
 import { orStop, sleep } from '../sweep/or_stop.ts'
 import { type Pace, paced } from '../sweep/pace.ts'
 import { sweepPage } from '../sweep/page.ts'
+import { lackTold, type Missing } from '../sweep/refused.ts'
 import type { Ask } from '../sweep/stream.ts'
 import { type Outcome, Tally } from '../sweep/tally.ts'
 import type { WriteCounts } from './write_counts.ts'
@@ -92,8 +93,7 @@ export class Caps {
     const { policies, dryRun } = this.#task
     const tally = new Tally(policies, 0)
     const counts = this.#counts
-    const missing = (command: string, neededFor: string): void =>
-      this.#events.limited(`the ACL allows no ${command}, which ${neededFor} needs`)
+    const missing: Missing = (command, neededFor) => this.#events.limited(lackTold(command, neededFor))
     const onOutcome = (policy: Policy, outcome: Outcome): void => {
       // Its writes are heard where it has gone. To stay with it here would be refused for ever.
       if (isElsewhere(outcome)) counts.forget(outcome.key)
