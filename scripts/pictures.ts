@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 import { type Browser, chromium } from 'playwright-core'
 import { type Dashboard, dashboardPage } from './stage/dashboard_page.ts'
 import { withFewColours } from './stage/png.ts'
@@ -19,11 +20,13 @@ import type { Client } from './stage/redis_client.ts'
 import { atExit } from './stage/undo.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const DOCS = `${ROOT}docs`
 const DASHBOARD = `${ROOT}k8s/monitoring/dashboard.json`
 
-/** How long the copies sweep before the pictures are taken; the page remembers a hundred sweeps. */
-const SECONDS = 105
+/** How long the copies sweep before the pictures are taken: the page remembers a hundred sweeps. And where the pictures go. */
+const { values: OPTIONS } = parseArgs({
+  options: { seconds: { type: 'string', default: '105' }, out: { type: 'string', default: `${ROOT}docs` } },
+})
+const SECONDS = Number(OPTIONS.seconds)
 
 const POLICIES = [
   ...['--max-age', '24h', '--max-length', '1000'],
@@ -139,7 +142,7 @@ async function takeDashboard(browser: Browser, html: string): Promise<void> {
 }
 
 function save(name: string, png: Uint8Array): void {
-  writeFileSync(join(DOCS, name), withFewColours(png))
+  writeFileSync(join(OPTIONS.out, name), withFewColours(png))
 }
 
 async function takePictures(): Promise<void> {
@@ -161,7 +164,7 @@ async function takePictures(): Promise<void> {
   await Promise.race([pause(SECONDS * 1000), writing])
   const span = { from, to: Math.floor(Date.now() / 1000) - 1, step: 2 }
 
-  mkdirSync(DOCS, { recursive: true })
+  mkdirSync(OPTIONS.out, { recursive: true })
   const browser = await chromium.launch({
     executablePath: process.env.TEST_CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],

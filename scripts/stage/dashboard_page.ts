@@ -5,24 +5,42 @@
 
 import type { Prometheus, Series } from './prometheus.ts'
 
-interface Override {
-  readonly matcher: { readonly id: string; readonly options: { readonly reducer: string } }
-  readonly properties: readonly { readonly id: string; readonly value: { readonly legend: boolean } }[]
-}
+type Override =
+  | {
+      readonly matcher: { readonly id: 'byValue'; readonly options: { readonly reducer: string } }
+      readonly properties: readonly { readonly id: string; readonly value: { readonly legend: boolean } }[]
+    }
+  | {
+      readonly matcher: { readonly id: 'byFrameRefID'; readonly options: string }
+      readonly properties: readonly { readonly id: string; readonly value: { readonly dash: readonly number[] } }[]
+    }
+
+type Mapping =
+  | { readonly type: 'value'; readonly options: Readonly<Record<string, { readonly text: string }>> }
+  | {
+      readonly type: 'special'
+      readonly options: { readonly match: 'null'; readonly result: { readonly text: string; readonly color: string } }
+    }
+
+type Nothing = Extract<Mapping, { type: 'special' }>['options']['result']
 
 interface Panel {
   readonly type: string
   readonly title: string
   readonly gridPos: { readonly x: number; readonly y: number; readonly w: number; readonly h: number }
-  readonly targets: readonly { readonly expr: string; readonly legendFormat: string; readonly instant?: boolean }[]
+  readonly targets: readonly {
+    readonly refId: string
+    readonly expr: string
+    readonly legendFormat: string
+    readonly instant?: boolean
+  }[]
   readonly fieldConfig: {
     readonly defaults: {
       readonly unit?: string
       readonly min?: number
       readonly max?: number
-      readonly noValue?: string
       readonly thresholds?: { readonly steps: readonly { readonly color: string; readonly value: number | null }[] }
-      readonly mappings?: readonly { readonly options: Readonly<Record<string, { readonly text: string }>> }[]
+      readonly mappings?: readonly Mapping[]
       readonly custom?: { readonly drawStyle: string; readonly lineInterpolation?: string }
     }
     readonly overrides: readonly Override[]
@@ -43,6 +61,7 @@ export interface Span {
 
 interface Line {
   readonly name: string
+  readonly refId: string
   readonly points: Series['points']
 }
 
@@ -74,12 +93,14 @@ export async function dashboardPage(dashboard: Dashboard, prometheus: Prometheus
 async function linesOf({ targets }: Panel, prometheus: Prometheus, span: Span): Promise<Line[]> {
   // As Grafana reckons it: four scrapes, here one a second.
   const lines = await Promise.all(
-    targets.map(async ({ expr, legendFormat, instant }) => {
-      const query = expr.replaceAll('$job', 'xtrimd').replaceAll('$__rate_interval', '4s')
+    targets.map(async ({ refId, expr, legendFormat, instant }) => {
+      const filled = expr.replaceAll('$namespace', '.*').replaceAll('$job', 'xtrimd')
+      const query = filled.replaceAll('$__rate_interval', '4s')
       const series = await (instant
         ? prometheus.query(query, span.to)
         : prometheus.queryRange(query, span.from, span.to, span.step))
       return series.map(({ labels, points }) => ({
+        refId,
         name: legendFormat.replace(/\{\{(\w+)\}\}/g, (_, label: string) => labels[label] ?? ''),
         points: points.filter(([, value]) => Number.isFinite(value)),
       }))
@@ -105,8 +126,12 @@ function draw(panel: Panel, lines: readonly Line[], span: Span, width: number, h
 
 function stat({ fieldConfig: { defaults } }: Panel, [line]: readonly Line[]): string {
   const value = last(line)
-  const told = value === undefined ? (defaults.noValue ?? 'no data') : mapped(defaults, value)
-  return `<p class="stat" style="background:${thresholdColour(defaults, value ?? 0)}">${text(told)}</p>`
+  const nothing = defaults.mappings?.find(({ type }) => type === 'special')?.options.result as Nothing | undefined
+  const [told, colour] =
+    value === undefined
+      ? [nothing?.text ?? 'No data', THRESHOLDS[nothing?.color ?? ''] ?? nothing?.color ?? thresholdColour(defaults, 0)]
+      : [mapped(defaults, value), thresholdColour(defaults, value)]
+  return `<p class="stat" style="background:${colour}">${text(told)}</p>`
 }
 
 function barGauge({ fieldConfig: { defaults } }: Panel, lines: readonly Line[]): string {
@@ -121,7 +146,7 @@ function barGauge({ fieldConfig: { defaults } }: Panel, lines: readonly Line[]):
 }
 
 function mapped({ mappings = [], unit }: Panel['fieldConfig']['defaults'], value: number): string {
-  const texts = mappings.map(({ options }) => options[String(value)]?.text)
+  const texts = mappings.map((one) => (one.type === 'value' ? one.options[String(value)]?.text : undefined))
   return texts.find((found) => found !== undefined) ?? formatted(value, unit ?? 'short')
 }
 
@@ -151,7 +176,10 @@ function timeSeries(panel: Panel, lines: readonly Line[], span: Span, width: num
   const isBars = custom?.drawStyle === 'bars'
   const told = lines.map((line, i) => ({ ...line, colour: COLOURS[i % COLOURS.length] as string }))
   const shown = told.filter((line) => !isHiddenInLegend(panel, line))
-  const legend = shown.map(({ name, colour }) => `<span><i style="background:${colour}"></i>${text(name)}</span>`)
+  const legend = shown.map((line) => {
+    const kind = dashOf(panel, line) === null ? '' : ' class="dashed"'
+    return `<span><i${kind} style="color:${line.colour}"></i>${text(line.name)}</span>`
+  })
   const perRow = Math.max(1, Math.floor(width / (7 * Math.max(1, ...shown.map(({ name }) => name.length)) + 26)))
   const high = height - LEGEND * Math.max(1, Math.ceil(shown.length / perRow)) - TIMES
   const sums = new Map<number, number>()
@@ -171,8 +199,12 @@ function timeSeries(panel: Panel, lines: readonly Line[], span: Span, width: num
       `<text x="${x(span.from + seconds).toFixed(1)}" y="${high + 15}" text-anchor="middle">${seconds} s</text>`,
   )
   const piled = new Map<number, number>()
-  const marks = told.map(({ points, colour }) => {
-    if (!isBars) return path(points, span.step, custom?.lineInterpolation === 'stepAfter', x, y, colour)
+  const marks = told.map((line) => {
+    const { points, colour } = line
+    if (!isBars) {
+      const d = path(points, span.step, custom?.lineInterpolation === 'stepAfter', x, y)
+      return `<path d="${d}" stroke="${colour}" stroke-dasharray="${dashOf(panel, line) ?? 'none'}"/>`
+    }
     const wide = ((width - AXIS) / ((span.to - span.from) / span.step)) * 0.8
     return points
       .filter(([, value]) => value > 0)
@@ -194,7 +226,6 @@ function path(
   isStep: boolean,
   x: (at: number) => number,
   y: (value: number) => number,
-  colour: string,
 ): string {
   let before: readonly [number, number] | undefined
   const moves = points.map(([at, value]) => {
@@ -203,16 +234,27 @@ function path(
     before = [at, value]
     return `${corner}${isApart ? 'M' : 'L'}${x(at).toFixed(1)},${y(value).toFixed(1)}`
   })
-  return `<path d="${moves.join('')}" stroke="${colour}"/>`
+  return moves.join('')
 }
 
 /** What Grafana calls "fields with values": series that are zero throughout need no line in the legend. */
 function isHiddenInLegend({ fieldConfig: { overrides } }: Panel, { points }: Line): boolean {
-  return overrides.some(({ matcher, properties }) => {
-    if (matcher.id !== 'byValue' || matcher.options.reducer !== 'allIsZero')
-      throw new Error(`no picture of ${matcher.id}`)
-    return properties.some(({ value }) => value.legend) && points.every(([, value]) => value === 0)
+  return overrides.some((override) => {
+    if (override.matcher.id === 'byFrameRefID') return false
+    if (override.matcher.options.reducer !== 'allIsZero') throw new Error(`no picture of ${override.matcher.id}`)
+    return (
+      override.properties.some(({ value }) => 'legend' in value && value.legend) &&
+      points.every(([, value]) => value === 0)
+    )
   })
+}
+
+/** How the lines of a query are dashed; null for those that are not. */
+function dashOf({ fieldConfig: { overrides } }: Panel, { refId }: Line): string | null {
+  for (const { matcher, properties } of overrides)
+    if (matcher.id === 'byFrameRefID' && matcher.options === refId)
+      for (const { value } of properties) if ('dash' in value) return value.dash.join(' ')
+  return null
 }
 
 function thresholdColour({ thresholds }: Panel['fieldConfig']['defaults'], value: number): string {
@@ -266,7 +308,7 @@ p { margin: 0; }
 .stat { position: absolute; inset: 30px 0 0; display: flex; align-items: center; justify-content: center; color: #fff; font-size: 30px; font-weight: 600; }
 svg { display: block; } svg line { stroke: #e6e8ec; } svg text { font-size: 11px; fill: #5b6470; } svg path { fill: none; stroke-width: 1.8; }
 .legend { display: flex; flex-wrap: wrap; gap: 0 14px; font-size: 12px; line-height: ${LEGEND}px; }
-.legend i { display: inline-block; width: 12px; height: 4px; margin: 0 5px 3px 0; border-radius: 2px; }
+.legend i { display: inline-block; width: 12px; margin: 0 5px 3px 0; border-top: 4px solid; border-radius: 2px; } .legend i.dashed { border-top-style: dotted; }
 ul { list-style: none; margin: 0; padding: 0; } li { display: flex; align-items: center; gap: 10px; height: 24px; }
 li span { flex: 0 0 345px; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-size: 12px; }
 li b { flex: 1; height: 15px; background: #eceef1; } li i { display: block; height: 100%; }

@@ -30,6 +30,11 @@ export async function startPrometheus(portsByName: Readonly<Record<string, numbe
   const { process: server, url, ready } = await launchPrometheus(folder, portsByName)
   atExit(() => server.kill('SIGKILL'))
   await ready
+  return prometheusAt(url)
+}
+
+/** One that runs already. */
+export function prometheusAt(url: string): Prometheus {
   return {
     query: (promql, atSeconds) => askPrometheus(url, 'query', { query: promql, time: `${atSeconds}` }),
     queryRange: (promql, from, to, step) =>
@@ -63,7 +68,8 @@ export async function launchPrometheus(
         job_name: 'xtrimd',
         static_configs: Object.entries(portsByName).map(([instance, port]) => ({
           targets: [`127.0.0.1:${port}`],
-          labels: { instance },
+          // As the operator has it for the pods of a namespace.
+          labels: { instance, namespace: 'chat' },
         })),
       },
     ],

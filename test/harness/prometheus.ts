@@ -15,6 +15,8 @@ export interface Sample {
 }
 
 export interface Prometheus {
+  /** `http://127.0.0.1:<port>` */
+  readonly url: string
   /** What an instant query answers now. */
   query(promql: string): Promise<Sample[]>
   /** Asks again and again until the query has one answer and the predicate likes it (a minute); returns it. */
@@ -22,13 +24,17 @@ export interface Prometheus {
 }
 
 /**
- * Starts Prometheus with one target, and with the rules of a rule file's text if given, evaluated every second; it is
+ * Starts Prometheus with these targets, and with the rules of a rule file's text if given, evaluated every second; it is
  * killed and what it stored is removed when the test ends.
  */
-export async function startPrometheus(t: TestContext, targetPort: number, rules?: string): Promise<Prometheus> {
+export async function startPrometheus(
+  t: TestContext,
+  ports: number | readonly number[],
+  rules?: string,
+): Promise<Prometheus> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-prometheus-'))
-  const target = { [`127.0.0.1:${targetPort}`]: targetPort }
-  const { process: server, url, ready } = await launchPrometheus(folder, target, rules)
+  const targets = Object.fromEntries([ports].flat().map((port) => [`127.0.0.1:${port}`, port]))
+  const { process: server, url, ready } = await launchPrometheus(folder, targets, rules)
   const closed = once(server, 'close').catch(() => {})
   t.after(async () => {
     server.kill('SIGKILL')
@@ -42,6 +48,7 @@ export async function startPrometheus(t: TestContext, targetPort: number, rules?
     return series.map(({ labels, points }) => ({ labels, value: points[0]?.[1] ?? Number.NaN }))
   }
   return {
+    url,
     query,
     async waitForValue(promql, predicate) {
       let last: readonly Sample[] = []
