@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Ledger } from './harness/ledger.ts'
@@ -134,8 +135,11 @@ const FAULTS: Readonly<Record<string, Strike>> = {
     const other = redis.client.duplicate()
     other.on('error', () => {})
     await other.connect()
+    const noticed = once(redis.client, 'error')
     await other.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal'])
     other.destroy()
+    // Until then it takes itself to be connected.
+    await noticed
   },
   'the network is slow': async ({ network }, random) => {
     network.delay(random.int(100, 500))
