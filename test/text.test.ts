@@ -13,6 +13,7 @@ import {
   parseSize,
   parseSwitch,
   parseTimer,
+  roundDuration,
   roundSize,
   wholeNumber,
 } from '../src/text/quantities.ts'
@@ -204,6 +205,18 @@ function unescaped(text: string): Buffer {
     }),
   )
 }
+
+test('what took some time is told in a unit that people say', () => {
+  for (const [ms, told] of [
+    [0.4, '0 ms'],
+    [180.2, '180 ms'],
+    [1240, '1.2 s'],
+    [12_300, '12s'],
+    [3_723_000, '1h2m3s'],
+  ] as const) {
+    assert.equal(roundDuration(ms), told)
+  }
+})
 
 test('the word that was meant is found where a few letters differ, where it was begun, and where a part of it was typed', () => {
   const known = ['max-length', 'max-age', 'redis-url', 'pace', 'help']

@@ -50,9 +50,3 @@ export function span(ms: number): string {
 export function ago(ms: number): string {
   return ms < 1000 ? 'just now' : `${span(ms)} ago`
 }
-
-/** How long something took: in milliseconds below a second, in seconds below ten. */
-export function elapsed(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`
-  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(Math.round(ms / 1000) * 1000)
-}

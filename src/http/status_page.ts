@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto'
 import { isOff, limitTexts } from '../report/limits.ts'
 import { type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
-import { roundSize } from '../text/quantities.ts'
-import { ago, cell, count, elapsed, span, streams, table, term, text, when } from './markup.ts'
+import { roundDuration, roundSize } from '../text/quantities.ts'
+import { ago, cell, count, span, streams, table, term, text, when } from './markup.ts'
 import { PAGE_SCRIPT } from './page_script.ts'
 import { PAGE_STYLE } from './page_style.ts'
 import type { Status } from './status.ts'
@@ -72,7 +72,7 @@ function lastSweep(report: SweepReport, sinceMs: number): string {
   return [
     term(
       'last sweep',
-      `${report.result}, ${ago(sinceMs)}; it took ${elapsed(report.durationMs)} for ${streams(report.total.streams)}`,
+      `${report.result}, ${ago(sinceMs)}; it took ${roundDuration(report.durationMs)} for ${streams(report.total.streams)}`,
     ),
     term('entries', `${count(entries.before)} before, ${count(entries.after)} after`),
     term('removed', REASONS.map((reason) => `${count(removed[reason])} by ${reason}`).join(', ')),

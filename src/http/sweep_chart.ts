@@ -1,5 +1,7 @@
 /** The last sweeps as a small picture: entries removed as bars, those without success hatched, duration as a line. */
-import { cell, count, elapsed, table, when } from './markup.ts'
+
+import { roundDuration } from '../text/quantities.ts'
+import { cell, count, table, when } from './markup.ts'
 import { PAST_SWEEPS, type PastSweep } from './status.ts'
 
 const WIDTH = 800
@@ -21,7 +23,7 @@ export function sweepChart(sweeps: readonly PastSweep[]): string {
   const bar = (i: number, share: number, kind: string): string =>
     `<rect class="${kind}" x="${x(i) + 1}" y="${y(share)}" width="${slot - 2}" height="${(HEIGHT - Number(y(share))).toFixed(1)}"/>`
   const bars = sweeps.map(({ removed, result, endedAtMs, durationMs }, i) => {
-    const told = `${when(endedAtMs)}: ${result}, ${count(removed)} removed in ${elapsed(durationMs)}`
+    const told = `${when(endedAtMs)}: ${result}, ${count(removed)} removed in ${roundDuration(durationMs)}`
     // Most often one without success removed nothing: its bar would be a hair, so the whole height says so.
     const failure = result === 'success' ? '' : bar(i, 1, 'failure')
     const share = Math.max(1 / HEIGHT, removed / Math.max(1, mostRemoved))
@@ -32,7 +34,7 @@ export function sweepChart(sweeps: readonly PastSweep[]): string {
   const which = sweeps.length === 1 ? 'The last sweep' : `The last ${sweeps.length} sweeps`
   const most = mostRemoved === 1 ? '1 entry' : `${count(mostRemoved)} entries`
   const ended = unsuccessful === 0 ? 'all successful' : `${unsuccessful} not successful`
-  const summary = `${which}: at most ${most} removed, at most ${elapsed(longestMs)}, ${ended}.`
+  const summary = `${which}: at most ${most} removed, at most ${roundDuration(longestMs)}, ${ended}.`
   const legend = [
     swatch('entries removed', '<rect class="removed" width="12" height="12"/>'),
     ...(unsuccessful === 0
@@ -84,7 +86,7 @@ function figures(sweeps: readonly PastSweep[]): string {
       cell(when(endedAtMs), 'name'),
       cell(result),
       cell(removed, 'n'),
-      cell(elapsed(durationMs), 'n'),
+      cell(roundDuration(durationMs), 'n'),
     ])
     .reverse()
   return `<details id="figures"><summary id="figures-told">The figures of each</summary>

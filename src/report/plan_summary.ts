@@ -2,17 +2,17 @@
 import { type Policy, REASONS } from '../retention/policy.ts'
 import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
 import { listed } from '../text/counted.ts'
-import { roundSize } from '../text/quantities.ts'
+import { roundDuration, roundSize } from '../text/quantities.ts'
 import { adviceOn } from './json.ts'
 import { isOff, limitTexts } from './limits.ts'
-import { ending, heldLines, longestLines, missingLines, seconds, sentence, table } from './table.ts'
+import { ending, heldLines, longestLines, missingLines, sentence, table } from './table.ts'
 
 /** Several lines, the last one ended. */
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
   const { total } = report
   const plans = [...report.policies, ...(report.policies.length > 1 ? [total] : [])]
   const advice = adviceOn(report, policies)
-  const first = sentence(`${ending(report)} in ${seconds(report.durationMs)}; nothing was changed`)
+  const first = sentence(`${ending(report)} in ${roundDuration(report.durationMs)}; nothing was changed`)
   if (report.result !== 'success' && total.streams === 0) return [...first, ''].join('\n')
   return [
     ...first,

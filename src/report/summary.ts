@@ -2,12 +2,13 @@
 import { REASONS } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { counted, listed } from '../text/counted.ts'
-import { ending, heldLines, longestLines, missingLines, seconds, sentence, table } from './table.ts'
+import { roundDuration } from '../text/quantities.ts'
+import { ending, heldLines, longestLines, missingLines, sentence, table } from './table.ts'
 
 /** Several lines, the last one ended. */
 export function sweepSummary(report: SweepReport): string {
   const { total } = report
-  const first = sentence(`${ending(report)} in ${seconds(report.durationMs)}`)
+  const first = sentence(`${ending(report)} in ${roundDuration(report.durationMs)}`)
   // A table of nothing would look as if there were no streams.
   if (report.result !== 'success' && total.streams === 0) return [...first, ''].join('\n')
   const figures = [

@@ -82,8 +82,3 @@ export function ending({ result, cause, message }: Verdict): string {
   // Redis's own words begin with the one that is the cause.
   return message.startsWith(`${cause} `) ? `${result} (${message})` : `${result} (${cause}: ${message})`
 }
-
-/** A duration as people say it. */
-export function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 0)} s`
-}

@@ -1,6 +1,6 @@
 /** Whether a stream, as it was found, is beyond its policy. */
 
-import { ageLimitMs, type Limits, lengthLimit } from '../retention/policy.ts'
+import { ageLimitMs, type Limits, lengthLimit, REASONS, type Reason } from '../retention/policy.ts'
 import { isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 import type { Found } from './look.ts'
 import type { State } from './stream.ts'
@@ -12,10 +12,10 @@ export function isOlderThan({ oldest }: State, id: StreamId): boolean {
 
 /** Whether trimming is called for at all: cheap, for the many streams where it is not. */
 export function isDue({ state, memoryBytes, byAge }: Found, limits: Limits, nowMs: number): boolean {
-  return (
-    state.length > lengthLimit(limits) ||
-    (byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits)) ||
-    (memoryBytes > limits.maxBytes && state.length > 1) ||
-    (limits.deleteEmpty && state.length === 0)
-  )
+  const isOver: Readonly<Record<Reason, boolean>> = {
+    age: byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits),
+    length: state.length > lengthLimit(limits),
+    bytes: memoryBytes > limits.maxBytes && state.length > 1,
+  }
+  return REASONS.some((reason) => isOver[reason]) || (limits.deleteEmpty && state.length === 0)
 }

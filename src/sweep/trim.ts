@@ -4,7 +4,7 @@ import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
 import { type Group, type Hold, holdOf } from '../retention/groups.ts'
-import type { Limits, Reason } from '../retention/policy.ts'
+import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { Cuts, UNREAD_COUNT } from './cut.ts'
 import { isOlderThan } from './due.ts'
@@ -175,7 +175,7 @@ class StreamWork {
   async #shrinkTo(maxBytes: number, hold: Hold | null, guard: Guard | null): Promise<void> {
     const { removed } = this.cuts
     // What went for another limit took its memory along.
-    if (removed.age + removed.length > 0) this.memoryBytes = await this.#readMemory()
+    if (sumOfReasons(removed) > removed.bytes) this.memoryBytes = await this.#readMemory()
     const most = this.#state.length - 1
     while (this.memoryBytes > maxBytes && removed.bytes < most && this.#mayGoOn) {
       const command = shrink(this.#key, maxBytes, hold?.floor ?? null, NODES_AT_ONCE)

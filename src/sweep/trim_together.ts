@@ -11,6 +11,7 @@ import {
   lengthLimit,
   REASONS,
   type Reason,
+  sumOfReasons,
 } from '../retention/policy.ts'
 import { formatStreamId, timeId } from '../retention/stream_id.ts'
 import { isOlderThan } from './due.ts'
@@ -130,7 +131,7 @@ async function end(work: Work, length: number | null, context: TrimContext): Pro
 
 /** As it must be behind what was removed. */
 function stateBehind({ stream: { state }, removed }: Work): State {
-  return { length: Math.max(0, state.length - removed.age - removed.length), oldest: undefined }
+  return { length: Math.max(0, state.length - sumOfReasons(removed)), oldest: undefined }
 }
 
 function trimmed({ removed, refused }: Work, state: State, fault: Fault | null): Trimmed {

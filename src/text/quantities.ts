@@ -121,3 +121,9 @@ export function roundSize(bytes: number): string {
   const [unit, size] = Object.entries(BYTES).findLast(([, size]) => bytes >= size) ?? ['b', 1]
   return `${Number((bytes / size).toPrecision(3))}${unit}`
 }
+
+/** What was measured, for people: in milliseconds below a second, in seconds below ten, and above that in whole seconds. */
+export function roundDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`
+  return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(Math.round(ms / 1000) * 1000)
+}
