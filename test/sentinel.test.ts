@@ -8,6 +8,7 @@ import { overfill, SURPLUS } from './harness/overlong_streams.ts'
 import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from './harness/program.ts'
 import { MASTER, startWatchedRedis } from './harness/redis_sentinel.ts'
 import type { RedisServer } from './harness/redis_server.ts'
+import { isPrimary, untilInSync } from './harness/replication.ts'
 import { streamIds } from './harness/streams.ts'
 import { taskOf } from './harness/sweep_here.ts'
 import { sweepOnce, sweepWell } from './harness/sweep_once.ts'
@@ -88,6 +89,19 @@ describe('behind sentinels', { concurrency: 2 }, () => {
 
       await sweepWell(redis.urls, [...SENTINEL, MASTER])
       await assertTrimmed(replica, kept)
+    })
+
+    await t.test('the primary is frozen: its sweep fails, and the next one finds the other', async () => {
+      await waitUntil(async () => !(await isPrimary(primary)), { timeoutMs: 60_000, what: 'the old one to follow' })
+      await untilInSync(primary)
+      const kept = await overfillBoth(replica)
+      await replica.freeze()
+      const { report, code } = await sweepOnce(redis.urls, [...SENTINEL, MASTER, '--reply-timeout', '1s'])
+      assert.deepEqual([code, report.result, report.cause, report.removed.length], [1, 'failed', 'timeout', 0])
+      await redis.untilPrimaryIs(primary)
+      assert.equal((await sweepWell(redis.urls, [...SENTINEL, MASTER])).removed.length, KEYS.length * SURPLUS)
+      await assertTrimmed(primary, kept)
+      await replica.thaw()
     })
   })
 
