@@ -1,154 +1,28 @@
-/**
- * Between sweeps: what writers add faster than sweeps come is held in bounds. TEST_WATCH_WRITES is how much the bursts
- * write (600,000).
- */
+/** What is written between sweeps is held in bounds at its writes, whatever becomes of the subscription, the lease and the primaries. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { burstKeys, longestOf, startBurst, totalOf } from './harness/burst.ts'
-import { type Daemon, startDaemon } from './harness/program.ts'
-import { startCluster } from './harness/redis_cluster.ts'
+import { type Daemon, HARDLY_EVER, startDaemon } from './harness/program.ts'
+import { migrate, openSlot, startCluster } from './harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
-import { streamIds } from './harness/streams.ts'
+import { fillStream, redisNow, streamIds } from './harness/streams.ts'
+import { startProxy } from './harness/tcp_proxy.ts'
 import { waitUntil } from './harness/waiting.ts'
-
-const WRITES = Number(process.env.TEST_WATCH_WRITES || 600_000)
-const STREAMS = 1_000
-const KEYS = burstKeys(STREAMS)
 
 const MAX_LENGTH = 20
 const EVERY = 10
-const NODE = 10
-/** The bound, but for what is on its way between a write and its trim. */
-const BOUND = MAX_LENGTH + EVERY + NODE
-/**
- * How many writes to a stream may be on their way: as a rule, and at worst on a machine with other things to do. Not how long
- * they may be: on a slow machine that is longer, and the writers write less in it. The control has more than both.
- */
-const IN_FLIGHT = { asARule: 60, atWorst: 300 }
 
 const NOTIFYING = { 'notify-keyspace-events': 'Et' }
-const SMALL_NODES = { ...NOTIFYING, 'stream-node-max-entries': String(NODE) }
 /** Nothing sweeps: what is bounded, the watch has bounded. */
-const NO_SWEEPS = ['--cron', '0 0 1 1 *', '--run-on-start=false']
+const NO_SWEEPS = [...HARDLY_EVER, '--run-on-start=false']
 const CAPPED = ['--max-length', String(MAX_LENGTH), '--watch-every', String(EVERY)]
 
-/** Writes a burst while looking every 100 ms. @returns the longest stream of each look, and how many were written to one in a second */
-async function lookAtBurst(
-  t: TestContext,
-  redis: RedisServer,
-  meanwhile: () => Promise<unknown> = async () => {},
-): Promise<{ looks: number[]; perSecond: number }> {
-  let isWriting = true
-  const written = startBurst(t, redis, { streams: STREAMS, writes: WRITES }).done.finally(() => {
-    isWriting = false
-  })
-  const looks: number[] = []
-  while (isWriting) {
-    looks.push(await longestOf(redis, KEYS))
-    await meanwhile()
-    await pause(100)
-  }
-  return { looks: looks.sort((a, b) => a - b), perSecond: WRITES / STREAMS / ((await written) / 1_000) }
-}
-
-function assertBounded(t: TestContext, { looks, perSecond }: { looks: number[]; perSecond: number }): void {
-  const [middle, most] = [looks[looks.length >> 1] ?? 0, looks.at(-1) ?? 0]
-  t.diagnostic(
-    `${middle} entries in the middle and ${most} at most, of ${BOUND}; ${Math.round(perSecond)} written a second`,
-  )
-  assert.ok(middle <= BOUND + IN_FLIGHT.asARule, `${middle}`)
-  assert.ok(most <= BOUND + IN_FLIGHT.atWorst, `${most}`)
-}
-
-async function startWatching(t: TestContext, redis: RedisServer, more: readonly string[] = []): Promise<Daemon> {
-  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', ...more]
-  const daemon = await startDaemon(t, args)
+async function startWatching(t: TestContext, url: string, more: readonly string[] = []): Promise<Daemon> {
+  const daemon = await startDaemon(t, ['--redis-url', url, ...NO_SWEEPS, ...CAPPED, '--watch', ...more])
   await daemon.waitForLog('watching')
   return daemon
 }
-
-test('a burst of 20 writers into 1,000 streams is bounded between sweeps', async (t) => {
-  const redis = await startRedis(t, { config: SMALL_NODES })
-  const daemon = await startWatching(t, redis)
-  assertBounded(t, await lookAtBurst(t, redis))
-  await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === WRITES)
-  await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
-  // The last page may still be in hand.
-  await waitUntil(async () => (await longestOf(redis, KEYS)) <= BOUND, { timeoutMs: 60_000, what: 'the last trim' })
-  const trimmed = () => daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })
-  await waitUntil(async () => (await trimmed()) === WRITES - (await totalOf(redis, KEYS)), {
-    timeoutMs: 60_000,
-    what: 'what is counted to be what is gone',
-  })
-  assert.equal(await daemon.metric('xtrimd_watch_up'), 1)
-  assert.equal(await daemon.metric('xtrimd_sweeps_total'), 0)
-  assert.equal((await daemon.stop()).code, 0)
-  const { removed } = await daemon.waitForLog('watched')
-  assert.deepEqual(removed, { age: 0, length: WRITES - (await totalOf(redis, KEYS)), bytes: 0 })
-})
-
-test('the control: without --watch the same burst goes beyond ten times the bound', async (t) => {
-  const redis = await startRedis(t, { config: SMALL_NODES })
-  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED])
-  const { looks } = await lookAtBurst(t, redis)
-  assert.ok((looks.at(-1) ?? 0) > 10 * BOUND, `${looks.at(-1)}`)
-  assert.equal(await daemon.metric('xtrimd_watch_up'), 0)
-})
-
-test('a subscription that is killed every second is taken up again, and the burst is bounded all the same', async (t) => {
-  const redis = await startRedis(t, { config: SMALL_NODES })
-  const daemon = await startWatching(t, redis)
-  let killed = 0
-  let killedAt = performance.now()
-  const burst = await lookAtBurst(t, redis, async () => {
-    if (performance.now() - killedAt < 1_000) return
-    killedAt = performance.now()
-    killed += Number(await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub'))
-  })
-  assert.ok(killed > 1, `${killed}`)
-  assertBounded(t, burst)
-  // The last one was killed a moment ago.
-  await daemon.waitForMetric('xtrimd_watch_lost_total', {}, (lost) => lost >= killed)
-  assert.equal(await daemon.metric('xtrimd_watch_lost_total'), killed)
-  assert.ok((await daemon.metric('xtrimd_watch_writes_total')) < WRITES, 'the control: some writes went unheard')
-  await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
-  assert.equal((await daemon.stop()).code, 0)
-})
-
-test('what is in hand when a subscription is killed is counted as well', async (t) => {
-  const redis = await startRedis(t, { config: SMALL_NODES })
-  const daemon = await startWatching(t, redis, ['--pace', '100'])
-  const writes = WRITES / 4
-  const { done } = startBurst(t, redis, { streams: STREAMS, writes })
-  let isWriting = true
-  const written = done.finally(() => {
-    isWriting = false
-  })
-  while (isWriting) {
-    await pause(200)
-    await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
-  }
-  await written
-  await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
-  await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
-  // The last page may still be in hand.
-  const isCounted = async (): Promise<boolean> =>
-    (await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })) ===
-    writes - (await totalOf(redis, KEYS))
-  await waitUntil(isCounted, { timeoutMs: 10_000, what: 'what is gone to be what is counted' })
-})
-
-test('as long as Redis is away that is said once, however often it is tried', async (t) => {
-  const redis = await startRedis(t, { config: NOTIFYING })
-  const daemon = await startWatching(t, redis)
-  await redis.kill()
-  await daemon.waitForMetric('xtrimd_watch_lost_total', {}, (lost) => lost >= 6)
-  const reasons = daemon.logs.filter(({ msg }) => msg === 'watch lost').map(({ reason }) => String(reason))
-  assert.ok(reasons.length > 0)
-  assert.deepEqual(reasons, [...new Set(reasons)])
-})
 
 /** Writes one by one, as a producer of one stream. */
 async function write(redis: RedisServer, key: string, count: number, bytes = 10): Promise<void> {
@@ -161,6 +35,66 @@ async function lengthBecomes(redis: RedisServer, key: string, length: number): P
     what: `${key} to have ${length} entries`,
   })
 }
+
+test('what was written before its writes are heard is held too, though nobody writes any more', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--trim', 'exact', '--lease-ttl', '3s']
+  await write(redis, 'stream:conversation:a', 100)
+  const first = await startDaemon(t, [...args, '--watch'])
+  await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
+  // A burst while the lease is between two holders.
+  await first.stop('SIGKILL')
+  await write(redis, 'stream:conversation:b', 100)
+  // The control: nothing else looks at it.
+  const other = await startDaemon(t, [...args, '--lease=false'])
+  await other.waitForLog('listening')
+  await pause(500)
+  assert.equal(await redis.command('XLEN', 'stream:conversation:b'), 100)
+  await startDaemon(t, [...args, '--watch'])
+  await lengthBecomes(redis, 'stream:conversation:b', MAX_LENGTH)
+})
+
+test('what is written while Redis is out of reach is held when it is heard again, though nobody writes any more', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const proxy = await startProxy(t, redis.port)
+  const daemon = await startWatching(t, proxy.url, ['--trim', 'exact'])
+  await proxy.refuse()
+  proxy.dropAll()
+  await daemon.waitForLog('watch lost')
+  await write(redis, 'stream:conversation:a', 100)
+  await pause(1_500)
+  assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: it is out of reach')
+  await proxy.heal()
+  await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
+})
+
+test('a stream with a long backlog keeps others waiting for nothing', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const proxy = await startProxy(t, redis.port)
+  // Node by node, by their memory: of what there is to do that takes longest.
+  const policy = ['--policy', 'stream:big:*,max-length=off,max-bytes=64kb', '--pace', '100', '--trim', 'exact']
+  await startWatching(t, proxy.url, policy)
+  proxy.delay(20)
+  const big = 'stream:big:a'
+  await fillStream(redis, big, { count: 200_000, from: await redisNow(redis), stepMs: 0, bytes: 10 })
+  const left = async (): Promise<number> => Number(await redis.command('XLEN', big))
+  await waitUntil(async () => (await left()) < 199_000, { timeoutMs: 60_000, what: 'it to be in hand' })
+  for (let i = 0; i < 3; i++) {
+    await write(redis, 'stream:conversation:a', 100)
+    await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
+  }
+  assert.ok((await left()) > 20_000, 'the control: it is in hand all the while')
+})
+
+test('as long as Redis is away that is said once, however often it is tried', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const daemon = await startWatching(t, redis.url)
+  await redis.kill()
+  await daemon.waitForMetric('xtrimd_watch_lost_total', {}, (lost) => lost >= 6)
+  const reasons = daemon.logs.filter(({ msg }) => msg === 'watch lost').map(({ reason }) => String(reason))
+  assert.ok(reasons.length > 0)
+  assert.deepEqual(reasons, [...new Set(reasons)])
+})
 
 test('Redis that does not tell of writes: what to set is said, and is waited for', async (t) => {
   const redis = await startRedis(t, { config: { 'notify-keyspace-events': 'Kx' } })
@@ -176,6 +110,31 @@ test('Redis that does not tell of writes: what to set is said, and is waited for
   await write(redis, 'stream:conversation:a', 100)
   await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
   assert.match(String(await redis.command('CONFIG', 'GET', 'notify-keyspace-events')), /^(?=.*K)(?=.*x)(?=.*E)(?=.*t)/)
+})
+
+test('Redis that tells of writes no more is found out, and the status page says why nothing is heard', async (t) => {
+  const redis = await startRedis(t, { config: NOTIFYING })
+  const daemon = await startWatching(t, redis.url, ['--trim', 'exact'])
+  await redis.command('CONFIG', 'SET', 'notify-keyspace-events', '')
+  const lost = await daemon.waitForLog('watch lost')
+  assert.equal(lost.reason, 'notify-keyspace-events was changed, and Redis tells of writes no more')
+  await daemon.waitForLog(({ reason }) => /^--watch: Redis does not tell of writes/.test(String(reason)))
+  assert.equal(await daemon.metric('xtrimd_watch_up'), 0)
+  const page = async (): Promise<string> => (await daemon.get('/')).text()
+  assert.match(await page(), /<dt>not heard<\/dt><dd>--watch: Redis does not tell of writes to streams: CONFIG SET/)
+  await write(redis, 'stream:conversation:a', 100)
+  await pause(1_000)
+  assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: nothing is heard')
+  await redis.command('CONFIG', 'SET', 'notify-keyspace-events', 'Et')
+  await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
+  assert.doesNotMatch(await page(), /not heard/)
+
+  // Where it may, the watch sets it again.
+  const other = await startWatching(t, redis.url, ['--lease=false', '--watch-configure'])
+  await redis.command('CONFIG', 'SET', 'notify-keyspace-events', '')
+  await other.waitForLog('watch lost')
+  await other.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
+  assert.match(String(await redis.command('CONFIG', 'GET', 'notify-keyspace-events')), /^(?=.*E)(?=.*t)/)
 })
 
 test('with --watch-configure it is set, and what Redis told before it tells still; a dry run sets nothing', async (t) => {
@@ -206,7 +165,7 @@ test('what a group has not read stays, bytes are held, and what no policy matche
     ...['--policy', 'stream:read:*,protect=unread,trim=exact'],
     ...['--policy', 'stream:big:*,max-length=off,max-bytes=64kb'],
   ]
-  const daemon = await startWatching(t, redis, policies)
+  const daemon = await startWatching(t, redis.url, policies)
   await write(redis, 'stream:read:a', 1)
   await redis.command('XGROUP', 'CREATE', 'stream:read:a', 'slow', '0')
   await write(redis, 'stream:read:a', 99)
@@ -230,7 +189,7 @@ test('only the copy that leads watches, and the next one does when it is gone', 
   const redis = await startRedis(t, { config: NOTIFYING })
   const listeners = async (): Promise<number> =>
     Number(((await redis.command('PUBSUB', 'NUMSUB', '__keyevent@0__:xadd')) as [string, number])[1])
-  const first = await startWatching(t, redis, ['--lease-ttl', '3s', '--trim', 'exact'])
+  const first = await startWatching(t, redis.url, ['--lease-ttl', '3s', '--trim', 'exact'])
   const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', '--trim', 'exact', '--lease-ttl', '3s']
   const second = await startDaemon(t, args)
   await second.waitForLog('lease held by another')
@@ -274,4 +233,33 @@ test('in a cluster every primary is watched, and after a failover the new one', 
   await lengthBecomes(successor, key, MAX_LENGTH)
   await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
   assert.equal((await daemon.stop()).code, 0)
+})
+
+test('in a cluster a stream that moves to another primary is held there, and bothers nobody where it was', async (t) => {
+  const cluster = await startCluster(t, { config: NOTIFYING })
+  const [source, target, third] = cluster.primaries as [RedisServer, RedisServer, RedisServer]
+  const mode = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', '--lease=false']
+  const daemon = await startDaemon(t, [...mode, ...NO_SWEEPS, ...CAPPED, '--trim', 'exact', '--watch'])
+  await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
+  let n = 0
+  while ((await cluster.homeOf(`stream:conversation:${n}`)) !== 0) n++
+  const key = `stream:conversation:${n}`
+  const slot = await cluster.slotOf(key)
+  await write(source, key, 100)
+  await lengthBecomes(source, key, MAX_LENGTH)
+
+  await openSlot(source, target, slot)
+  await migrate(source, target, [key])
+  const id = String(await target.command('CLUSTER', 'MYID'))
+  for (const node of [target, source, third]) await node.command('CLUSTER', 'SETSLOT', String(slot), 'NODE', id)
+  await write(target, key, 100)
+  await lengthBecomes(target, key, MAX_LENGTH)
+
+  // What is remembered is looked at again, and is not where it was.
+  await source.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
+  await daemon.waitForMetric('xtrimd_stream_errors_total', { code: 'MOVED' }, (moved) => moved === 1)
+  await pause(1_000)
+  assert.equal(await daemon.metric('xtrimd_stream_errors_total', { code: 'MOVED' }), 1)
+  assert.equal(await daemon.metric('xtrimd_watch_lost_total'), 1, 'when it was killed')
+  assert.equal(await daemon.metric('xtrimd_watch_up'), 1)
 })

@@ -1,40 +1,58 @@
 /** Writers at full speed: `redis-benchmark`, which costs the machine less than any writer of our own. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { constants, setPriority } from 'node:os'
 import type { TestContext } from 'node:test'
 import type { RedisServer } from './redis_server.ts'
 
 export interface Burst {
+  /** How many streams are written to, at random. */
   readonly streams: number
-  /** Entries to write in all, spread over the streams at random. */
-  readonly writes: number
   readonly writers?: number
+  /** What all keys begin with; the hash tag of a cluster's primary stands in it. */
+  readonly prefix?: string
+  /** Entries to write in all; until it is stopped unless told. */
+  readonly writes?: number
 }
 
 export interface RunningBurst {
-  /** Resolves with the milliseconds it took, once every entry is written. */
-  readonly done: Promise<number>
+  /** Resolves when every entry is written. */
+  readonly done: Promise<void>
+  /** Ends it, and resolves when nothing more is written. */
+  stop(): Promise<void>
 }
 
+const PREFIX = 'stream:conversation:'
+
 /** The keys that a burst writes to. */
-export function burstKeys(streams: number): string[] {
-  return Array.from({ length: streams }, (_, i) => `stream:conversation:${String(i).padStart(12, '0')}`)
+export function burstKeys(streams: number, prefix = PREFIX): string[] {
+  return Array.from({ length: streams }, (_, i) => prefix + String(i).padStart(12, '0'))
 }
 
 /** Begins to write. It ends with the test, at the latest. */
-export function startBurst(t: TestContext, redis: RedisServer, { streams, writes, writers = 20 }: Burst): RunningBurst {
+export function startBurst(t: TestContext, redis: RedisServer, burst: Burst): RunningBurst {
+  const { streams, writers = 20, prefix = PREFIX, writes = 2 ** 31 - 1 } = burst
   const options = ['-s', redis.socketPath, '-c', String(writers), '-n', String(writes), '-r', String(streams), '-q']
-  const command = ['XADD', 'stream:conversation:__rand_int__', '*', 'body', 'x'.repeat(40)]
-  const begun = performance.now()
+  const command = ['XADD', `${prefix}__rand_int__`, '*', 'body', 'x'.repeat(40)]
   const child = spawn('redis-benchmark', [...options, ...command], { stdio: 'ignore' })
   // Writers are on other machines as a rule: here they must not take the processor from what they are to be held against.
   if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   t.after(() => child.kill('SIGKILL'))
-  const done = ended(child).then(() => performance.now() - begun)
+  const done = ended(child)
   // Where a test fails before it waits for the end, that failure is the one to be told.
   done.catch(() => {})
-  return { done }
+  return {
+    done,
+    async stop() {
+      if (child.exitCode !== null) return
+      const gone = once(child, 'exit')
+      child.kill('SIGKILL')
+      await gone
+      // What it had sent is read before this is answered.
+      await redis.command('PING')
+    },
+  }
 }
 
 function ended(child: ChildProcess): Promise<void> {
@@ -46,24 +64,54 @@ function ended(child: ChildProcess): Promise<void> {
   })
 }
 
-const LENGTHS = `
-local longest, total = 0, 0
+/** Streams at one moment, in the order of their keys. */
+export interface Look {
+  /** On the clock of performance.now(). */
+  readonly atMs: number
+  readonly lengths: readonly number[]
+  /** How many entries were ever added to each. */
+  readonly added: readonly number[]
+}
+
+const LOOK = `
+local looks = {}
 for _, key in ipairs(KEYS) do
-  local length = redis.call('XLEN', key)
-  longest, total = math.max(longest, length), total + length
+  local length, added = redis.call('XLEN', key), 0
+  if length > 0 then
+    local info = redis.call('XINFO', 'STREAM', key)
+    for i = 1, #info, 2 do if info[i] == 'entries-added' then added = info[i + 1] end end
+  end
+  looks[#looks + 1] = length
+  looks[#looks + 1] = added
 end
-return {longest, total}`
+return looks`
 
-async function lengthsOf(redis: RedisServer, keys: readonly string[]): Promise<[longest: number, total: number]> {
-  return (await redis.command('EVAL', LENGTHS, String(keys.length), ...keys)) as [number, number]
+/** Looks at all of them at the same moment. */
+export async function lookAt(redis: RedisServer, keys: readonly string[]): Promise<Look> {
+  const numbers = (await redis.command('EVAL', LOOK, String(keys.length), ...keys)) as number[]
+  const every = (from: number): number[] => numbers.filter((_, i) => i % 2 === from)
+  return { atMs: performance.now(), lengths: every(0), added: every(1) }
 }
 
-/** The length of the longest of these streams at this moment. */
-export async function longestOf(redis: RedisServer, keys: readonly string[]): Promise<number> {
-  return (await lengthsOf(redis, keys))[0]
+export function longestOf({ lengths }: Look): number {
+  return Math.max(0, ...lengths)
 }
 
-/** How many entries these streams hold together at this moment. */
-export async function totalOf(redis: RedisServer, keys: readonly string[]): Promise<number> {
-  return (await lengthsOf(redis, keys))[1]
+export function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, n) => sum + n, 0)
+}
+
+/**
+ * What is in flight, in time: how long ago, at the last of these looks, the oldest of what each stream holds beyond the
+ * bound was yet to be written; of the stream where that is longest. 0 where all are within the bound.
+ */
+export function behindMs(looks: readonly Look[], bound: number): number {
+  const last = looks.at(-1)
+  if (last === undefined) return 0
+  const behind = last.lengths.map((length, i) => {
+    if (length <= bound) return 0
+    const unwritten = looks.findLast(({ added }) => (last.added[i] ?? 0) - (added[i] ?? 0) >= length - bound)
+    return unwritten === undefined ? Number.POSITIVE_INFINITY : last.atMs - unwritten.atMs
+  })
+  return Math.max(0, ...behind)
 }
