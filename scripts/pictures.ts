@@ -83,6 +83,15 @@ async function keepWriting(client: Client, signal: AbortSignal): Promise<void> {
   }
 }
 
+/** In the middle somebody takes a right away, and gives it back when streams cannot be trimmed: so failures have a picture. */
+async function mistakeRights(client: Client): Promise<void> {
+  await pause(SECONDS * 500)
+  await client.sendCommand(['ACL', 'SETUSER', 'default', '-xtrim'])
+  // Longer than from one sweep to the next.
+  await pause(Math.max(1500, SECONDS * 30))
+  await client.sendCommand(['ACL', 'SETUSER', 'default', '+xtrim'])
+}
+
 function add(client: Client, key: string, id: string): Promise<unknown> {
   const text = TEXT.slice(0, 100 + Math.floor(Math.random() * 250))
   return client.sendCommand(['XADD', key, id, 'sender', `user-${Math.floor(Math.random() * 1_000)}`, 'text', text])
@@ -159,9 +168,13 @@ async function takePictures(): Promise<void> {
   const leader = await startCopy(redis, program, over)
   const other = await startCopy(redis, program, over)
   const prometheus = await startPrometheus({ 'xtrimd-0': leader, 'xtrimd-1': other })
-  const from = Math.ceil(Date.now() / 1000) + 2
+  while ((await prometheus.query('xtrimd_build_info', Date.now() / 1000)).length < 2) await pause(100)
+  // By then every rate has its four scrapes.
+  const from = Math.ceil(Date.now() / 1000) + 5
   process.stderr.write(`pictures: sweeping for ${SECONDS} s\n`)
+  const mistaken = mistakeRights(redis.client)
   await Promise.race([pause(SECONDS * 1000), writing])
+  await mistaken
   const span = { from, to: Math.floor(Date.now() / 1000) - 1, step: 2 }
 
   mkdirSync(OPTIONS.out, { recursive: true })

@@ -28,6 +28,8 @@ test('the pictures can be taken anew, each of a size like that in the README, an
   })
   assert.match(stderr, /^pictures: sweeping for 8 s$/m)
   assert.doesNotMatch(stderr, /"level":"(?:error|fatal)"/)
+  // In between it takes a right away, so that failures have a picture too.
+  assert.match(stderr, /"result":"partial"/)
   const names = await readdir(folder)
   assert.deepEqual(names.sort(), (await readdir(DOCS)).sort())
   for (const name of names) {

@@ -109,6 +109,12 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.match((await light.page.getByRole('img').getAttribute('aria-labelledby')) ?? '', /chart-told/)
     assert.equal(await light.page.getByRole('navigation', { name: 'Endpoints' }).getByRole('link').count(), 3)
     assert.equal(await light.page.getByRole('columnheader').count(), 10)
+    // On a telephone nothing is cut off, and no column is a column of letters.
+    await dark.page.setViewportSize({ width: 390, height: 700 })
+    assert.equal(await dark.page.evaluate('document.documentElement.scrollWidth'), 390)
+    const cells = 'Array.from(document.querySelectorAll("main > table td"), (cell) => cell.clientWidth)'
+    const widths = (await dark.page.evaluate(cells)) as number[]
+    assert.ok(Math.min(...widths) >= 36, `${widths}`)
   })
 
   test('who holds a stream back is on the page; --stream-metrics 0 keeps the keys off it, not the group', async (t) => {

@@ -42,9 +42,12 @@ export function when(ms: number): string {
     .replace(/\.\d+Z$/, ' UTC')
 }
 
-/** How long ago, or until then, in whole seconds. */
+const [SECOND, MINUTE, HOUR] = [1000, 60_000, 3_600_000]
+
+/** How long ago, or until then: to the second, beyond an hour to the minute, beyond a day to the hour. */
 export function span(ms: number): string {
-  return formatDuration(Math.max(0, Math.round(ms / 1000) * 1000))
+  const unit = ms >= 24 * HOUR ? HOUR : ms >= HOUR ? MINUTE : SECOND
+  return formatDuration(Math.max(0, Math.round(ms / unit) * unit))
 }
 
 export function ago(ms: number): string {
