@@ -9,11 +9,10 @@ import { formatProblem } from './config/problem.ts'
 import { subjectOf } from './config/reader.ts'
 import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
-import { formatAddress } from './redis/address.ts'
-import { planJson, policyFields, sweepJson } from './report/json.ts'
+import { planJson, startFields, sweepJson } from './report/json.ts'
 import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
-import { settingFields, settingLines } from './report/settings.ts'
+import { settingLines } from './report/settings.ts'
 import { sweepSummary } from './report/summary.ts'
 import { plan } from './sweep/plan.ts'
 import { sweep, type Verdict } from './sweep/sweep.ts'
@@ -101,7 +100,7 @@ async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<nu
   await write(
     process.stdout,
     config.output === 'json'
-      ? `${JSON.stringify({ ...planJson(report, policies), settings: settingFields(settings) })}\n`
+      ? `${JSON.stringify(planJson(report, policies, settings))}\n`
       : [coloured(report, planSummary(report, policies)), 'configuration', ...settingLines(settings), ''].join('\n'),
   )
   return report.result === 'success' ? EXIT.success : EXIT.failure
@@ -124,19 +123,6 @@ function coloured({ result }: Verdict, summary: string): string {
   if (!takesColour(process.stdout)) return summary
   const word = styleText(result === 'success' ? 'green' : 'red', result, { validateStream: false })
   return word + summary.slice(result.length)
-}
-
-/** What the daemon goes by, without what may be secret. */
-function startFields({ policies, cron, dryRun, lease, redis, settings }: Config) {
-  return {
-    redis: { mode: redis.topology.mode, addresses: redis.topology.addresses.map(formatAddress) },
-    cron: cron.pattern,
-    timezone: cron.timezone,
-    dryRun,
-    lease: lease?.key ?? null,
-    policies: policies.map(policyFields),
-    settings: settingFields(settings),
-  }
 }
 
 async function complain(lines: readonly string[]): Promise<number> {

@@ -257,5 +257,7 @@ async function runProgram(redis: RedisServer, scenario: Scenario): Promise<{ cod
 async function runHere(redis: RedisServer, { command = 'sweep', args = [], database }: Scenario): Promise<Report> {
   const task = taskOf(urlOf(redis, database), args)
   const { signal } = new AbortController()
-  return command === 'sweep' ? sweepJson(await sweep(task, signal)) : planJson(await plan(task, signal), task.policies)
+  return command === 'sweep'
+    ? sweepJson(await sweep(task, signal))
+    : planJson(await plan(task, signal), task.policies, [])
 }

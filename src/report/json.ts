@@ -1,4 +1,7 @@
 /** Outcomes as plain data: the JSON of `--output json`, and the fields of log lines. */
+import type { Config } from '../config/config.ts'
+import type { Setting } from '../config/settings.ts'
+import { formatAddress } from '../redis/address.ts'
 import { adviceFor } from '../retention/advice.ts'
 import type { Hold } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
@@ -8,6 +11,7 @@ import type { SweepReport, Verdict } from '../sweep/sweep.ts'
 import type { HeldStream, PolicyTally } from '../sweep/tally.ts'
 import { shown } from '../text/shown.ts'
 import { limitTexts } from './limits.ts'
+import { settingFields } from './settings.ts'
 
 /** What the log line of a sweep carries: no stream's key, and nothing that grows with the number of streams. */
 export function sweepFields(report: SweepReport) {
@@ -29,8 +33,21 @@ export function sweepJson(report: SweepReport) {
   }
 }
 
-/** What a plan found, for scripts. `exact` tells whether the figures of `remove` are counts or estimates. */
-export function planJson(report: PlanReport, policies: readonly Policy[]) {
+/** What the daemon goes by, in the first line of its log, without what may be secret. */
+export function startFields({ policies, cron, dryRun, lease, redis, settings }: Config) {
+  return {
+    redis: { mode: redis.topology.mode, addresses: redis.topology.addresses.map(formatAddress) },
+    cron: cron.pattern,
+    timezone: cron.timezone,
+    dryRun,
+    lease: lease?.key ?? null,
+    policies: policies.map(policyFields),
+    settings: settingFields(settings),
+  }
+}
+
+/** What a plan found, for scripts, and what it went by. `exact` tells whether the figures of `remove` are counts or estimates. */
+export function planJson(report: PlanReport, policies: readonly Policy[], settings: readonly Setting[]) {
   return {
     ...verdictFields(report),
     ...planFields(report.total),
@@ -40,6 +57,7 @@ export function planJson(report: PlanReport, policies: readonly Policy[]) {
     held: heldOf(report.held),
     longest: longestOf(report.longest),
     advice: adviceOn(report, policies),
+    settings: settingFields(settings),
   }
 }
 
@@ -49,7 +67,7 @@ export function holdFields({ group, lastAliveMs }: Hold) {
 }
 
 /** A policy by the names of its flags, as texts that the flags would take. */
-export function policyFields(policy: Policy) {
+function policyFields(policy: Policy) {
   return { name: policy.name, match: policy.match, ...limitTexts(policy) }
 }
 
