@@ -76,6 +76,11 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--pressure', '2gib'], '--pressure: must be a size with a unit such as 512kb, 64mb or 1gb; got "2gib"'],
   [['--pressure', '0.8'], '--pressure: must be a share such as 80%, a size such as 2gb, or off; got "0.8"'],
   [['--pressure-interval', '10'], `--pressure-interval: ${DURATION}; got "10"`],
+  [['--pressure', '80%', '--pressure-interval', '99ms'], '--pressure-interval: must be at least 100ms; got "99ms"'],
+  [['--pressure-interval', '1s'], '--pressure-interval: must go with --pressure: alone it does nothing; got "1s"'],
+  [['--pressure-max-length', '5'], '--pressure-max-length: must go with --pressure: alone it does nothing; got "5"'],
+  [['--watch-every', '5'], '--watch-every: must go with --watch: alone it does nothing; got "5"'],
+  [['--watch-configure'], '--watch-configure: must go with --watch: alone it does nothing; got "true"'],
   [
     ['--pressure-max-length', 'off'],
     '--pressure-max-length: must be a whole number of at least 1, in plain digits; got "off"',

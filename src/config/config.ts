@@ -127,6 +127,7 @@ function readPageSize(reader: Reader): number | undefined {
 
 function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {
   const [isOn, every, configure] = [reader.value('watch'), reader.value('watch-every'), reader.value('watch-configure')]
+  refuseAlone(reader, 'watch', ['watch-every', 'watch-configure'])
   if (!isOn || every === undefined || configure === undefined) return null
   if (policies !== undefined && !policies.some(boundSize))
     reader.refuse('watch', 'must go with a max-length or max-bytes in some policy: it holds streams to nothing else')
@@ -136,8 +137,18 @@ function readWatch(reader: Reader, policies: readonly Policy[] | undefined): Wat
 function readPressure(reader: Reader): PressureTerms | null {
   const [threshold, intervalMs] = [reader.value('pressure'), reader.value('pressure-interval')]
   const maxLength = reader.value('pressure-max-length')
+  refuseAlone(reader, 'pressure', ['pressure-interval', 'pressure-max-length'])
   if (!threshold || intervalMs === undefined) return null
   return { threshold, maxLength: maxLength ?? Number.POSITIVE_INFINITY, intervalMs }
+}
+
+/** Flags that do nothing without another are refused where nobody gave that, not even to turn it off. */
+function refuseAlone(reader: Reader, needed: FlagName, names: readonly FlagName[]): void {
+  if (reader.given(needed).length > 0) return
+  for (const name of names) {
+    if (reader.given(name).length > 0 && reader.value(name) !== undefined)
+      reader.refuse(name, `must go with --${needed}: alone it does nothing`)
+  }
 }
 
 function readCron(reader: Reader): CronPattern | undefined {

@@ -55,6 +55,13 @@ function parseLeaseTtl(text: string): number {
   return ms
 }
 
+/** Each reading is a connection, or one for each primary. */
+function parsePressureInterval(text: string): number {
+  const ms = parseTimer(text)
+  if (ms < 100) throw new BrokenRule('must be at least 100ms')
+  return ms
+}
+
 /** Null for off. */
 function parsePressure(text: string): Threshold | null {
   if (text === 'off') return null
@@ -207,7 +214,7 @@ export const flagGroups = {
       wholeNumber(1),
       'the length limit of such a sweep, where the policy allows more',
     ),
-    'pressure-interval': flag('<duration>', '10s', parseTimer, 'how often memory is read, at least'),
+    'pressure-interval': flag('<duration>', '10s', parsePressureInterval, 'how often memory is read, at least'),
   },
   Lease: {
     lease: toggle('true', 'of several copies, only the one that holds the lease sweeps'),
