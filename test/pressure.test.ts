@@ -13,17 +13,18 @@ const MAX_MEMORY = 64 * MB
 const FULL = { maxmemory: String(MAX_MEMORY), 'maxmemory-policy': 'noeviction' }
 const FILLS_IN_S = 20
 const STREAMS = 100
+const PREFIX = 'stream:conversation:'
 const ENTRY_BYTES = 10_300
 
 /** Writes to a hundred streams at an even rate for so long. @returns how many writes Redis refused for want of memory */
-async function fill(redis: RedisServer, seconds: number): Promise<number> {
+async function fill(redis: RedisServer, seconds: number, prefix = PREFIX): Promise<number> {
   const perSecond = MAX_MEMORY / FILLS_IN_S / ENTRY_BYTES
   let refused = 0
   let written = 0
   const begun = performance.now()
   while (performance.now() - begun < seconds * 1_000) {
     const due = Math.floor(((performance.now() - begun) / 1_000) * perSecond) - written
-    refused += await write(redis, Math.max(0, due), written)
+    refused += await write(redis, Math.max(0, due), written, prefix)
     written += Math.max(0, due)
     await pause(20)
   }
@@ -31,10 +32,10 @@ async function fill(redis: RedisServer, seconds: number): Promise<number> {
 }
 
 /** @returns how many of the writes were refused */
-async function write(redis: RedisServer, count: number, from = 0): Promise<number> {
+async function write(redis: RedisServer, count: number, from = 0, prefix = PREFIX): Promise<number> {
   const value = 'x'.repeat(10_000)
   const writes = Array.from({ length: count }, (_, i) =>
-    redis.command('XADD', `stream:conversation:${(from + i) % STREAMS}`, '*', 'body', value).then(
+    redis.command('XADD', `${prefix}${(from + i) % STREAMS}`, '*', 'body', value).then(
       () => 0,
       (error: Error) => {
         assert.match(error.message, /^OOM/)
@@ -93,6 +94,23 @@ suite('Redis fills up', { concurrency: 3 }, () => {
       assert.equal(await daemon.metric('xtrimd_pressure_sweeps_total'), 0)
     })
   }
+
+  test('in a cluster no XADD is refused on any primary, where all of them fill up', async (t) => {
+    const cluster = await startCluster(t, { config: FULL })
+    const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...HARDLY_EVER]
+    const daemon = await startDaemon(t, [...args, '--pressure', '80%', '--pressure-max-length', '20'])
+    await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success')
+    const refused = cluster.primaries.map(async (primary, place) => {
+      let tag = 0
+      while ((await cluster.homeOf(`{${tag}}`)) !== place) tag++
+      const prefix = `${PREFIX}{${tag}}:`
+      await write(primary, (0.6 * MAX_MEMORY) / ENTRY_BYTES, 0, prefix)
+      return fill(primary, 12, prefix)
+    })
+    assert.deepEqual(await Promise.all(refused), [0, 0, 0])
+    const sweeps = await daemon.metric('xtrimd_pressure_sweeps_total')
+    assert.ok(sweeps >= 1, `${sweeps}`)
+  })
 
   const DOES_NOT_HELP = 'memory stays above --pressure, and trimming does not bring it down'
 
