@@ -46,7 +46,7 @@ export function readOptions(): Options {
     rounds: whole(values.rounds, quick ? 1 : 2),
     backlog: whole(values.backlog, quick ? 20_000 : 10_000_000),
     cutEntries: quick ? 20_000 : 2_000_000,
-    watchedWrites: quick ? 5_000 : 150_000,
+    watchedWrites: quick ? 5_000 : 400_000,
     gentleMs: quick ? 300 : 2_500,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
     samples: quick ? { shell: 3, awaited: 50 } : { shell: 100, awaited: 2_000 },
