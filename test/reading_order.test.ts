@@ -1,7 +1,7 @@
 /** The architecture, held to the source: who may import whom, and where each dependency comes in. */
 
 import assert from 'node:assert/strict'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { test } from 'node:test'
 
@@ -114,6 +114,48 @@ const sources: readonly Source[] = readdirSync(SRC, { recursive: true, encoding:
 const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   dependencies: Record<string, string>
 }
+
+/** The README's section on how it is built. */
+function told(readme: string): string {
+  return readme.split(/^## How it is built$/m)[1]?.split(/^## /m)[0] ?? ''
+}
+
+/** What the section names that is not ours. */
+const REDIS_WORDS = ['XTRIM']
+
+/** What a section names in backticks that is not there: a file, a folder, or something that a file of ours defines. */
+function missingOf(section: string, root: URL, texts: readonly string[]): string[] {
+  const names = new Set([...section.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
+  return [...names].filter((name) => {
+    if (/[/.*]/.test(name)) return !isThere(name, root)
+    const definition = new RegExp(
+      `(?:function\\*?|const|class|interface|type) ${name}\\b|^ +(?:async |\\*)?#?${name}[(:]`,
+      'm',
+    )
+    return /^[A-Za-z]\w+$/.test(name) && !REDIS_WORDS.includes(name) && !texts.some((text) => definition.test(text))
+  })
+}
+
+/** By its path in the project, below `src`, or beside the model that was named before it. */
+function isThere(path: string, root: URL): boolean {
+  return ['src/', '', 'test/retention_model/'].some((folder) => existsSync(new URL(folder + path, root)))
+}
+
+const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+
+test('the README tells of the folders in their reading order, and names no file, function or type that is not there', () => {
+  const rows = [...told(README).matchAll(/^\| `src\/([\w.]+)` \|/gm)].map(([, folder]) => folder)
+  assert.deepEqual(rows, READING_ORDER)
+  const tests = readdirSync(new URL('.', import.meta.url), { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => readFileSync(new URL(path, import.meta.url), 'utf8'))
+  const root = new URL('../', import.meta.url)
+  const texts = [...sources.map(({ text }) => text), ...tests]
+  assert.deepEqual(missingOf(told(README), root, texts), [])
+  // The control: what is not there is noticed.
+  const wrong = 'in `isDew` of `sweep/dew.ts`, and in `isDue` of `sweep/due.ts`'
+  assert.deepEqual(missingOf(wrong, root, texts), ['isDew', 'sweep/dew.ts'])
+})
 
 test('a file imports only from its own folder and from folders before it in the reading order, and none in circles', () => {
   assert.ok(sources.length > 25)

@@ -199,7 +199,7 @@ async function addRemoval(
   return hold
 }
 
-function emptyPlan(policy: string): PolicyPlan {
+export function emptyPlan(policy: string): PolicyPlan {
   return {
     policy,
     streams: 0,
@@ -216,7 +216,8 @@ function emptyPlan(policy: string): PolicyPlan {
   }
 }
 
-function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
+/** The sum over policies, under the name `all`. */
+export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
   const sum = emptyPlan('all')
   for (const plan of plans) {
     for (const name of [
