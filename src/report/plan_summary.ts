@@ -28,7 +28,7 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
       ]),
     ]),
     '',
-    `A sweep would remove what stands under ${listed(REASONS)}; ≈ is an estimate.`,
+    ...sentence(`A sweep would remove what stands under ${listed(REASONS)}; ≈ is an estimate.`),
     ...policies.map(describeLimits).flatMap((line) => sentence(line)),
     ...heldLines(report.held),
     ...longestLines(report.longest),

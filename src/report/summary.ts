@@ -24,7 +24,7 @@ export function sweepSummary(report: SweepReport): string {
       ]),
     ]),
     '',
-    `What was removed stands under ${listed(REASONS)}.`,
+    ...sentence(`What was removed stands under ${listed(REASONS)}.`),
   ]
   const were = (n: number, what: string): string => counted(n, `stream was ${what}`, `streams were ${what}`)
   const notes: [number, string][] = [

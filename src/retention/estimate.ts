@@ -1,7 +1,7 @@
 /** What a sweep would remove from a stream, from a few figures and without touching it. */
 import { NODE_ENTRIES } from './bites.ts'
 import type { Hold } from './groups.ts'
-import type { Limits, Reason } from './policy.ts'
+import { type Limits, type Reason, sumOfReasons } from './policy.ts'
 
 /** What is known of one stream. Times in ms of Redis's clock. */
 export interface Measured {
@@ -49,7 +49,7 @@ export function estimateTrim(stream: Measured, limits: Limits, hold: Hold | null
   const bytes = take(Math.min(overBytes, left - 1, Math.max(0, free - age - removedByLength)))
 
   const removed = { age, length: removedByLength, bytes }
-  const total = age + removedByLength + bytes
+  const total = sumOfReasons(removed)
   const countedAge = age === 0 || age === length || stream.countedOlder !== null
   return {
     removed: limits.trim === 'approx' && total < length ? wholeNodes(removed) : removed,

@@ -55,7 +55,7 @@ export async function lookTogether(
       batching.isAllowed = false
       return null
     }
-    const parts = rest.map((chunk, i) => read(replies[i] as Looked, chunk, batching))
+    const parts = rest.map((chunk, i) => read(replies[i] as LookReply, chunk, batching))
     // Where one ended early, what it left and all behind it is asked again: that is rare, and keeps the order.
     const cut = rest.findIndex(({ keys }, i) => (parts[i]?.length ?? 0) < keys.length)
     seen.push(...(cut < 0 ? parts : parts.slice(0, cut + 1)).flat())
@@ -69,9 +69,9 @@ export function argument(key: Buffer): Buffer | string {
   return isAscii(key) ? key.toString('latin1') : key
 }
 
-type Looked = readonly [lengths: readonly number[], due: readonly (number | Buffer)[], ahead: readonly Buffer[]]
+type LookReply = readonly [lengths: readonly number[], due: readonly (number | Buffer)[], ahead: readonly Buffer[]]
 
-function read([lengths, due, ahead]: Looked, { keys, asksAhead }: Chunk, batching: Batching): Seen[] {
+function read([lengths, due, ahead]: LookReply, { keys, asksAhead }: Chunk, batching: Batching): Seen[] {
   const seen: Seen[] = lengths.map((length) =>
     length < 0 ? 'no stream' : { length, oldest: length === 0 ? null : undefined },
   )
