@@ -46,7 +46,7 @@ test('what was written before its writes are heard is held too, though nobody wr
   await first.stop('SIGKILL')
   await write(redis, 'stream:conversation:b', 100)
   // The control: nothing else looks at it.
-  const other = await startDaemon(t, [...args, '--lease=false'])
+  const other = await startDaemon(t, [...args, '--watch=false', '--lease=false'])
   await other.waitForLog('listening')
   await pause(500)
   assert.equal(await redis.command('XLEN', 'stream:conversation:b'), 100)

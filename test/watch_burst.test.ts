@@ -15,10 +15,11 @@ import { waitUntil } from './harness/waiting.ts'
 
 const SECONDS = Number(process.env.TEST_WATCH_SECONDS || 4)
 /**
- * How long what is in flight may have been on its way: as a rule, and at worst on a machine with other things to do.
- * Beyond the bound a stream may hold what was written to it in that time, and not one entry more.
+ * How long what is in flight may have been on its way: as a rule, and at worst on a machine with other things to do, where
+ * each moment that we or Redis had to wait for a processor is followed by a pause of three. Beyond the bound a stream may
+ * hold what was written to it in that time, and not one entry more.
  */
-const IN_FLIGHT_MS = { asARule: 300, atWorst: 1_000 }
+const IN_FLIGHT_MS = { asARule: 300, atWorst: 2_500 }
 
 /** Limits, nodes and streams, and what a stream may hold but for what is in flight. */
 interface Setting {
@@ -128,10 +129,10 @@ for (const [name, setting] of [
 }
 
 test('the control: without --watch the same burst goes beyond ten times the bound', async (t) => {
-  const { bound, args, config } = TIGHT
+  const { bound, config } = TIGHT
   const redis = await startRedis(t, { config })
-  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...NO_SWEEPS, ...args])
-  const isBeyond = (longest: number, ms: number): boolean => longest > 10 * bound || ms > 60_000
+  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...NO_SWEEPS, '--max-length', '20'])
+  const isBeyond = (longest: number, ms: number): boolean => (longest > 10 * bound && ms > 4_000) || ms > 60_000
   const { longest, behind } = await seeBurst(t, redis, TIGHT, isBeyond)
   assert.ok(longest > 10 * bound, `${longest}`)
   assert.ok((behind.at(-1) ?? 0) > IN_FLIGHT_MS.atWorst, `${behind.at(-1)}`)
