@@ -27,8 +27,14 @@ export interface PrivateRedis {
 
 const CONNECT_ATTEMPTS = 100
 
-/** Takes further `settings`, such as `--hz 50`. @throws when redis-server is not there or ends at once */
-export async function startPrivateRedis(further: readonly string[] = []): Promise<PrivateRedis> {
+/**
+ * Takes further settings, such as `--hz 50`, and variables for its environment.
+ * @throws when redis-server is not there or ends at once
+ */
+export async function startPrivateRedis(
+  further: readonly string[] = [],
+  variables: Readonly<Record<string, string>> = {},
+): Promise<PrivateRedis> {
   const folder = mkdtempSync(join(tmpdir(), 'xtrimd-demo-'))
   atExit(() => rmSync(folder, { recursive: true, force: true }))
   const socket = join(folder, 'redis.sock')
@@ -47,7 +53,8 @@ export async function startPrivateRedis(further: readonly string[] = []): Promis
   ]
 
   // Detached, in a process group of its own: Ctrl-C is ours to answer, and Redis goes last.
-  const server = spawn('redis-server', settings, { stdio: 'ignore', detached: true })
+  const env = { ...process.env, ...variables }
+  const server = spawn('redis-server', settings, { stdio: 'ignore', detached: true, env })
   atExit(() => server.kill('SIGKILL'))
   const ended = once(server, 'exit')
   const lost = ended.then(
