@@ -109,6 +109,23 @@ test('a stream in hand is not taken again before it is done with, and then only 
   assert.deepEqual(counts.take(5), [key(1)])
 })
 
+test('who waits for fewer in hand is told of those that are forgotten, too', async () => {
+  const counts = new WriteCounts(1, all)
+  for (const n of [1, 2]) write(counts, key(n), 1)
+  const keys = counts.take(2)
+  let told = false
+  const fewer = counts.atMostInHand(0).then(() => {
+    told = true
+  })
+  counts.forget(key(1))
+  await Promise.resolve()
+  assert.equal(told, false)
+  counts.forget(key(2))
+  for (const one of keys) counts.done(one)
+  await Promise.race([fewer, new Promise((resolve) => setImmediate(resolve))])
+  assert.equal(told, true)
+})
+
 test('a stream that has gone elsewhere is forgotten, in hand or not', () => {
   const counts = new WriteCounts(10, all)
   for (const n of [1, 2]) write(counts, key(n), 10)

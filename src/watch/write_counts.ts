@@ -60,7 +60,7 @@ export class WriteCounts {
     const name = nameOf(key)
     this.#counts.delete(name)
     this.#due.delete(name)
-    this.#inHand.delete(name)
+    this.#release(name)
   }
 
   /** How many streams wait to be capped. */
@@ -89,10 +89,8 @@ export class WriteCounts {
   done(key: Buffer): void {
     const name = nameOf(key)
     const isDueAgain = this.#inHand.get(name)
-    if (!this.#inHand.delete(name)) return
+    this.#release(name)
     if (isDueAgain) this.#makeDue(name)
-    this.#onDone.resolve()
-    this.#onDone = Promise.withResolvers()
   }
 
   /** Resolves when some stream is due. */
@@ -103,6 +101,13 @@ export class WriteCounts {
   /** Resolves when at most so many streams are in hand. */
   async atMostInHand(most: number): Promise<void> {
     while (this.#inHand.size > most) await this.#onDone.promise
+  }
+
+  /** A stream is in hand no more, whatever became of it. */
+  #release(name: string): void {
+    if (!this.#inHand.delete(name)) return
+    this.#onDone.resolve()
+    this.#onDone = Promise.withResolvers()
   }
 
   #makeDue(name: string): void {
