@@ -22,7 +22,7 @@ export const REACH_FAULTS = [
     note: 'the next tick connects anew, as after each of these',
   },
   {
-    name: 'its name does not resolve',
+    name: 'its name resolves no more',
     result: 'failed',
     cause: 'connect',
     note: 'it is asked for again at every connection',

@@ -25,6 +25,8 @@ export interface SceneOptions {
   /** More arguments of the daemon. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** A file that stands for the daemon's `/etc/hosts`. */
+  readonly hosts?: string
   /** Where the daemon finds Redis; the proxy unless told. */
   readonly url?: (redis: RedisServer, proxy: TcpProxy) => string
   /** How many streams beyond their policy `appear()`; one unless told. */
@@ -92,7 +94,8 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
   const url = (options.url ?? (() => proxy.url))(redis, proxy)
   const common = [...EVERY_SECOND, '--lease=false', '--log-level', 'debug']
   const args = ['--redis-url', url, ...common, ...(options.args ?? [])]
-  const daemon = await startDaemon(t, args, options.env ? { env: options.env } : {})
+  const { env, hosts } = options
+  const daemon = await startDaemon(t, args, { ...(env && { env }), ...(hosts && { hosts }) })
   const isSweep = ({ msg }: LogLine): boolean => msg === 'sweep'
   const first = await daemon.waitForLog(isSweep)
   assert.equal(first.result, 'success', `the control: ${JSON.stringify(first)}`)

@@ -24,6 +24,13 @@ export const HARDLY_EVER = ['--cron', '0 0 1 1 *'] as const
  */
 const PATIENCE_MS = 60_000
 
+export interface ProgramOptions {
+  readonly env?: Environment
+  readonly cwd?: string
+  /** A file that stands for `/etc/hosts` while it runs, and may be written anew. */
+  readonly hosts?: string
+}
+
 export interface Ended {
   /** The exit code, or null when a signal ended it. */
   readonly code: number | null
@@ -118,7 +125,7 @@ export interface Daemon {
 export async function startDaemon(
   t: TestContext,
   args: readonly string[],
-  options: { readonly env?: Environment; readonly cwd?: string } = {},
+  options: ProgramOptions = {},
 ): Promise<Daemon> {
   const bindGiven = args.some((arg) => arg.startsWith('--http-bind')) || options.env?.XTRIMD_HTTP_BIND !== undefined
   const program = spawnProgram(['run', ...args, ...(bindGiven ? [] : ['--http-bind', '127.0.0.1:0'])], options)
@@ -232,6 +239,12 @@ export async function startDaemon(
   return daemon
 }
 
+/** What comes before a command that is to find this file where the system's names of hosts are. It keeps its pid. */
+function besideHosts(path: string): string[] {
+  const alone = ['unshare', '--mount', ...(process.getuid?.() === 0 ? [] : ['--map-root-user'])]
+  return [...alone, 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', path]
+}
+
 interface Program {
   readonly process: ChildProcess
   readonly ended: Promise<Ended>
@@ -240,11 +253,14 @@ interface Program {
   stderr(): string
 }
 
-function spawnProgram(
-  args: readonly string[],
-  options: { readonly env?: Environment; readonly cwd?: string },
-): Program {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+function spawnProgram(args: readonly string[], options: ProgramOptions): Program {
+  const [command = '', ...rest] = [
+    ...(options.hosts ? besideHosts(options.hosts) : []),
+    process.execPath,
+    MAIN,
+    ...args,
+  ]
+  const child = spawn(command, rest, {
     env: { ...withoutOurs(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
