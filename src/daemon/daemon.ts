@@ -197,7 +197,8 @@ class Daemon {
       this.#log.debug({ trigger: why }, 'sweep skipped: another holds the lease')
       return null
     }
-    return this.#sweep(why, changes, cut)
+    const leaseLeftMs = standing?.kind === 'held' ? Math.round(standing.untilMs - performance.now()) : undefined
+    return this.#sweep(why, changes, cut, leaseLeftMs)
   }
 
   /** Becoming the leader is no reason to wait for the next tick where a sweep is owed; ceasing to be ends the one under way. */
@@ -218,11 +219,16 @@ class Daemon {
     this.#stepAt = performance.now()
   }
 
-  async #sweep(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport> {
+  async #sweep(
+    why: Trigger,
+    changes: Partial<SweepTask>,
+    cut: AbortSignal,
+    leaseLeftMs?: number,
+  ): Promise<SweepReport> {
     this.#lost = new AbortController()
     this.#status.sweeping = true
     this.#step()
-    this.#log.debug({ trigger: why }, 'sweep begins')
+    this.#log.debug({ trigger: why, leaseLeftMs }, 'sweep begins')
     const stop = AbortSignal.any([this.#stop, this.#lost.signal, cut])
     const report = await sweep({ ...this.#task, ...changes }, stop)
     const endedAtMs = Date.now()
