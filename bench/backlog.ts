@@ -30,10 +30,10 @@ const workers: readonly (readonly [name: string, work: Worker])[] = [
 
 export async function catchUp({ backlog }: Options): Promise<Section> {
   say('\nA backlog')
-  const many = 1000
+  const each = Math.max(2 * MAX_LENGTH, Math.min(10_000, Math.floor(backlog / 1000)))
   const shapes: readonly Shape[] = [
     { streams: 1, entries: backlog },
-    { streams: many, entries: Math.max(10, Math.min(10_000, Math.floor(backlog / many))) },
+    { streams: Math.floor(backlog / each), entries: each },
   ]
   const rows: string[][] = []
   const verdicts: string[] = []
@@ -105,6 +105,8 @@ async function measure(redis: PrivateRedis, { streams }: Shape, work: Worker) {
   }
 }
 
+/** A sweep of what was planted is the first or the second behind it. */
+const TRIES = 5
 /** So much of it makes code that was never run code that is compiled. */
 const WARMING_ENTRIES = 300_000
 
@@ -119,8 +121,9 @@ function warm(...flags: readonly string[]): Worker {
     await plant()
     daemon.thaw()
     let line = await daemon.nextSweep()
-    while (line.removed.length === 0) line = await daemon.nextSweep()
+    for (let tries = 1; line.removed.length === 0 && tries < TRIES; tries++) line = await daemon.nextSweep()
     await daemon.stop()
+    if (line.removed.length === 0) throw new Error('no sweep found what was planted')
     return line.durationSeconds * 1000
   }
 }
