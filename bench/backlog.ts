@@ -60,7 +60,7 @@ export async function catchUp({ backlog }: Options): Promise<Section> {
   }
   return {
     title: 'Backlog: never trimmed before',
-    text: `Entries of 100 bytes, brought down to ${count(MAX_LENGTH)} a stream. The exact XTRIM works on an identical copy. The daemon has swept before; \`xtrimd sweep\` is a process that begins with it. The slow log's threshold is ${count(SLOW_MICROSECONDS)} µs: what is over it is jemalloc giving freed memory back to the kernel, inside whichever command is at work, as the rows show in which it is told to keep it (\`MALLOC_CONF=${KEEPS_MEMORY.MALLOC_CONF}\`).`,
+    text: `Entries of 100 bytes, brought down to ${count(MAX_LENGTH)} a stream. The exact XTRIM works on an identical copy. The daemon has swept before; \`xtrimd sweep\` is a process that begins with it. The slow log's threshold is ${count(SLOW_MICROSECONDS)} µs: what is over it in one long stream is for the most part jemalloc giving freed memory back to the kernel, inside whichever command is at work, as the row shows in which it is told to keep it (\`MALLOC_CONF=${KEEPS_MEMORY.MALLOC_CONF}\`); the rest is the machine, which is shared.`,
     head: [
       '',
       '',
