@@ -1,5 +1,5 @@
 /** The one door to node-redis: a connection that answers within its deadline or is gone. */
-import { createClient, ErrorReply, RESP_TYPES } from '@redis/client'
+import { ConnectionTimeoutError, createClient, ErrorReply, RESP_TYPES } from '@redis/client'
 import { type Address, formatAddress } from './address.ts'
 import { Fault, Refusal, type Reply } from './refusal.ts'
 
@@ -152,6 +152,12 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
   }
 }
 
+/**
+ * node-redis has a deadline for connecting too, and would be first where ours gives a late reply its chance. It ends what a
+ * connection leaves behind that was given up while its socket was being made.
+ */
+const ITS_OWN_DEADLINE_LATER_MS = 1000
+
 function makeClient(address: Address, reach: Reach): Client {
   const { username, password } = reach.credentials()
   return createClient({
@@ -163,7 +169,7 @@ function makeClient(address: Address, reach: Reach): Client {
         : {
             ...address,
             ...(reach.tls === null ? {} : { ...reach.tls(), tls: true }),
-            connectTimeout: reach.replyTimeoutMs,
+            connectTimeout: reach.replyTimeoutMs + ITS_OWN_DEADLINE_LATER_MS,
             reconnectStrategy: false,
           },
     ...(username === null ? {} : { username }),
@@ -228,6 +234,6 @@ function asFault(error: Error, address: Address): Fault {
   if (error instanceof ErrorReply) return Fault.of(new Refusal(error.message))
   // An AggregateError (several addresses of one name tried) has no message of its own.
   const first = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error
-  const code = first.name === 'ConnectionTimeoutError' ? 'timeout' : 'connect'
+  const code = first instanceof ConnectionTimeoutError ? 'timeout' : 'connect'
   return new Fault(code, `${formatAddress(address)}: ${first.message || first.name}`, { cause: first })
 }
