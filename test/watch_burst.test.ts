@@ -55,12 +55,12 @@ interface Seen {
   readonly last: Look
 }
 
-/** Lets writers write, and looks every 100 ms at what they write to, until `isOver`. */
+/** Lets writers write, and looks every 100 ms at what they write to, until `isOver`: told also how much was written to each in the mean. */
 async function seeBurst(
   t: TestContext,
   redis: RedisServer,
   { streams, bound }: Pick<Setting, 'streams' | 'bound'>,
-  isOver: (longest: number, ms: number) => boolean,
+  isOver: (longest: number, ms: number, writtenEach: number) => boolean,
   how: Partial<Burst> = {},
 ): Promise<Seen> {
   const keys = burstKeys(streams, how.prefix)
@@ -69,7 +69,8 @@ async function seeBurst(
   const behind: number[] = []
   let longest = 0
   const begun = performance.now()
-  while (!isOver(longest, performance.now() - begun)) {
+  const writtenEach = (): number => sumOf(looks.at(-1)?.added ?? []) / streams
+  while (!isOver(longest, performance.now() - begun, writtenEach())) {
     await pause(100)
     looks.push(await lookAt(redis, keys))
     // What is older than that is beyond all patience.
@@ -81,7 +82,11 @@ async function seeBurst(
   return { longest, behind: behind.sort((a, b) => a - b), last: await lookAt(redis, keys) }
 }
 
-const forSeconds = (_: number, ms: number): boolean => ms >= SECONDS * 1_000
+/** The writers give way to all else: on a busy machine they are given the time to write more than a stream may hold. */
+const forSeconds =
+  (bound: number) =>
+  (_: number, ms: number, writtenEach: number): boolean =>
+    ms >= SECONDS * 1_000 && (writtenEach > bound || ms > 60_000)
 
 function assertBounded(t: TestContext, { longest, behind, last }: Seen, bound: number): void {
   const [asARule, atWorst] = [behind[behind.length >> 1] ?? 0, behind.at(-1) ?? 0]
@@ -117,7 +122,7 @@ for (const [name, setting] of [
     const { bound, args, config } = setting
     const redis = await startRedis(t, { config })
     const daemon = await startWatching(t, redis, args)
-    assertBounded(t, await seeBurst(t, redis, setting, forSeconds), bound)
+    assertBounded(t, await seeBurst(t, redis, setting, forSeconds(bound)), bound)
     await assertSettled(daemon, redis, setting)
     assert.equal(await daemon.metric('xtrimd_watch_up'), 1)
     assert.equal(await daemon.metric('xtrimd_sweeps_total'), 0)
@@ -145,7 +150,7 @@ test('a subscription that is killed every second is taken up again, and the burs
   const daemon = await startWatching(t, redis, args)
   const kills: Promise<number>[] = []
   const killing = setInterval(() => kills.push(redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub').then(Number)), 1_000)
-  const burst = await seeBurst(t, redis, TIGHT, forSeconds).finally(() => clearInterval(killing))
+  const burst = await seeBurst(t, redis, TIGHT, forSeconds(TIGHT.bound)).finally(() => clearInterval(killing))
   const killed = sumOf(await Promise.all(kills))
   t.diagnostic(`${killed} killed`)
   assert.ok(killed >= SECONDS - 2 && killed > 1, `${killed}`)
@@ -191,7 +196,7 @@ test('a burst into all primaries of a cluster is bounded on each, while subscrip
       let tag = 0
       while ((await cluster.homeOf(`{${tag}}`)) !== place) tag++
       const how = { prefix: `stream:conversation:{${tag}}:`, writers: 7 }
-      return seeBurst(t, primary, { streams: 334, bound }, forSeconds, how)
+      return seeBurst(t, primary, { streams: 334, bound }, forSeconds(bound), how)
     }),
   ).finally(() => clearInterval(killing))
   for (const burst of seen) assertBounded(t, burst, bound)
