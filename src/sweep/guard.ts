@@ -42,13 +42,13 @@ for _, fields in ipairs(groups) do
   end
 end`
 
+const trimLua = (argumentsOfTrim: number): string => `
+return redis.call('XTRIM', KEYS[1], unpack(ARGV, 1, ${argumentsOfTrim}))`
+
 /** The same bite, an `XTRIM` or a script on one key, for as long as the groups are as they were; without a guard, the bite itself. */
 export function guarded(bite: Command, guard: Guard | null): Command {
   if (guard === null) return bite
   const [name, ...rest] = bite
-  const [script, key, ...args] = name === 'EVAL' ? [rest[0], ...rest.slice(2)] : [TRIM_LUA(rest.length - 1), ...rest]
+  const [script, key, ...args] = name === 'EVAL' ? [rest[0], ...rest.slice(2)] : [trimLua(rest.length - 1), ...rest]
   return ['EVAL', `${guardLua(args.length)}${script}`, '1', key as Buffer, ...args, ...guard]
 }
-
-const TRIM_LUA = (argumentsOfTrim: number): string => `
-return redis.call('XTRIM', KEYS[1], unpack(ARGV, 1, ${argumentsOfTrim}))`
