@@ -20,7 +20,7 @@ interface Shape {
 }
 
 /** A backlog, and who works it off. @returns how long that took, in ms */
-type Worker = (redis: PrivateRedis, plant: () => Promise<void>) => Promise<number>
+type Worker = (redis: PrivateRedis, options: Options, plant: () => Promise<void>) => Promise<number>
 
 const workers: readonly (readonly [name: string, work: Worker])[] = [
   ['xtrimd run --pace 100', warm('--pace', '100')],
@@ -28,7 +28,8 @@ const workers: readonly (readonly [name: string, work: Worker])[] = [
   ['xtrimd sweep --pace 100', cold('--pace', '100')],
 ]
 
-export async function catchUp({ backlog }: Options): Promise<Section> {
+export async function catchUp(options: Options): Promise<Section> {
+  const { backlog } = options
   say('\nA backlog')
   const each = Math.max(2 * MAX_LENGTH, Math.min(10_000, Math.floor(backlog / 1000)))
   const shapes: readonly Shape[] = [
@@ -44,7 +45,7 @@ export async function catchUp({ backlog }: Options): Promise<Section> {
       await fillLongStream(redis, TEMPLATE, shape.entries)
       // Where memory is kept it is looked for slow commands alone.
       for (const [worker, work] of keeps ? workers.slice(0, 1) : workers) {
-        const { workMs, exactMs, slow } = await measure(redis, shape, work)
+        const { workMs, exactMs, slow } = await measure(redis, shape, options, work)
         const ratio = brief(workMs / exactMs)
         const [longest] = slow.sort((a, b) => b.microseconds - a.microseconds)
         const named = longest === undefined ? '' : `${count(longest.microseconds)} (${longest.command})`
@@ -76,7 +77,7 @@ export async function catchUp({ backlog }: Options): Promise<Section> {
   }
 }
 
-async function measure(redis: PrivateRedis, { streams }: Shape, work: Worker) {
+async function measure(redis: PrivateRedis, { streams }: Shape, options: Options, work: Worker) {
   const { client } = redis
   const copies = async (keyOfCopy: (stream: number) => string): Promise<void> => {
     for (let s = 1; s <= streams; s++) await client.sendCommand(['COPY', TEMPLATE, keyOfCopy(s), 'REPLACE'])
@@ -86,7 +87,7 @@ async function measure(redis: PrivateRedis, { streams }: Shape, work: Worker) {
   const { ms: exactMs } = await timed(async () => {
     for (let s = 1; s <= streams; s++) await client.xTrim(toExact(s), 'MAXLEN', MAX_LENGTH)
   })
-  const workMs = await work(redis, async () => {
+  const workMs = await work(redis, options, async () => {
     await copies(keyOf)
     await client.sendCommand(['CONFIG', 'SET', 'slowlog-log-slower-than', String(SLOW_MICROSECONDS)])
     await client.sendCommand(['CONFIG', 'SET', 'slowlog-max-len', '100000'])
@@ -107,13 +108,11 @@ async function measure(redis: PrivateRedis, { streams }: Shape, work: Worker) {
 
 /** A sweep of what was planted is the first or the second behind it. */
 const TRIES = 5
-/** So much of it makes code that was never run code that is compiled. */
-const WARMING_ENTRIES = 300_000
 
 /** The daemon's work: it has worked one off before, and stands still while the next is planted. */
 function warm(...flags: readonly string[]): Worker {
-  return async (redis, plant) => {
-    await fillLongStream(redis, keyOf(1), WARMING_ENTRIES)
+  return async (redis, { warmingEntries }, plant) => {
+    await fillLongStream(redis, keyOf(1), warmingEntries)
     const daemon = await startDaemon(redis.url, { flags: ['--lease', 'false', ...LENGTH_ALONE, ...flags] })
     // The second finds nothing to do any more: it is over in a moment, and the next one is far.
     for (let sweep = 0; sweep < 2; sweep++) await daemon.nextSweep()
@@ -129,7 +128,7 @@ function warm(...flags: readonly string[]): Worker {
 }
 
 function cold(...flags: readonly string[]): Worker {
-  return async (redis, plant) => {
+  return async (redis, _, plant) => {
     await plant()
     return (await sweepOnce(redis.url, [...LENGTH_ALONE, ...flags])).durationSeconds * 1000
   }

@@ -11,6 +11,8 @@ export interface Options {
   readonly backlog: number
   /** Entries of the stream that one exact XTRIM cuts. */
   readonly cutEntries: number
+  /** Entries that a daemon works off before its turn: so much makes code that was never run code that is compiled. */
+  readonly warmingEntries: number
   /** How long each load is put on the foreground writer. */
   readonly gentleMs: number
   /** How much is written beside the watch, and without it. */
@@ -18,6 +20,8 @@ export interface Options {
   readonly memoryStreams: readonly number[]
   readonly samples: { readonly shell: number; readonly awaited: number }
   readonly tenMillion: boolean
+  /** Whether the figures mean nothing, and the sections may disturb each other. */
+  readonly quick: boolean
   readonly only: readonly string[]
   /** A folder, ending in a slash. */
   readonly out: string
@@ -46,11 +50,13 @@ export function readOptions(): Options {
     rounds: whole(values.rounds, quick ? 1 : 2),
     backlog: whole(values.backlog, quick ? 20_000 : 10_000_000),
     cutEntries: quick ? 20_000 : 2_000_000,
+    warmingEntries: quick ? 3_000 : 300_000,
     watchedWrites: quick ? 5_000 : 400_000,
     gentleMs: quick ? 300 : 2_500,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
     samples: quick ? { shell: 3, awaited: 50 } : { shell: 100, awaited: 2_000 },
     tenMillion: values['ten-million'],
+    quick,
     only: values.only?.split(',') ?? SECTIONS,
     out: `${values.out.replace(/\/$/, '')}/`,
     command: `npm run bench${args.length > 0 ? ` -- ${args.join(' ')}` : ''}`,

@@ -20,7 +20,8 @@ test('every section of the benchmark ends in a table, beside a chart', { timeout
   const committed = await readFile(join(BENCH, 'RESULTS.md'), 'utf8')
 
   const args = [join(BENCH, 'main.ts'), '--streams', '300', '--quick', '--out', folder]
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, args)
+  // Nothing that is measured here counts, so it gives way to the tests beside it.
+  const { stdout, stderr } = await promisify(execFile)('nice', [process.execPath, ...args])
 
   assert.equal(stderr, '')
   const results = await readFile(join(folder, 'RESULTS.md'), 'utf8')
