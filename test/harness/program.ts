@@ -210,7 +210,7 @@ export async function startDaemon(
             last = sumOf(parseExposition(await daemon.metrics()), name, labels)
             return last !== undefined && predicate(last)
           },
-          { timeoutMs, what: `${name}${JSON.stringify(labels)}` },
+          { timeoutMs, what: `${name}${JSON.stringify(labels)}`, everyMs: 50 },
         )
       } catch (error) {
         throw withOutput(new Error(`${(error as Error).message}; last seen: ${last}`, { cause: error }), program)
