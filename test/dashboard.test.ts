@@ -1,7 +1,7 @@
 /** The Grafana dashboard: each of its queries, asked of a real Prometheus that scrapes a running daemon. */
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { dashboardPage } from '../scripts/stage/dashboard_page.ts'
 import { prometheusAt } from '../scripts/stage/prometheus.ts'
 import { render } from './harness/manifests.ts'
@@ -45,91 +45,98 @@ const filledIn = (expr: string): string =>
 
 const queryOf = (title: string): string => filledIn(panels.find((one) => one.title === title)?.targets[0]?.expr ?? '')
 
-test('every query of the dashboard is valid and answers something', async (t) => {
-  const redis = await startRedis(t, { config: { maxmemory: '64mb' } })
-  const from = (await redisNow(redis)) - 60_000
-  await fillStream(redis, 'stream:conversation:long', { count: 3_000, from, stepMs: 1, bytes: 10 })
-  const daemon = await startDaemon(t, ['--redis-url', redis.url, '--cron', '* * * * * *'])
-  await daemon.waitForLog('sweep')
-  const standby = await startDaemon(t, ['--redis-url', redis.url, '--cron', '* * * * * *'])
-  const prometheus = await startPrometheus(t, [daemon.port, standby.port])
-  await prometheus.waitForValue('count_over_time(xtrimd_streams[1m]) >= 3 and xtrimd_streams == 1', () => true)
-  assert.equal(await prometheus.waitForValue(queryOf('Inside the policy?'), () => true), 0)
+// Each waits for scrapes most of the time.
+suite('what Prometheus scraped', { concurrency: 2 }, () => {
+  test('every query of the dashboard is valid and answers something', async (t) => {
+    const redis = await startRedis(t, { config: { maxmemory: '64mb' } })
+    const from = (await redisNow(redis)) - 60_000
+    await fillStream(redis, 'stream:conversation:long', { count: 3_000, from, stepMs: 1, bytes: 10 })
+    const daemon = await startDaemon(t, ['--redis-url', redis.url, '--cron', '* * * * * *'])
+    await daemon.waitForLog('sweep')
+    const standby = await startDaemon(t, ['--redis-url', redis.url, '--cron', '* * * * * *'])
+    const prometheus = await startPrometheus(t, [daemon.port, standby.port])
+    await prometheus.waitForValue('count_over_time(xtrimd_streams[1m]) >= 3 and xtrimd_streams == 1', () => true)
+    assert.equal(await prometheus.waitForValue(queryOf('Inside the policy?'), () => true), 0)
 
-  for (const { title, targets } of panels) {
-    assert.ok(targets.length > 0, title)
-    for (const { expr, legendFormat } of targets) {
-      const query = filledIn(expr)
-      assert.doesNotMatch(query, /\$/, `${title}: a variable that Grafana does not have`)
-      // A quantile of nothing is an answer too, and not a number.
-      const isAnswered = async () => (await prometheus.query(query)).some(({ value }) => Number.isFinite(value))
-      await waitUntil(isAnswered, { timeoutMs: 60_000, what: `an answer to '${title}': ${query}`, everyMs: 200 })
-      const answers = await prometheus.query(query)
-      for (const { labels } of answers) {
-        for (const [, label = ''] of legendFormat.matchAll(/\{\{(\w+)\}\}/g)) {
-          assert.ok(label in labels, `${title}: the legend names ${label}, which the answer has`)
+    for (const { title, targets } of panels) {
+      assert.ok(targets.length > 0, title)
+      for (const { expr, legendFormat } of targets) {
+        const query = filledIn(expr)
+        assert.doesNotMatch(query, /\$/, `${title}: a variable that Grafana does not have`)
+        // A quantile of nothing is an answer too, and not a number.
+        const isAnswered = async () => (await prometheus.query(query)).some(({ value }) => Number.isFinite(value))
+        await waitUntil(isAnswered, { timeoutMs: 60_000, what: `an answer to '${title}': ${query}`, everyMs: 200 })
+        const answers = await prometheus.query(query)
+        for (const { labels } of answers) {
+          for (const [, label = ''] of legendFormat.matchAll(/\{\{(\w+)\}\}/g)) {
+            assert.ok(label in labels, `${title}: the legend names ${label}, which the answer has`)
+          }
         }
       }
     }
-  }
-  for (const { name, definition } of templating.list.filter(({ type }) => type === 'query')) {
-    const [, metric = '', label = ''] = /^label_values\((.+), (\w+)\)$/.exec(definition) ?? []
-    const values = await prometheus.query(`count by (${label}) (${filledIn(metric)})`)
+    for (const { name, definition } of templating.list.filter(({ type }) => type === 'query')) {
+      const [, metric = '', label = ''] = /^label_values\((.+), (\w+)\)$/.exec(definition) ?? []
+      const values = await prometheus.query(`count by (${label}) (${filledIn(metric)})`)
+      assert.deepEqual(
+        values.map(({ labels }) => labels[label]),
+        [name === 'namespace' ? 'chat' : 'xtrimd'],
+        name,
+      )
+    }
+    // Whoever waits for the lease skips every tick: that is no sweep.
+    await prometheus.waitForValue('increase(xtrimd_sweeps_total{result="skipped"}[10s]) > 1', () => true)
+    const sweeps = await prometheus.query(`${queryOf('Sweeps')} > 0`)
     assert.deepEqual(
-      values.map(({ labels }) => labels[label]),
-      [name === 'namespace' ? 'chat' : 'xtrimd'],
-      name,
+      sweeps.map(({ labels }) => labels.result),
+      ['success'],
     )
-  }
-  // Whoever waits for the lease skips every tick: that is no sweep.
-  await prometheus.waitForValue('increase(xtrimd_sweeps_total{result="skipped"}[10s]) > 1', () => true)
-  const sweeps = await prometheus.query(`${queryOf('Sweeps')} > 0`)
-  assert.deepEqual(
-    sweeps.map(({ labels }) => labels.result),
-    ['success'],
-  )
 
-  // The controls: Prometheus refuses what is no query, and has no answer where a metric is misspelt.
-  await assert.rejects(prometheus.query('sum(xtrimd_streams'), /parse error/)
-  const misspelt = filledIn(panels[0]?.targets[0]?.expr ?? '').replace('_over_limit', '_over_limits')
-  assert.deepEqual(await prometheus.query(misspelt), [])
-})
+    // The controls: Prometheus refuses what is no query, and has no answer where a metric is misspelt.
+    await assert.rejects(prometheus.query('sum(xtrimd_streams'), /parse error/)
+    const misspelt = filledIn(panels[0]?.targets[0]?.expr ?? '').replace('_over_limit', '_over_limits')
+    assert.deepEqual(await prometheus.query(misspelt), [])
+  })
 
-test('where nothing was ever looked at nothing is green, and what was done before the first scrape is shown', async (t) => {
-  const daemon = await startDaemon(t, ['--redis-url', 'redis://127.0.0.1:1', '--lease=false', ...HARDLY_EVER])
-  await daemon.waitForLog('sweep')
-  const prometheus = await startPrometheus(t, daemon.port)
-  await prometheus.waitForValue('count_over_time(xtrimd_build_info[1m])', (scrapes) => scrapes >= 2)
-  // It leads, and its gauges stand at 0.
-  await prometheus.waitForValue(
-    'sum(xtrimd_streams_over_limit and ignoring (policy, limit) (xtrimd_leader == 1))',
-    (over) => over === 0,
-  )
+  test('where nothing was ever looked at nothing is green, and what was done before the first scrape is shown', async (t) => {
+    const daemon = await startDaemon(t, ['--redis-url', 'redis://127.0.0.1:1', '--lease=false', ...HARDLY_EVER])
+    await daemon.waitForLog('sweep')
+    const prometheus = await startPrometheus(t, daemon.port)
+    await prometheus.waitForValue('count_over_time(xtrimd_build_info[1m])', (scrapes) => scrapes >= 2)
+    // It leads, and its gauges stand at 0.
+    await prometheus.waitForValue(
+      'sum(xtrimd_streams_over_limit and ignoring (policy, limit) (xtrimd_leader == 1))',
+      (over) => over === 0,
+    )
 
-  const now = Date.now() / 1000
-  const page = await dashboardPage(JSON.parse(TEXT), prometheusAt(prometheus.url), { from: now - 4, to: now, step: 1 })
-  const told = Array.from(
-    page.matchAll(/<h2>([^<]*)<\/h2><p class="stat" style="background:([^"]*)">([^<]*)</g),
-    ([, ...one]) => one,
-  )
-  assert.deepEqual(
-    told.filter(([title]) => title !== 'Next sweep in'),
-    [
-      ['Inside the policy?', '#6e7681', 'not known'],
-      ['Last success', '#c62f3b', 'never'],
-      ['Leaders', '#2f8f56', '1'],
-      ['Longest stream', '#6e7681', 'not known'],
-      ['Redis memory used', '#6e7681', 'not known'],
-    ],
-  )
-  const shown = async (title: string, label: string) =>
-    // Wide enough that the first scrape is within it, however slow the machine.
-    (await prometheus.query(`${queryOf(title).replaceAll('10s', '2m')} > 0`)).map(({ labels, value }) => [
-      labels[label],
-      value,
-    ])
-  assert.deepEqual(await shown('Sweeps', 'result'), [['failed', 1]])
-  assert.deepEqual(await shown('Failures', 'cause'), [['connect', 1]])
+    const now = Date.now() / 1000
+    const page = await dashboardPage(JSON.parse(TEXT), prometheusAt(prometheus.url), {
+      from: now - 4,
+      to: now,
+      step: 1,
+    })
+    const told = Array.from(
+      page.matchAll(/<h2>([^<]*)<\/h2><p class="stat" style="background:([^"]*)">([^<]*)</g),
+      ([, ...one]) => one,
+    )
+    assert.deepEqual(
+      told.filter(([title]) => title !== 'Next sweep in'),
+      [
+        ['Inside the policy?', '#6e7681', 'not known'],
+        ['Last success', '#c62f3b', 'never'],
+        ['Leaders', '#2f8f56', '1'],
+        ['Longest stream', '#6e7681', 'not known'],
+        ['Redis memory used', '#6e7681', 'not known'],
+      ],
+    )
+    const shown = async (title: string, label: string) =>
+      // Wide enough that the first scrape is within it, however slow the machine.
+      (await prometheus.query(`${queryOf(title).replaceAll('10s', '2m')} > 0`)).map(({ labels, value }) => [
+        labels[label],
+        value,
+      ])
+    assert.deepEqual(await shown('Sweeps', 'result'), [['failed', 1]])
+    assert.deepEqual(await shown('Failures', 'cause'), [['connect', 1]])
+  })
 })
 
 test('what has no value says so in a colour of its own, and rates span four scrapes of the PodMonitor', () => {

@@ -1,6 +1,6 @@
 /** A daemon that is asked to stop, at moments when that is least convenient: it ends in time, says its tally, gives the lease up. */
 import assert from 'node:assert/strict'
-import { type TestContext, test } from 'node:test'
+import { suite, type TestContext, test } from 'node:test'
 import { fillOverlong, goneFrom, SURPLUS } from './harness/overlong_streams.ts'
 import { type Daemon, HARDLY_EVER, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
@@ -30,95 +30,98 @@ async function stopped(daemon: Daemon): Promise<{ removed: number }> {
 const sweepLines = ({ logs }: Daemon) => logs.filter(({ msg }) => msg === 'sweep')
 const said = ({ logs }: Daemon, message: string) => logs.some(({ msg }) => msg === message)
 
-for (const [moment, lease] of [
-  ['it asks for the lease', 'true'],
-  ['a sweep connects', 'false'],
-] as const) {
-  test(`SIGTERM while ${moment} and nobody answers`, async (t) => {
-    const redis = await startRedis(t)
-    const proxy = await startProxy(t, redis.port)
-    proxy.blackhole()
-    const args = ['--redis-url', proxy.url, '--reply-timeout', '60s', `--lease=${lease}`]
-    const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-    await waitUntil(() => proxy.accepted > 0, { timeoutMs: 60_000, what: 'it to connect' })
-    assert.deepEqual(await stopped(daemon), { removed: 0 })
-  })
-}
-
-test('SIGTERM in the pauses of a slow pace', async (t) => {
-  const redis = await startRedis(t)
-  const { gone, surplus } = await fillMany(redis)
-  const args = ['--redis-url', redis.url, '--pace', '1', '--page-size', '4']
-  const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
-  const { removed } = await stopped(daemon)
-  assert.equal(removed, await gone(), 'the page in hand is counted')
-  assert.ok(removed < surplus, 'it did not sweep to its end')
-  await assertReleased(daemon, redis)
-})
-
-test('SIGTERM among the bites of one huge stream', async (t) => {
-  const redis = await startRedis(t)
-  const count = 400_000
-  const key = 'stream:conversation:huge'
-  await fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 100 })
-  const daemon = await startDaemon(t, ['--redis-url', redis.url, '--pace', '1', ...HARDLY_EVER])
-  const gone = async () => count - Number(await redis.command('XLEN', key))
-  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the first bite' })
-  const { removed } = await stopped(daemon)
-  assert.equal(removed, await gone())
-  assert.ok(removed < count - 1_100, 'it did not trim it to its end')
-  await assertReleased(daemon, redis)
-})
-
-test('SIGTERM while Redis is frozen: the lease that cannot be given up is told to run out', async (t) => {
-  const redis = await startRedis(t)
-  const { gone, surplus } = await fillMany(redis)
-  const args = [
-    '--redis-url',
-    redis.url,
-    '--pace',
-    '1',
-    '--page-size',
-    '4',
-    '--reply-timeout',
-    '60s',
-    '--lease-ttl',
-    '60s',
-  ]
-  const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-  await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
-  await redis.freeze()
-  const { removed } = await stopped(daemon)
-  assert.ok(said(daemon, 'lease not released: it runs out by itself'))
-  await redis.thaw()
-  const disappeared = await gone()
-  assert.ok(removed <= disappeared && disappeared < surplus, `${removed} told, ${disappeared} gone`)
-  assert.ok(Number(await redis.command('PTTL', LEASE)) > 0, 'it does run out')
-})
-
-test('SIGTERM while another holds the lease, who keeps it', async (t) => {
-  const redis = await startRedis(t)
-  await redis.command('SET', LEASE, 'another')
-  const daemon = await startDaemon(t, ['--redis-url', redis.url, ...HARDLY_EVER])
-  await daemon.waitForLog('lease held by another')
-  const ended = await daemon.stop()
-  assert.deepEqual([ended.code, ended.stderr, sweepLines(daemon)], [0, '', []])
-  assert.ok(ended.ms < IN_TIME_MS)
-  assert.equal(await redis.command('GET', LEASE), 'another')
-})
-
 /** So many bytes of replies have reached it: in the handshake, the greeting, the lease, the first page, the next ones. */
 const MOMENTS = [0, 1, 10, 60, 600, 3_000, 6_000]
 
-test('SIGTERM at any moment of a sweep: what several of them told is what is gone', async (t) => {
-  const redis = await startRedis(t)
-  const { gone, surplus } = await fillMany(redis)
-  const stops = await Promise.all(MOMENTS.map((replyBytes) => stopAt(t, redis, replyBytes)))
-  const told = stops.reduce((sum, { removed }) => sum + removed, 0)
-  assert.equal(told, await gone())
-  assert.ok(told > 0 && told < surplus, `${told} of ${surplus}`)
-  assert.deepEqual(await redis.command('KEYS', 'lease:*'), [])
+// Each waits most of the time.
+suite('asked to stop', { concurrency: 3 }, () => {
+  for (const [moment, lease] of [
+    ['it asks for the lease', 'true'],
+    ['a sweep connects', 'false'],
+  ] as const) {
+    test(`SIGTERM while ${moment} and nobody answers`, async (t) => {
+      const redis = await startRedis(t)
+      const proxy = await startProxy(t, redis.port)
+      proxy.blackhole()
+      const args = ['--redis-url', proxy.url, '--reply-timeout', '60s', `--lease=${lease}`]
+      const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
+      await waitUntil(() => proxy.accepted > 0, { timeoutMs: 60_000, what: 'it to connect' })
+      assert.deepEqual(await stopped(daemon), { removed: 0 })
+    })
+  }
+
+  test('SIGTERM in the pauses of a slow pace', async (t) => {
+    const redis = await startRedis(t)
+    const { gone, surplus } = await fillMany(redis)
+    const args = ['--redis-url', redis.url, '--pace', '1', '--page-size', '4']
+    const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
+    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    const { removed } = await stopped(daemon)
+    assert.equal(removed, await gone(), 'the page in hand is counted')
+    assert.ok(removed < surplus, 'it did not sweep to its end')
+    await assertReleased(daemon, redis)
+  })
+
+  test('SIGTERM among the bites of one huge stream', async (t) => {
+    const redis = await startRedis(t)
+    const count = 400_000
+    const key = 'stream:conversation:huge'
+    await fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 100 })
+    const daemon = await startDaemon(t, ['--redis-url', redis.url, '--pace', '1', ...HARDLY_EVER])
+    const gone = async () => count - Number(await redis.command('XLEN', key))
+    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the first bite' })
+    const { removed } = await stopped(daemon)
+    assert.equal(removed, await gone())
+    assert.ok(removed < count - 1_100, 'it did not trim it to its end')
+    await assertReleased(daemon, redis)
+  })
+
+  test('SIGTERM while Redis is frozen: the lease that cannot be given up is told to run out', async (t) => {
+    const redis = await startRedis(t)
+    const { gone, surplus } = await fillMany(redis)
+    const args = [
+      '--redis-url',
+      redis.url,
+      '--pace',
+      '1',
+      '--page-size',
+      '4',
+      '--reply-timeout',
+      '60s',
+      '--lease-ttl',
+      '60s',
+    ]
+    const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
+    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    await redis.freeze()
+    const { removed } = await stopped(daemon)
+    assert.ok(said(daemon, 'lease not released: it runs out by itself'))
+    await redis.thaw()
+    const disappeared = await gone()
+    assert.ok(removed <= disappeared && disappeared < surplus, `${removed} told, ${disappeared} gone`)
+    assert.ok(Number(await redis.command('PTTL', LEASE)) > 0, 'it does run out')
+  })
+
+  test('SIGTERM while another holds the lease, who keeps it', async (t) => {
+    const redis = await startRedis(t)
+    await redis.command('SET', LEASE, 'another')
+    const daemon = await startDaemon(t, ['--redis-url', redis.url, ...HARDLY_EVER])
+    await daemon.waitForLog('lease held by another')
+    const ended = await daemon.stop()
+    assert.deepEqual([ended.code, ended.stderr, sweepLines(daemon)], [0, '', []])
+    assert.ok(ended.ms < IN_TIME_MS)
+    assert.equal(await redis.command('GET', LEASE), 'another')
+  })
+
+  test('SIGTERM at any moment of a sweep: what several of them told is what is gone', async (t) => {
+    const redis = await startRedis(t)
+    const { gone, surplus } = await fillMany(redis)
+    const stops = await Promise.all(MOMENTS.map((replyBytes) => stopAt(t, redis, replyBytes)))
+    const told = stops.reduce((sum, { removed }) => sum + removed, 0)
+    assert.equal(told, await gone())
+    assert.ok(told > 0 && told < surplus, `${told} of ${surplus}`)
+    assert.deepEqual(await redis.command('KEYS', 'lease:*'), [])
+  })
 })
 
 /** Each has a lease of its own, so that all of them sweep. */
