@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
+import { exitWhenAsked } from '../scripts/stage/undo.ts'
 import { barChart, type Row } from './chart.ts'
 import { sweepOnce } from './contenders/ours.ts'
 import { brief, count, header, say, sectionText, writeText } from './report.ts'
@@ -28,6 +29,7 @@ for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   redis.call('XADD', 'stream:conversation:' .. (i % ARGV[5]), id, 'message', ARGV[6])
 end`
 
+exitWhenAsked()
 const { values } = parseArgs({
   options: {
     days: { type: 'string', default: '7,30,60,90' },

@@ -1,6 +1,7 @@
 /** Everything that is measured, in one run on private servers: `npm run bench [-- --streams N]`. */
 import { mkdir } from 'node:fs/promises'
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
+import { exitWhenAsked } from '../scripts/stage/undo.ts'
 import { catchUp } from './backlog.ts'
 import { barChart } from './chart.ts'
 import { compare } from './comparison.ts'
@@ -12,6 +13,7 @@ import { header, type Section, say, sectionText, writeText } from './report.ts'
 import { sweepTenMillion } from './ten_million.ts'
 import { watchWriters } from './watching.ts'
 
+exitWhenAsked()
 const options = readOptions()
 const start = performance.now()
 const sections: Section[] = []
@@ -32,7 +34,12 @@ const runs: Readonly<Record<(typeof SECTIONS)[number], () => Promise<Section[]>>
 const chosen = SECTIONS.filter((name) => options.only.includes(name)).map((name) => runs[name])
 // They wait for ticks most of the time. Beside each other they would disturb what is measured: where that means nothing they may.
 if (options.quick) sections.push(...(await Promise.all(chosen.map((run) => run()))).flat())
-else for (const run of chosen) sections.push(...(await run()))
+else
+  for (const run of chosen) {
+    const begun = performance.now()
+    sections.push(...(await run()))
+    say(`  ${Math.round((performance.now() - begun) / 1000)} s`)
+  }
 if (options.tenMillion) sections.push(await sweepTenMillion())
 
 const { version, stop } = await startPrivateRedis()

@@ -17,7 +17,7 @@ import { type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
 import { runDaemon, runSweep } from './stage/program.ts'
 import { startPrometheus } from './stage/prometheus.ts'
 import type { Client } from './stage/redis_client.ts'
-import { atExit } from './stage/undo.ts'
+import { atExit, exitWhenAsked } from './stage/undo.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DASHBOARD = `${ROOT}k8s/monitoring/dashboard.json`
@@ -194,7 +194,7 @@ async function takePictures(): Promise<void> {
   await redis.stop()
 }
 
-for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => process.exit(130))
+exitWhenAsked()
 
 try {
   await takePictures()

@@ -1,7 +1,9 @@
 /** The benchmarks run, at sizes whose figures mean nothing, and write what they should where they are told to. */
 
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,6 +11,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { packetsOf, shareUnanswered, ValueCounter } from '../bench/wire.ts'
+import { waitUntil } from './harness/waiting.ts'
 
 const BENCH = fileURLToPath(new URL('../bench/', import.meta.url))
 
@@ -45,6 +48,27 @@ test('every section of the benchmark ends in a table, beside a chart', { timeout
   assert.match(stdout, /against the limit: [\d.]+/)
   assert.match(await readFile(join(folder, 'results.svg'), 'utf8'), CHART)
   assert.equal(await readFile(join(BENCH, 'RESULTS.md'), 'utf8'), committed)
+})
+
+test('Ctrl-C ends a benchmark, and the servers and daemons it has started', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const args = [join(BENCH, 'main.ts'), '--streams', '300', '--quick', '--only', 'pace', '--out', folder]
+  const bench = spawn(process.execPath, args, { stdio: 'ignore' })
+  t.after(() => bench.kill('SIGKILL'))
+  const ended = once(bench, 'exit')
+  const started = async (): Promise<string[]> => {
+    const children = await readFile(`/proc/${bench.pid}/task/${bench.pid}/children`, 'utf8')
+    return children.split(' ').filter((pid) => pid !== '')
+  }
+  const waiting = { timeoutMs: 60_000, what: 'a redis-server and a daemon' }
+  await waitUntil(async () => (await started()).length >= 2, waiting)
+  const pids = await started()
+
+  bench.kill('SIGINT')
+
+  assert.deepEqual(await ended, [130, null])
+  await waitUntil(() => !pids.some((pid) => existsSync(`/proc/${pid}`)), { timeoutMs: 10_000, what: 'all to end' })
 })
 
 test('the memory of a week is told and drawn, with the limits one by one and together', async (t) => {
