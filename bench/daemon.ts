@@ -8,6 +8,7 @@ import { withoutOurs } from '../scripts/stage/environment.ts'
 import { atExit } from '../scripts/stage/undo.ts'
 
 export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+const GIVING_WAY = ['chrt', '--idle', '0']
 const EVERY_SECOND = ['--cron', '* * * * * *']
 
 /** A line `sweep` of its log. */
@@ -39,15 +40,18 @@ export interface DaemonOptions {
   /** How Node is started, and on what. */
   readonly nodeFlags?: readonly string[]
   readonly main?: string
+  /** Whether it gets a processor only while nobody else wants it (SCHED_IDLE). */
+  readonly givesWay?: boolean
 }
 
 /** Starts a daemon that sweeps every second unless a flag says otherwise; returns once it listens. */
 export async function startDaemon(redisUrl: string, options: DaemonOptions): Promise<Daemon> {
-  const { flags, nodeFlags = [], main = MAIN } = options
+  const { flags, nodeFlags = [], main = MAIN, givesWay = false } = options
   const own = ['--redis-url', redisUrl, '--http-bind', '127.0.0.1:0', '--log-format', 'json']
   // A flag given twice is refused, so the default schedule gives way.
   const args = ['run', ...own, ...(flags.includes('--cron') ? [] : EVERY_SECOND), ...flags]
-  const child = spawn(process.execPath, [...nodeFlags, main, ...args], {
+  const [command = '', ...rest] = [...(givesWay ? GIVING_WAY : []), process.execPath, ...nodeFlags, main, ...args]
+  const child = spawn(command, rest, {
     env: withoutOurs(),
     stdio: ['ignore', 'pipe', 'inherit'],
   })

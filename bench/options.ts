@@ -52,7 +52,7 @@ export function readOptions(): Options {
     cutEntries: quick ? 20_000 : 2_000_000,
     warmingEntries: quick ? 3_000 : 300_000,
     watchedWrites: quick ? 5_000 : 400_000,
-    gentleMs: quick ? 300 : 2_500,
+    gentleMs: quick ? 300 : 2_000,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
     samples: quick ? { shell: 3, awaited: 50 } : { shell: 100, awaited: 2_000 },
     tenMillion: values['ten-million'],

@@ -9,7 +9,7 @@ import { startWire } from './wire.ts'
 
 const PACES = [10, 25, 50, 100]
 /** At 10 % a sweep takes ten times as long: as many streams as can be waited for. */
-const MOST_STREAMS = 25_000
+const MOST_STREAMS = 10_000
 
 export async function keepPace(options: Options): Promise<Section> {
   const streams = Math.min(MOST_STREAMS, options.streams)
