@@ -9,7 +9,6 @@ import { brief, count, type Section, say } from './report.ts'
 
 const SLOW_MICROSECONDS = 1000
 const TEMPLATE = 'template'
-const LENGTH_ALONE = ['--max-age', 'off']
 /** jemalloc, which Redis is built with, then keeps what is freed, and gives none of it back to the kernel. */
 const KEEPS_MEMORY = { MALLOC_CONF: 'dirty_decay_ms:-1,muzzy_decay_ms:-1' }
 
@@ -18,16 +17,10 @@ interface Shape {
   readonly entries: number
 }
 
-/** A backlog, and who works it off. @returns how long that took, in ms */
-type Worker = (redis: PrivateRedis, options: Options, plant: () => Promise<void>) => Promise<number>
+/** The paces a daemon works a backlog off at, in flags. */
+const PACES: readonly (readonly string[])[] = [['--pace', '100'], []]
 
-const workers: readonly (readonly [name: string, work: Worker])[] = [
-  ['xtrimd run --pace 100', warm('--pace', '100')],
-  ['xtrimd run', warm()],
-]
-
-export async function catchUp(options: Options): Promise<Section> {
-  const { backlog } = options
+export async function catchUp({ backlog, warmingEntries }: Options): Promise<Section> {
   say('\nA backlog')
   const each = Math.max(2 * MAX_LENGTH, Math.min(10_000, Math.floor(backlog / 1000)))
   const shapes: readonly Shape[] = [
@@ -43,8 +36,9 @@ export async function catchUp(options: Options): Promise<Section> {
       const redis = await startPrivateRedis([], keeps ? KEEPS_MEMORY : {})
       await fillLongStream(redis, TEMPLATE, shape.entries)
       // Where memory is kept it is looked for slow commands alone.
-      for (const [worker, work] of keeps ? workers.slice(0, 1) : workers) {
-        const { workMs, exactMs, slow } = await measure(redis, shape, options, work)
+      for (const flags of keeps ? PACES.slice(0, 1) : PACES) {
+        const worker = ['xtrimd run', ...flags].join(' ')
+        const { workMs, exactMs, slow } = await measure(redis, shape, flags, warmingEntries)
         const ratio = brief(workMs / exactMs)
         const [longest] = slow.sort((a, b) => b.microseconds - a.microseconds)
         const named = longest === undefined ? '' : `${count(longest.microseconds)} (${longest.command})`
@@ -76,7 +70,7 @@ export async function catchUp(options: Options): Promise<Section> {
   }
 }
 
-async function measure(redis: PrivateRedis, { streams }: Shape, options: Options, work: Worker) {
+async function measure(redis: PrivateRedis, { streams }: Shape, flags: readonly string[], warmingEntries: number) {
   const { client } = redis
   const copies = async (keyOfCopy: (stream: number) => string): Promise<void> => {
     for (let s = 1; s <= streams; s++) await client.sendCommand(['COPY', TEMPLATE, keyOfCopy(s), 'REPLACE'])
@@ -86,7 +80,7 @@ async function measure(redis: PrivateRedis, { streams }: Shape, options: Options
   const { ms: exactMs } = await timed(async () => {
     for (let s = 1; s <= streams; s++) await client.xTrim(toExact(s), 'MAXLEN', MAX_LENGTH)
   })
-  const workMs = await work(redis, options, async () => {
+  const workMs = await workOff(redis, flags, warmingEntries, async () => {
     await copies(keyOf)
     await client.sendCommand(['CONFIG', 'SET', 'slowlog-log-slower-than', String(SLOW_MICROSECONDS)])
     await client.sendCommand(['CONFIG', 'SET', 'slowlog-max-len', '100000'])
@@ -108,20 +102,26 @@ async function measure(redis: PrivateRedis, { streams }: Shape, options: Options
 /** A sweep of what was planted is the first or the second behind it. */
 const TRIES = 5
 
-/** The daemon's work: it has worked one off before, and stands still while the next is planted. */
-function warm(...flags: readonly string[]): Worker {
-  return async (redis, { warmingEntries }, plant) => {
-    await fillLongStream(redis, keyOf(1), warmingEntries)
-    const daemon = await startDaemon(redis.url, { flags: ['--lease', 'false', ...LENGTH_ALONE, ...flags] })
-    // The second finds nothing to do any more: it is over in a moment, and the next one is far.
-    for (let sweep = 0; sweep < 2; sweep++) await daemon.nextSweep()
-    daemon.freeze()
-    await plant()
-    daemon.thaw()
-    let line = await daemon.nextSweep()
-    for (let tries = 1; line.removed.length === 0 && tries < TRIES; tries++) line = await daemon.nextSweep()
-    await daemon.stop()
-    if (line.removed.length === 0) throw new Error('no sweep found what was planted')
-    return line.durationSeconds * 1000
-  }
+/**
+ * What the daemon takes for what `plant` leaves, in ms: it has worked a backlog of `warmingEntries` off before, and stands
+ * still while the next is planted.
+ */
+async function workOff(
+  redis: PrivateRedis,
+  flags: readonly string[],
+  warmingEntries: number,
+  plant: () => Promise<void>,
+): Promise<number> {
+  await fillLongStream(redis, keyOf(1), warmingEntries)
+  const daemon = await startDaemon(redis.url, { flags: ['--lease', 'false', '--max-age', 'off', ...flags] })
+  // The second finds nothing to do any more: it is over in a moment, and the next one is far.
+  for (let sweep = 0; sweep < 2; sweep++) await daemon.nextSweep()
+  daemon.freeze()
+  await plant()
+  daemon.thaw()
+  let line = await daemon.nextSweep()
+  for (let tries = 1; line.removed.length === 0 && tries < TRIES; tries++) line = await daemon.nextSweep()
+  await daemon.stop()
+  if (line.removed.length === 0) throw new Error('no sweep found what was planted')
+  return line.durationSeconds * 1000
 }

@@ -6,7 +6,7 @@ import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_r
 import { atExit } from '../scripts/stage/undo.ts'
 import { minId, socketOf } from './contenders/contender.ts'
 import { SWEEPING_SCRIPT } from './contenders/loops.ts'
-import { startDaemon } from './daemon.ts'
+import { type DaemonOptions, startDaemon } from './daemon.ts'
 import { nowMs, type Stretch, startForeground } from './foreground.ts'
 import { fillKeyspace } from './keyspace.ts'
 import { fillLongStream } from './long_stream.ts'
@@ -52,14 +52,14 @@ const loads: readonly (readonly [name: string, load: Load])[] = [
         [IDLE, idling],
         [COMPUTING, computing],
         [OURS, sweeping()],
-        [GIVING_WAY, sweeping([], true)],
+        [GIVING_WAY, sweeping({ givesWay: true })],
       ] as const,
   ).flat(),
-  ['our sweep, --pace 100', sweeping(['--pace', '100'])],
+  ['our sweep, --pace 100', sweeping({ flags: ['--pace', '100'] })],
   // The defaults of --pace and --page-size are chosen by these and the default's.
-  ['our sweep, --pace 50', sweeping(['--pace', '50'])],
-  ['our sweep, --page-size 100', sweeping(['--page-size', '100'])],
-  ['our sweep, --page-size 2000', sweeping(['--page-size', '2000'])],
+  ['our sweep, --pace 50', sweeping({ flags: ['--pace', '50'] })],
+  ['our sweep, --page-size 100', sweeping({ flags: ['--page-size', '100'] })],
+  ['our sweep, --page-size 2000', sweeping({ flags: ['--page-size', '2000'] })],
   ['one blocking Lua script', blocking],
   ['one exact XTRIM of a long stream', cutting],
 ]
@@ -119,9 +119,9 @@ async function computing(_: PrivateRedis, { gentleMs }: Options): Promise<Stretc
 }
 
 /** Sweeps of a daemon, one after another; the first is not looked at, because it is compiled while it runs. */
-function sweeping(flags: readonly string[] = [], givesWay = false): Load {
+function sweeping(options: Partial<DaemonOptions> = {}): Load {
   return async (redis, { gentleMs }) => {
-    const daemon = await startDaemon(redis.url, { flags, givesWay })
+    const daemon = await startDaemon(redis.url, { flags: [], ...options })
     const stretches: Stretch[] = []
     await daemon.nextSweep()
     // Short sweeps leave gaps until the next second begins: there is an end to waiting for them to add up.
