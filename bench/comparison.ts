@@ -22,6 +22,8 @@ interface Result {
 
 const WARM = daemon('--pace', '100')
 const WARM_DEFAULT = daemon()
+/** How a process does that sweeps once is told where there is nothing to remove. */
+const ONE_SHOT = oneShot('--pace', '100')
 
 function contendersOf({ samples, streams }: Options): readonly Contender[] {
   return [
@@ -29,7 +31,7 @@ function contendersOf({ samples, streams }: Options): readonly Contender[] {
     theLimitInScanOrder,
     WARM,
     WARM_DEFAULT,
-    oneShot('--pace', '100'),
+    ONE_SHOT,
     blockingScript,
     ioredisPages,
     redisPyPages,
@@ -47,7 +49,7 @@ export async function compare(options: Options): Promise<{ sections: Section[]; 
   const results: Result[][] = []
   const contenders = contendersOf(options)
   for (const stale of [false, true]) {
-    const chosen = contenders.filter(({ onlyReads }) => !(stale && onlyReads))
+    const chosen = contenders.filter((contender) => !(stale && (contender.onlyReads || contender === ONE_SHOT)))
     const title = stale ? 'Three of ten streams have gone stale' : 'Steady state: nothing to remove'
     say(`\n${title}, ${count(options.streams)} streams`)
     const measured = await measure(redis, chosen, options, stale)
@@ -76,7 +78,7 @@ async function measure(
   const all = await Promise.all(contenders.map(async (c) => ({ contender: c, missing: (await c.missing?.()) ?? null })))
   const able = all.filter(({ missing }) => missing === null).map(({ contender }) => contender)
   const turns = new Map<Contender, Omit<Result, 'contender' | 'missing'>[]>(able.map((c) => [c, []]))
-  for (const contender of able) await contender.begin?.(redis)
+  await Promise.all(able.map((contender) => contender.begin?.(redis, options)))
   // In turn, so that a machine that gets slower does so for everybody.
   for (let round = 0; round < rounds; round++) {
     for (const contender of able) {

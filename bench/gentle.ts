@@ -6,8 +6,9 @@ import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_r
 import { atExit } from '../scripts/stage/undo.ts'
 import { minId, socketOf } from './contenders/contender.ts'
 import { SWEEPING_SCRIPT } from './contenders/loops.ts'
-import { type DaemonOptions, startDaemon } from './daemon.ts'
+import { type Daemon, type DaemonOptions, startDaemon } from './daemon.ts'
 import { nowMs, type Stretch, startForeground } from './foreground.ts'
+import { imageFlags } from './image_flags.ts'
 import { fillKeyspace } from './keyspace.ts'
 import { fillLongStream } from './long_stream.ts'
 import type { Options } from './options.ts'
@@ -38,31 +39,34 @@ const burst = () => {
   setTimeout(burst, 15)
 }
 burst()`
+const IN_THE_IMAGE = "our sweep, default pace, with the image's options of Node"
 /** What it adds is what our commands add, and not what processors do that are shared (SCHED_IDLE). */
 const GIVING_WAY = 'our sweep, default pace, on processors that nobody else wants'
 
 /** Those that are compared take turns: what else a shared machine does falls on all of them. */
 const TURNS = 2
 
-const loads: readonly (readonly [name: string, load: Load])[] = [
-  ...Array.from(
-    { length: TURNS },
-    () =>
-      [
-        [IDLE, idling],
-        [COMPUTING, computing],
-        [OURS, sweeping()],
-        [GIVING_WAY, sweeping({ givesWay: true })],
-      ] as const,
-  ).flat(),
-  ['our sweep, --pace 100', sweeping({ flags: ['--pace', '100'] })],
-  // The defaults of --pace and --page-size are chosen by these and the default's.
-  ['our sweep, --pace 50', sweeping({ flags: ['--pace', '50'] })],
-  ['our sweep, --page-size 100', sweeping({ flags: ['--page-size', '100'] })],
-  ['our sweep, --page-size 2000', sweeping({ flags: ['--page-size', '2000'] })],
-  ['one blocking Lua script', blocking],
-  ['one exact XTRIM of a long stream', cutting],
-]
+/** Our own ways of sweeping. */
+const ways = async (): Promise<Readonly<Record<string, Partial<DaemonOptions>>>> => ({
+  [OURS]: {},
+  [IN_THE_IMAGE]: { nodeFlags: await imageFlags() },
+  [GIVING_WAY]: { givesWay: true },
+  'our sweep, --pace 50': { flags: ['--pace', '50'] },
+  'our sweep, --pace 100': { flags: ['--pace', '100'] },
+  'our sweep, --page-size 2000': { flags: ['--page-size', '2000'] },
+})
+
+/** Everything that is measured, in its order. The defaults of --pace and --page-size are chosen by their rows. */
+function loadsOf(daemons: ReadonlyMap<string, Daemon>): (readonly [name: string, load: Load])[] {
+  const ours = [...daemons].map(([name, daemon]) => [name, sweeping(daemon)] as const)
+  const compared = [[IDLE, idling], [COMPUTING, computing], ...ours.slice(0, 3)] as const
+  return [
+    ...Array.from({ length: TURNS }, () => compared).flat(),
+    ...ours.slice(3),
+    ['one blocking Lua script', blocking],
+    ['one exact XTRIM of a long stream', cutting],
+  ]
+}
 
 export async function beGentle(all: Options): Promise<Section> {
   const options = { ...all, streams: Math.min(MOST_STREAMS, all.streams) }
@@ -70,22 +74,24 @@ export async function beGentle(all: Options): Promise<Section> {
   const redis = await startPrivateRedis()
   await fillKeyspace(redis, { streams: options.streams, entriesEach: 20, bytesEach: 100, stale: false })
   await fillLongStream(redis, 'long', options.cutEntries)
+  const daemons = await startWarm(redis, await ways(), options.warmingSweeps)
   const foreground = await startForeground(socketOf(redis))
   // Its code is compiled as it runs, and its first entries are late.
   await pause(2 * SETTLE_MS)
   const stretches = new Map<string, Stretch[]>()
-  for (const [name, load] of loads) {
+  for (const [name, load] of loadsOf(daemons)) {
     stretches.set(name, [...(stretches.get(name) ?? []), ...(await load(redis, options))])
     await pause(SETTLE_MS)
   }
   const waitsIn = await foreground.end()
+  for (const daemon of daemons.values()) await daemon.stop()
   await redis.stop()
 
   const waits = [...stretches].map(([name, during]) => ({ name, ...waitsIn(during) }))
   const p99Of = (wanted: string): number => waits.find(({ name }) => name === wanted)?.p99 ?? Number.NaN
   const added = (name: string): string => brief((p99Of(name) / p99Of(IDLE) - 1) * 100)
   const verdicts = [
-    `our sweep at the default pace adds ${added(OURS)} % to p99 (goal: less than 20 %), ${COMPUTING} ${added(COMPUTING)} %, ${GIVING_WAY} ${added(GIVING_WAY)} %`,
+    `our sweep at the default pace adds ${added(OURS)} % to p99 (goal: less than 20 %), with the image's options ${added(IN_THE_IMAGE)} %; ${COMPUTING} ${added(COMPUTING)} %, ${GIVING_WAY} ${added(GIVING_WAY)} %`,
   ]
   const rows = waits.map(({ name, samples, p50, p99, p999, max }) => [
     name,
@@ -96,7 +102,7 @@ export async function beGentle(all: Options): Promise<Section> {
   for (const verdict of verdicts) say(`  ${verdict}`)
   return {
     title: 'Gentle: what a foreground writer waits for',
-    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
+    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. Each daemon has swept ${options.warmingSweeps} times before. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
     head: ['', 'samples', 'p50', 'p99', 'p99.9', 'longest'],
     rows,
     verdicts,
@@ -118,21 +124,42 @@ async function computing(_: PrivateRedis, { gentleMs }: Options): Promise<Stretc
   return [during]
 }
 
-/** Sweeps of a daemon, one after another; the first is not looked at, because it is compiled while it runs. */
-function sweeping(options: Partial<DaemonOptions> = {}): Load {
-  return async (redis, { gentleMs }) => {
-    const daemon = await startDaemon(redis.url, { flags: [], ...options })
+/** Daemons that have swept before, and stand still until it is their turn. They take no lease: they would lose it meanwhile. */
+async function startWarm(
+  redis: PrivateRedis,
+  all: Readonly<Record<string, Partial<DaemonOptions>>>,
+  sweeps: number,
+): Promise<ReadonlyMap<string, Daemon>> {
+  const warm = async ([name, options]: [string, Partial<DaemonOptions>]): Promise<[string, Daemon]> => {
+    const daemon = await startDaemon(redis.url, {
+      ...options,
+      flags: ['--lease', 'false', ...(options.flags ?? [])],
+    })
+    for (let sweep = 0; sweep < sweeps; sweep++) await daemon.nextSweep()
+    daemon.freeze()
+    return [name, daemon]
+  }
+  return new Map(await Promise.all(Object.entries(all).map(warm)))
+}
+
+/** Sweeps of a daemon, one after another. */
+function sweeping(daemon: Daemon): Load {
+  return async (_, { gentleMs }) => {
+    const thawed = nowMs()
+    daemon.thaw()
     const stretches: Stretch[] = []
-    await daemon.nextSweep()
     // Short sweeps leave gaps until the next second begins: there is an end to waiting for them to add up.
     const latest = nowMs() + 2 * gentleMs
-    for (let lasted = 0; lasted < gentleMs && nowMs() < latest; ) {
+    for (let lasted = 0; lasted < gentleMs && (nowMs() < latest || lasted === 0); ) {
       const { durationSeconds } = await daemon.nextSweep()
       const end = nowMs()
-      stretches.push([end - durationSeconds * 1000, end])
+      const start = end - durationSeconds * 1000
+      // One that was under way when it was frozen stood still for most of its time.
+      if (start < thawed) continue
+      stretches.push([start, end])
       lasted += durationSeconds * 1000
     }
-    await daemon.stop()
+    daemon.freeze()
     return stretches
   }
 }

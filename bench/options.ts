@@ -13,6 +13,8 @@ export interface Options {
   readonly cutEntries: number
   /** Entries that a daemon works off before its turn: so much makes code that was never run code that is compiled. */
   readonly warmingEntries: number
+  /** How often a daemon sweeps before its turn, for the same reason, where that can be waited for. */
+  readonly warmingSweeps: number
   /** How long each load is put on the foreground writer. */
   readonly gentleMs: number
   /** How much is written beside the watch, and without it. */
@@ -51,7 +53,8 @@ export function readOptions(): Options {
     backlog: whole(values.backlog, quick ? 20_000 : 10_000_000),
     cutEntries: quick ? 20_000 : 2_000_000,
     warmingEntries: quick ? 3_000 : 300_000,
-    watchedWrites: quick ? 5_000 : 400_000,
+    warmingSweeps: quick ? 1 : 6,
+    watchedWrites: quick ? 5_000 : 250_000,
     gentleMs: quick ? 300 : 2_000,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
     samples: quick ? { shell: 3, awaited: 50 } : { shell: 100, awaited: 2_000 },

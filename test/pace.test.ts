@@ -3,10 +3,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
-import { makePace } from '../src/sweep/pace.ts'
+import { type Command, type Connection, connect } from '../src/redis/connection.ts'
+import { Fault } from '../src/redis/refusal.ts'
+import { makePace, paced } from '../src/sweep/pace.ts'
+import { startRedis } from './harness/redis_server.ts'
+import { taskOf } from './harness/sweep_here.ts'
 
-/** Runs works of a few ms, several at a time as a sweep does, and measures the share of time with one under way. */
-async function shareAt(percent: number): Promise<{ share: number; most: number }> {
+const A_TENTH = 0.1
+
+/** Runs works of a few ms, as several that come together do, and measures the share of time with one under way. */
+async function shareAt(percent: number, ofWork: number): Promise<{ share: number; most: number }> {
   const pace = makePace(percent)
   const { signal } = new AbortController()
   let underWay = 0
@@ -21,32 +27,43 @@ async function shareAt(percent: number): Promise<{ share: number; most: number }
   }
   const start = performance.now()
   const worker = async (): Promise<void> => {
-    for (let i = 0; i < 25; i++) await pace.run(work, signal)
+    for (let i = 0; i < 25; i++) await pace.run(work, ofWork, signal)
   }
   await Promise.all([worker(), worker(), worker(), worker()])
   // What comes next waits for the pause behind the last of them, which is part of its share.
-  await pace.run(async () => {}, signal)
+  await pace.run(async () => {}, ofWork, signal)
   return { share: busyMs / (performance.now() - start), most }
 }
 
-test('work fills no more than its share of the time, several works at once included', async () => {
-  for (const percent of [50, 25]) {
-    const { share, most } = await shareAt(percent)
+test('work fills no more than its share of the time: one at a time, and what is small together', async () => {
+  for (const [percent, ofWork, together] of [
+    [50, 0.01, 4],
+    [25, 0.01, 4],
+    [25, A_TENTH, 1],
+    [50, A_TENTH, 3],
+    [25, 1, 1],
+  ] as const) {
+    const { share, most } = await shareAt(percent, ofWork)
     // Timers are as exact as the machine is idle: hence the slack.
-    assert.ok(share <= percent / 100 + 0.15, `${share} at ${percent} %`)
-    assert.ok(share > 0 && most > 1)
+    assert.ok(share > 0 && share <= percent / 100 + 0.15, `${share} at ${percent} %`)
+    assert.equal(most, together, `${ofWork} at ${percent} %`)
   }
 })
 
 test('at 100 % nothing ever waits', async () => {
-  const { share } = await shareAt(100)
+  const { share, most } = await shareAt(100, 1)
   assert.ok(share > 0.9, `${share}`)
+  assert.equal(most, 4)
   const pace = makePace(100)
   let started = 0
   const works = Array.from({ length: 3 }, () =>
-    pace.run(async () => {
-      started++
-    }, new AbortController().signal),
+    pace.run(
+      async () => {
+        started++
+      },
+      1,
+      new AbortController().signal,
+    ),
   )
   assert.equal(started, 3)
   await Promise.all(works)
@@ -55,12 +72,16 @@ test('at 100 % nothing ever waits', async () => {
 test('a pause ends when the sweep is to stop', async () => {
   const stop = new AbortController()
   const pace = makePace(1)
-  await pace.run(() => pause(60), stop.signal)
+  await pace.run(() => pause(60), A_TENTH, stop.signal)
   let begun = false
   const start = performance.now()
-  const second = pace.run(async () => {
-    begun = true
-  }, stop.signal)
+  const second = pace.run(
+    async () => {
+      begun = true
+    },
+    A_TENTH,
+    stop.signal,
+  )
   await pause(50)
   // The control: at 1 % a pause of some 6 s is due.
   assert.equal(begun, false)
@@ -74,12 +95,64 @@ test('work that fails is told so, and the pace is kept all the same', async () =
   const { signal } = new AbortController()
   for (let i = 0; i < 3; i++) {
     await assert.rejects(
-      pace.run(async () => {
-        await pause(6)
-        throw new Error('refused')
-      }, signal),
+      pace.run(
+        async () => {
+          await pause(6)
+          throw new Error('refused')
+        },
+        A_TENTH,
+        signal,
+      ),
       /refused/,
     )
   }
-  assert.equal(await pace.run(async () => 'done', signal), 'done')
+  assert.equal(await pace.run(async () => 'done', A_TENTH, signal), 'done')
+})
+
+test('commands that may go apart go as many at once as the pace allows, and the others together', async (t) => {
+  const redis = await startRedis(t)
+  const connection = await connect({ path: redis.socketPath }, taskOf(redis.url, []).reach)
+  t.after(() => connection.close())
+  const asked: number[] = []
+  const counting: Connection = {
+    ...connection,
+    ask(commands) {
+      asked.push(commands.length)
+      return connection.ask(commands)
+    },
+  }
+  const { signal } = new AbortController()
+  const commands: Command[] = Array.from({ length: 10 }, (_, i) => ['ECHO', String(i)])
+  const sent = async (percent: number, shares?: number | readonly number[], times?: number): Promise<number[]> => {
+    asked.length = 0
+    const replies = await paced(counting, makePace(percent), signal, times)(commands, shares)
+    assert.deepEqual(
+      replies.map(String),
+      commands.map(([, text]) => text),
+    )
+    return [...asked]
+  }
+  const tenths = commands.map(() => A_TENTH)
+  assert.deepEqual(await sent(25, tenths), Array(10).fill(1))
+  assert.deepEqual(await sent(50, tenths), [3, 3, 3, 1])
+  assert.deepEqual(await sent(100, tenths), [10])
+  // The watch hurries.
+  assert.deepEqual(await sent(25, tenths, 3), [4, 4, 2])
+  // What takes nothing goes with what is before it, and more than is allowed at once goes alone.
+  assert.deepEqual(await sent(25, [0.01, 0.01, 0.2, 0, 0, 0.01, 1, 0, 0.01, 0.01]), [2, 3, 1, 2, 2])
+  // A transaction is one.
+  assert.deepEqual(await sent(25, 1), [10])
+  assert.deepEqual(await sent(25), [10])
+})
+
+test('of commands that went apart, a connection that ends tells all replies that came', async (t) => {
+  const redis = await startRedis(t)
+  const connection = await connect({ path: redis.socketPath }, taskOf(redis.url, []).reach)
+  const ask = paced(connection, makePace(25), new AbortController().signal)
+  const commands: Command[] = [['ECHO', 'a'], ['ECHO', 'b'], ['QUIT'], ['ECHO', 'c']]
+  await assert.rejects(ask(commands, Array(4).fill(1)), (error) => {
+    assert.ok(error instanceof Fault)
+    assert.deepEqual([error.code, error.answered.map(String)], ['connect', ['a', 'b', 'OK']])
+    return true
+  })
 })

@@ -208,7 +208,7 @@ test('a key that is no stream any more when plan comes to it is nobody’s busin
     if (++batches === 3) await redis.command('SET', 'stream:conversation:a', 'value')
     return work()
   }
-  const { result, total, errors, longest } = await plan({ ...task, paceOf: () => ({ run }) }, signal)
+  const { result, total, errors, longest } = await plan({ ...task, paceOf: () => ({ mostAtOnce: 1, run }) }, signal)
   assert.ok(batches > 3)
   assert.deepEqual([result, total.streams, total.entries, errors, longest.length], ['success', 1, 400, {}, 1])
 })

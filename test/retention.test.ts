@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { biteOf, bitesAtOnce, largerBite, shareOfBites } from '../src/retention/bites.ts'
+import { biteOf, bitesAtOnce, largerBite, shareOfBite } from '../src/retention/bites.ts'
 import { deliveryOf, type Group, holdOf, isStale, lastAlive, unreadAmong } from '../src/retention/groups.ts'
 import { type Limits, makePolicy, policyFor } from '../src/retention/policy.ts'
 import {
@@ -148,7 +148,7 @@ test('bites of many streams go together as far as they are one large one, by ent
     [100, 10_000, 8],
     [1, 1, 248],
   ] as const) {
-    assert.equal(Math.floor(1 / shareOfBites(entries, entryBytes)), most, `${entries} of ${entryBytes} bytes`)
+    assert.equal(Math.floor(1 / shareOfBite(entries, entryBytes)), most, `${entries} of ${entryBytes} bytes`)
   }
 })
 

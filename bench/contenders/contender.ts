@@ -1,5 +1,6 @@
 /** One way of holding every stream of a keyspace to the policy. */
 import type { PrivateRedis } from '../../scripts/stage/private_redis.ts'
+import type { Options } from '../options.ts'
 
 /** One go at it. */
 export interface Turn {
@@ -21,7 +22,7 @@ export interface Contender {
   /** Works on the first `streams` streams, which for whoever takes no sample are all there are. */
   run(redis: PrivateRedis, streams: number): Promise<Turn>
   /** Before and after all its turns. */
-  begin?(redis: PrivateRedis): Promise<void>
+  begin?(redis: PrivateRedis, options: Options): Promise<void>
   end?(): Promise<void>
 }
 

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
 import type { PrivateRedis } from '../../scripts/stage/private_redis.ts'
 import { type Daemon, MAIN, type SweepLine, startDaemon } from '../daemon.ts'
+import type { Options } from '../options.ts'
 import type { Contender } from './contender.ts'
 
 export interface OnceReport {
@@ -35,20 +36,22 @@ export function oneShot(...flags: readonly string[]): Contender {
 const TRIES = 5
 
 /**
- * The daemon, from its second sweep on: an hourly worker is warm but once. Between its turns it is frozen, so that it
+ * The daemon when it has swept before: an hourly worker is cold but once. Between its turns it is frozen, so that it
  * disturbs nobody; it takes no lease, because it would lose that meanwhile.
  */
 export function daemon(...flags: readonly string[]): Contender {
   let running: Daemon | null = null
-  const begin = async (redis: PrivateRedis): Promise<void> => {
-    running = await startDaemon(redis.url, { flags: ['--lease', 'false', ...flags] })
-    await running.nextSweep()
+  // Its pauses are most of it, and they are what they are: it is not waited for until it is warm, nor taken twice.
+  const isDefault = flags.length === 0
+  const begin = async (redis: PrivateRedis, { warmingSweeps }: Options): Promise<void> => {
+    const starting = isDefault ? ['--run-on-start', 'false'] : []
+    running = await startDaemon(redis.url, { flags: ['--lease', 'false', ...starting, ...flags] })
+    for (let sweep = 0; sweep < (isDefault ? 0 : warmingSweeps); sweep++) await running.nextSweep()
     running.freeze()
   }
   return {
     name: ['xtrimd run', ...flags].join(' '),
-    // Its pauses are most of it, and they are what they are.
-    once: flags.length === 0,
+    once: isDefault,
     begin,
     async run() {
       const d = running as unknown as Daemon

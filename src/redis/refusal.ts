@@ -74,6 +74,11 @@ export class Fault extends Error {
     this.answered = answered
   }
 
+  /** The same, where replies to what was asked before had come as well. */
+  behind(replies: readonly Reply[]): Fault {
+    return new Fault(this.code, this.message, { cause: this.cause }, [...replies, ...this.answered])
+  }
+
   static of(refusal: Refusal): Fault {
     return new Fault(refusal.word, refusal.message)
   }

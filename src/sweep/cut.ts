@@ -2,7 +2,7 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { biteOf, bitesAtOnce } from '../retention/bites.ts'
+import { biteOf, bitesAtOnce, LEAST_SHARE, shareOfBite, shareOfReading } from '../retention/bites.ts'
 import { type Delivery, deliveryOf, type Group, unreadAmong } from '../retention/groups.ts'
 import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
@@ -56,23 +56,25 @@ export class Cuts {
    * what it expects. @returns how many Redis says are gone
    */
   async make(reason: Reason, bite: Command, most: number, guard: Guard | null): Promise<number> {
-    if (!this.#countsUnread) return this.makeSeveral(reason, bite, 1, guard)
+    if (!this.#countsUnread) return this.makeSeveral(reason, bite, most, 1, guard)
     const look = this.#lookCommands()
     const command = guarded(bite, guard)
-    const replies = await this.#askAtomically(command, look, this.#head(most))
+    const replies = await this.#askAtomically(command, look, most)
     const removed = this.#count(reason, command, replies.slice(0, 1))
     this.#seen(replies.slice(1), look)
     return removed
   }
 
   /** The same command `times` over, where nothing unread is counted: a backlog is not a journey to Redis for every bite. */
-  async makeSeveral(reason: Reason, bite: Command, times: number, guard: Guard | null): Promise<number> {
+  async makeSeveral(reason: Reason, bite: Command, most: number, times: number, guard: Guard | null): Promise<number> {
     const command = guarded(bite, guard)
     const look = this.#lookCommands()
     const bites = Array<Command>(times).fill(command)
+    // What comes behind the last bite goes with it.
+    const shares = [...Array<number>(times).fill(this.#shareOf(most)), ...look.map(() => 0)]
     let replies: readonly Reply[]
     try {
-      replies = await this.#ask([...bites, ...look])
+      replies = await this.#ask([...bites, ...look], shares)
     } catch (error) {
       if (error instanceof Fault) this.#count(reason, command, error.answered.slice(0, times))
       throw error
@@ -118,6 +120,10 @@ export class Cuts {
     return this.#deliveryOf(most) === 'partly' ? Math.min(limit, this.#head(most)) : limit
   }
 
+  #shareOf(most: number): number {
+    return shareOfBite(Math.min(most, this.state.length), this.state.oldest?.bytes ?? 0)
+  }
+
   #deliveryOf(most: number): Delivery {
     const { length, oldest } = this.state
     return deliveryOf(Math.min(most, length), length, oldest ? parseStreamId(oldest.id) : null, this.#groups)
@@ -139,20 +145,22 @@ export class Cuts {
   }
 
   /** The same in a transaction with the groups' progress, so that what they had not read is exact while they read on. */
-  async #askAtomically(command: Command, look: readonly Command[], head: number): Promise<readonly Reply[]> {
+  async #askAtomically(command: Command, look: readonly Command[], most: number): Promise<readonly Reply[]> {
+    const head = this.#head(most)
     const before: Command[] = [
       ['XINFO', 'GROUPS', this.#key],
       ['XLEN', this.#key],
       ['XRANGE', this.#key, '-', '+', 'COUNT', String(head)],
     ]
     const inside = [...before, command, ...look]
-    if (!this.#mayQueue) return this.#countUnread(await this.#ask(inside))
-    const replies = await this.#ask([['MULTI'], ...inside, ['EXEC']])
+    const share = this.#shareOf(most) + shareOfReading(head) + (inside.length - 2) * LEAST_SHARE
+    if (!this.#mayQueue) return this.#countUnread(await this.#ask(inside, share))
+    const replies = await this.#ask([['MULTI'], ...inside, ['EXEC']], share)
     const executed = replies.at(-1) ?? null
     if (replies.some((reply) => reply instanceof Refusal && reply.word === 'OOM')) {
       // Queueing takes memory, so a Redis that has none discards every transaction. One by one its commands run.
       this.#mayQueue = false
-      return this.#countUnread(await this.#ask(inside))
+      return this.#countUnread(await this.#ask(inside, share))
     }
     if (replies[0] instanceof Refusal && replies[0].word === 'NOPERM') {
       // The commands ran all the same, one by one: what they removed counts, what was unread among it is not certain.
@@ -164,7 +172,7 @@ export class Cuts {
       // Nothing of it ran.
       this.#missing('EXEC', UNREAD_COUNT)
       this.#groups = []
-      return this.#ask([command, ...look])
+      return this.#ask([command, ...look], share)
     }
     if (!Array.isArray(executed)) {
       // A command that may not even be queued discards the transaction; its own reply tells why.

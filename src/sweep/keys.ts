@@ -2,7 +2,11 @@
 
 import type { Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
+import { LEAST_SHARE } from '../retention/bites.ts'
 import type { Ask } from './stream.ts'
+
+/** A key takes SCAN a third of what a command takes by itself. */
+const SHARE_OF_KEY = LEAST_SHARE / 3
 
 /**
  * The keys of streams that match, in pages; a page may be empty. The next page is asked for while the caller works on
@@ -11,7 +15,7 @@ import type { Ask } from './stream.ts'
  */
 export async function* pagesOfKeys(ask: Ask, match: string, count: number): AsyncGenerator<readonly Buffer[]> {
   const scan = (cursor: string): Promise<Reply[]> =>
-    ask([['SCAN', cursor, 'MATCH', match, 'COUNT', String(count), 'TYPE', 'stream']])
+    ask([['SCAN', cursor, 'MATCH', match, 'COUNT', String(count), 'TYPE', 'stream']], count * SHARE_OF_KEY)
   let cursor = '0'
   let next = scan(cursor)
   do {

@@ -3,6 +3,7 @@
 import { isAscii } from 'node:buffer'
 
 import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
+import { LEAST_SHARE } from '../retention/bites.ts'
 import { ageLimitMs, type Limits, lengthLimit } from '../retention/policy.ts'
 import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
 import type { AheadStreams } from './ahead.ts'
@@ -48,7 +49,10 @@ export async function lookTogether(
     const commands = rest.map(({ keys, asksAhead }) =>
       lookAtMany(keys.map(argument), cutOff, lengthLimit(limits), asksAhead ? latest : null),
     )
-    const replies = await ask(commands)
+    const replies = await ask(
+      commands,
+      rest.map(({ keys }) => keys.length * LEAST_SHARE),
+    )
     const refusal = replies.find((reply) => reply instanceof Refusal)
     if (refusal !== undefined) {
       if (endsSweep(refusal)) throw Fault.of(refusal)
@@ -101,6 +105,10 @@ function inChunks(keys: readonly Buffer[]): (readonly Buffer[])[] {
 
 /** How long these streams are now, in their order: -1 for what is no stream. Null where it is not to be had this way. @throws Fault */
 export async function lengthsTogether(ask: Ask, keys: readonly Buffer[]): Promise<readonly number[] | null> {
-  const replies = await ask(inChunks(keys).map((keys) => lengthsOfMany(keys.map(argument))))
+  const parts = inChunks(keys)
+  const replies = await ask(
+    parts.map((keys) => lengthsOfMany(keys.map(argument))),
+    parts.map((keys) => keys.length * LEAST_SHARE),
+  )
   return replies.some((reply) => reply instanceof Refusal) ? null : (replies as number[][]).flat()
 }

@@ -1,76 +1,134 @@
-/** Bounds the share of time in which one Redis has any work of ours. */
+/** Bounds the share of time in which one Redis has any work of ours, and how much of it Redis has at once. */
 import { type Address, formatAddress } from '../redis/address.ts'
-import type { Connection } from '../redis/connection.ts'
+import type { Connection, Reply } from '../redis/connection.ts'
+import { Fault } from '../redis/refusal.ts'
+import { LEAST_SHARE } from '../retention/bites.ts'
 import { orStop } from './or_stop.ts'
+import type { Ask } from './stream.ts'
 
-/** How long work may go on before a pause: short, so that other clients wait for little; a page is a few ms. */
+/** How long Redis may have work of ours, time and again, before a pause. */
 const BURST_MS = 5
 /** Timers have a grain of 1 ms: smaller pauses are saved up. */
 const LEAST_PAUSE_MS = 2
+/**
+ * What Redis is given at once, as a share of the most that it may be: it does all of it before it serves anybody else,
+ * and who comes meanwhile waits for as long. At a pace of so many percent that is some 0.15 ms, and grows with a higher one.
+ */
+const MOST_AT_ONCE = 40 * LEAST_SHARE
+const GENTLE_PERCENT = 25
 /** Addresses come and go over months; which of them is forgotten costs one burst. */
 const MOST_PACES = 1000
 
 export interface Pace {
+  /** What of Redis's time commands should take at most that are one work, where they may be several. */
+  readonly mostAtOnce: number
   /** Runs the work when it is its turn, or at once when `stop` fires. What it waits for does not count as its time. */
-  run<T>(work: () => Promise<T>, stop: AbortSignal): Promise<T>
+  run<T>(work: () => Promise<T>, share: number, stop: AbortSignal): Promise<T>
 }
 
 /**
- * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that share. At 100 nothing
- * ever waits.
+ * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that share, and none is begun
+ * before the last is done, unless they are small and come together. At 100 nothing ever waits.
  */
 export function makePace(percent: number): Pace {
-  if (percent === 100) return { run: (work) => work() }
-  const pausePerBusyMs = (100 - percent) / percent
-  let outstanding = 0
-  let burstStart = 0
-  let idleSince = performance.now()
+  if (percent === 100) return { mostAtOnce: Number.POSITIVE_INFINITY, run: (work) => work() }
+  return new Turns((100 - percent) / percent, MOST_AT_ONCE * Math.max(1, percent / GENTLE_PERCENT))
+}
+
+/** Somebody who waits for a turn. */
+interface Waiting {
+  readonly share: number
+  readonly come: () => void
+}
+
+class Turns implements Pace {
+  readonly mostAtOnce: number
+  readonly #restPerBusyMs: number
+  /** In the order in which they came. */
+  readonly #waiting = new Set<Waiting>()
+  #outstanding = 0
+  /** What is outstanding takes so much of Redis's time; more may join it as long as nothing of it is written. */
+  #share = 0
+  #isOpen = false
+  #isPaused = false
+  #busySince = 0
+  #idleSince = performance.now()
+  /** Since the last pause. */
+  #burstMs = 0
   /** Rest that is owed to Redis; less than 0 where it had more than that. */
-  let owedMs = 0
-  /** Resolves when the pause under way, or about to be, is over; null while work may start. */
-  let pause: PromiseWithResolvers<void> | null = null
+  #owedMs = 0
 
-  const begin = (): void => {
-    burstStart = performance.now()
+  constructor(restPerBusyMs: number, mostAtOnce: number) {
+    this.#restPerBusyMs = restPerBusyMs
+    this.mostAtOnce = mostAtOnce
   }
 
-  const end = (): void => {
-    const over = pause
-    pause = null
-    over?.resolve()
+  async run<T>(work: () => Promise<T>, share: number, stop: AbortSignal): Promise<T> {
+    await this.#turn(share, stop)
+    try {
+      const done = work()
+      // Commands are encoded and written at the end of this turn of the event loop: Redis knows of none before that.
+      if (this.#isOpen) setImmediate(this.#written)
+      return await done
+    } finally {
+      this.#end()
+    }
   }
 
-  return {
-    async run(work, stop) {
-      while (pause !== null && !stop.aborted) await orStop(pause.promise, stop)
-      if (outstanding === 0) {
-        begin()
-        // All of the time without work is rest, the pause and what we were busy with ourselves. It is not saved up for long.
-        owedMs = Math.max(-BURST_MS, owedMs - (burstStart - idleSince))
-      }
-      outstanding++
-      try {
-        const done = work()
-        // Commands are encoded and written at the end of this turn: Redis knows of none before that.
-        if (outstanding === 1) setImmediate(begin)
-        return await done
-      } finally {
-        outstanding--
-        const busyMs = performance.now() - burstStart
-        // Who comes from now on waits, so that what is outstanding drains and the pause can begin.
-        if (pause === null && busyMs >= BURST_MS) pause = Promise.withResolvers()
-        if (outstanding === 0) {
-          idleSince = performance.now()
-          owedMs += busyMs * pausePerBusyMs
-          if (owedMs >= LEAST_PAUSE_MS) {
-            pause ??= Promise.withResolvers()
-            setTimeout(end, owedMs)
-          } else {
-            end()
-          }
-        }
-      }
-    },
+  async #turn(share: number, stop: AbortSignal): Promise<void> {
+    const { promise, resolve: come } = Promise.withResolvers<void>()
+    const waiting = { share, come }
+    this.#waiting.add(waiting)
+    this.#letIn()
+    if (!this.#waiting.has(waiting)) return
+    await orStop(promise, stop)
+    if (this.#waiting.delete(waiting)) this.#begin(share)
+  }
+
+  #letIn(): void {
+    for (const waiting of this.#waiting) {
+      if (this.#isPaused) return
+      const mayJoin = this.#isOpen && this.#share + waiting.share <= this.mostAtOnce
+      if (this.#outstanding > 0 && !mayJoin) return
+      this.#waiting.delete(waiting)
+      this.#begin(waiting.share)
+      waiting.come()
+    }
+  }
+
+  #begin(share: number): void {
+    this.#outstanding++
+    this.#share += share
+    if (this.#outstanding > 1) return
+    this.#isOpen = true
+    this.#busySince = performance.now()
+    // All of the time without work is rest, the pause and what we were busy with ourselves. It is not saved up for long.
+    this.#owedMs = Math.max(-BURST_MS, this.#owedMs - (this.#busySince - this.#idleSince))
+  }
+
+  readonly #written = (): void => {
+    this.#isOpen = false
+    this.#busySince = performance.now()
+  }
+
+  #end(): void {
+    this.#outstanding--
+    if (this.#outstanding > 0) return
+    this.#share = 0
+    this.#idleSince = performance.now()
+    const busyMs = this.#idleSince - this.#busySince
+    this.#burstMs += busyMs
+    this.#owedMs += busyMs * this.#restPerBusyMs
+    if (this.#burstMs < BURST_MS || this.#owedMs < LEAST_PAUSE_MS) {
+      this.#letIn()
+      return
+    }
+    this.#burstMs = 0
+    this.#isPaused = true
+    setTimeout(() => {
+      this.#isPaused = false
+      this.#letIn()
+    }, this.#owedMs)
   }
 }
 
@@ -86,7 +144,34 @@ export function makePaces(percent: number): (address: Address) => Pace {
   }
 }
 
-/** Asks over a connection, at a pace. */
-export function paced({ ask }: Connection, pace: Pace, stop: AbortSignal): Connection['ask'] {
-  return (commands) => pace.run(() => ask(commands), stop)
+/** Asks over a connection, at a pace; who has to hurry may ask for so many `times` as much at once. */
+export function paced({ ask }: Connection, pace: Pace, stop: AbortSignal, times = 1): Ask {
+  return async (commands, shares = commands.length * LEAST_SHARE) => {
+    if (typeof shares === 'number') return pace.run(() => ask(commands), shares / times, stop)
+    let replies: Reply[] = []
+    for (const { from, to, share } of parts(shares, pace.mostAtOnce * times)) {
+      try {
+        const more = await pace.run(() => ask(commands.slice(from, to)), share / times, stop)
+        replies = from === 0 ? more : replies.concat(more)
+      } catch (error) {
+        throw error instanceof Fault ? error.behind(replies) : error
+      }
+    }
+    return replies
+  }
+}
+
+/** As many commands together as take no more than `most`, and at least one. */
+function* parts(shares: readonly number[], most: number): Generator<{ from: number; to: number; share: number }> {
+  let from = 0
+  let share = 0
+  for (const [at, ofCommand] of shares.entries()) {
+    if (at > from && ofCommand > 0 && share + ofCommand > most) {
+      yield { from, to: at, share }
+      from = at
+      share = 0
+    }
+    share += ofCommand
+  }
+  if (from < shares.length) yield { from, to: shares.length, share }
 }

@@ -3,7 +3,7 @@
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
-import { NODE_ENTRIES } from '../retention/bites.ts'
+import { LEAST_SHARE, NODE_ENTRIES, shareOfReading } from '../retention/bites.ts'
 import { estimateTrim } from '../retention/estimate.ts'
 import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
 import {
@@ -134,7 +134,10 @@ function isNoStream({ refusal }: Refused): boolean {
 /** The memory of each stream; null where the ACL does not allow to ask. */
 async function readMemories(page: Page, found: readonly Found[], missing: Missing): Promise<(number | null)[]> {
   if (found.length === 0) return []
-  const replies = await page.ask(found.map(({ key }) => memoryCommand(key)))
+  const replies = await page.ask(
+    found.map(({ key }) => memoryCommand(key)),
+    found.map(() => LEAST_SHARE),
+  )
   return replies.map((reply) => {
     if (!(reply instanceof Refusal)) return Number(reply)
     const lack = lacking('MEMORY USAGE', reply)
@@ -174,7 +177,8 @@ async function addRemoval(
     ['XREVRANGE', key, '+', '-', 'COUNT', '1'],
     ...(count ? [['XRANGE', key, '-', `(${Math.max(0, cutOffMs)}-0`, 'COUNT', String(COUNTED_ENTRIES)]] : []),
   ]
-  const replies: Reply[] = (await page.ask(commands)).map((reply, i) => accepted(reply, commands[i] ?? []))
+  const share = LEAST_SHARE + (count ? shareOfReading(state.length) : 0)
+  const replies: Reply[] = (await page.ask(commands, share)).map((reply, i) => accepted(reply, commands[i] ?? []))
   const estimate = estimateTrim(
     {
       length: state.length,

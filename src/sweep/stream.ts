@@ -3,7 +3,12 @@
 import type { Command, Reply } from '../redis/connection.ts'
 import { millisecondsOf, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
-export type Ask = (commands: readonly Command[]) => Promise<Reply[]>
+/**
+ * Sends commands and waits for all replies, in order. `shares` tells how much of what Redis is given at once they take
+ * (see `LEAST_SHARE`): a number is of all of them, which stay together, as they do where nothing is told; with one for
+ * each they may go one after another.
+ */
+export type Ask = (commands: readonly Command[], shares?: number | readonly number[]) => Promise<Reply[]>
 
 export interface Oldest {
   readonly id: string

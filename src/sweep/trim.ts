@@ -210,7 +210,7 @@ class StreamWork {
       const times = this.cuts.bitesAtOnce(limit, due)
       const removed: number =
         times > 1
-          ? await this.cuts.makeSeveral(reason, command(limit), times, guard)
+          ? await this.cuts.makeSeveral(reason, command(limit), limit, times, guard)
           : await this.cuts.make(reason, command(limit), limit, guard)
       if (isLast) return
       due -= removed

@@ -2,7 +2,7 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { biteOf, shareOfBites } from '../retention/bites.ts'
+import { biteOf, shareOfBite } from '../retention/bites.ts'
 import {
   ageLimitMs,
   areLengthAndAge,
@@ -42,6 +42,7 @@ interface Bite {
   readonly work: Work
   readonly reason: Reason
   readonly command: Command
+  readonly share: number
 }
 
 /** What is under way on one stream. */
@@ -83,7 +84,7 @@ function* servings(works: readonly Work[], { limits, nowMs }: TrimContext): Gene
   for (const work of works) {
     const { key, state, byAge } = work.stream
     const bytes = state.oldest?.bytes ?? 0
-    const ofStream = shareOfBites(state.length, bytes)
+    const ofStream = shareOfBite(state.length, bytes)
     if (serving.length > 0 && share + ofStream > 1) {
       yield serving
       serving = []
@@ -93,9 +94,14 @@ function* servings(works: readonly Work[], { limits, nowMs }: TrimContext): Gene
     const limit = ['LIMIT', String(biteOf(bytes))]
     const named = argument(key)
     if (byAge && isOlderThan(state, cutOff))
-      serving.push({ work, reason: 'age', command: ['XTRIM', named, 'MINID', '~', before, ...limit] })
+      serving.push({ work, reason: 'age', share: ofStream, command: ['XTRIM', named, 'MINID', '~', before, ...limit] })
     if (state.length > most)
-      serving.push({ work, reason: 'length', command: ['XTRIM', named, 'MAXLEN', '~', String(most), ...limit] })
+      serving.push({
+        work,
+        reason: 'length',
+        share: ofStream,
+        command: ['XTRIM', named, 'MAXLEN', '~', String(most), ...limit],
+      })
   }
   if (serving.length > 0) yield serving
 }
@@ -104,7 +110,10 @@ function* servings(works: readonly Work[], { limits, nowMs }: TrimContext): Gene
 async function bite(bites: readonly Bite[], { ask }: TrimContext): Promise<void> {
   let replies: readonly Reply[] = []
   try {
-    replies = await ask(bites.map(({ command }) => command))
+    replies = await ask(
+      bites.map(({ command }) => command),
+      bites.map(({ share }) => share),
+    )
   } catch (error) {
     if (error instanceof Fault) replies = error.answered
     throw error

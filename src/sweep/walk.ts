@@ -177,8 +177,8 @@ async function walkPrimary(
   if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')
   memories.push(memory ?? NO_MEMORY)
   const askPaced = paced(connection, task.paceOf(connection.address), stop)
-  const ask: Ask = async (commands) => {
-    const replies = await askPaced(commands)
+  const ask: Ask = async (commands, shares) => {
+    const replies = await askPaced(commands, shares)
     task.onAnswer?.()
     return replies
   }

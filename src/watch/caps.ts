@@ -17,6 +17,8 @@ import type { WriteCounts } from './write_counts.ts'
 const AT_ONCE = 200
 /** A page that takes longer than that goes on beside the next: a stream with a backlog of millions keeps no other waiting. */
 const PAGE_MS = 50
+/** Writers that outrun us fill Redis: it is given about a millisecond of work at once, where a sweep leaves it with less. */
+const HURRY = 6
 /** Streams that may be in hand when another page is taken. */
 const MOST_IN_HAND = 400
 
@@ -48,7 +50,7 @@ export class Caps {
   readonly #stop: AbortSignal
 
   constructor(hands: Connection, task: CapTask, counts: WriteCounts, events: CapEvents, stop: AbortSignal) {
-    this.#ask = paced(hands, task.paceOf(hands.address), stop)
+    this.#ask = paced(hands, task.paceOf(hands.address), stop, HURRY)
     this.#task = task
     this.#counts = counts
     this.#events = events
