@@ -1,7 +1,7 @@
 /** Streams that were never trimmed, brought inside the policy: by one sweep, and by the command that holds Redis. */
 import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import { timed } from './contenders/contender.ts'
-import { startDaemon } from './daemon.ts'
+import { startWarmDaemon } from './daemon.ts'
 import { keyOf, MAX_LENGTH } from './keyspace.ts'
 import { fillLongStream } from './long_stream.ts'
 import type { Options } from './options.ts'
@@ -119,10 +119,8 @@ async function workOff(
   plant: () => Promise<void>,
 ): Promise<number> {
   await fillLongStream(redis, keyOf(1), warmingEntries)
-  const daemon = await startDaemon(redis.url, { flags: ['--lease', 'false', '--max-age', 'off', ...flags] })
-  // The second finds nothing to do any more: it is over in a moment, and the next one is far.
-  for (let sweep = 0; sweep < 2; sweep++) await daemon.nextSweep()
-  daemon.freeze()
+  // Its second sweep finds nothing to do any more: it is over in a moment, and the next one is far.
+  const daemon = await startWarmDaemon(redis.url, { flags: ['--max-age', 'off', ...flags] }, 2)
   await plant()
   daemon.thaw()
   let line = await daemon.nextSweep()

@@ -22,8 +22,6 @@ interface Result {
 
 const WARM = daemon('--pace', '100')
 const WARM_DEFAULT = daemon()
-/** How a process does that sweeps once is told where there is nothing to remove. */
-const ONE_SHOT = oneShot('--pace', '100')
 
 function contendersOf({ samples, streams }: Options): readonly Contender[] {
   return [
@@ -31,7 +29,7 @@ function contendersOf({ samples, streams }: Options): readonly Contender[] {
     theLimitInScanOrder,
     WARM,
     WARM_DEFAULT,
-    ONE_SHOT,
+    oneShot('--pace', '100'),
     blockingScript,
     ioredisPages,
     redisPyPages,
@@ -49,7 +47,7 @@ export async function compare(options: Options): Promise<{ sections: Section[]; 
   const results: Result[][] = []
   const contenders = contendersOf(options)
   for (const stale of [false, true]) {
-    const chosen = contenders.filter((contender) => !(stale && (contender.onlyReads || contender === ONE_SHOT)))
+    const chosen = contenders.filter(({ onlyReads, steadyOnly }) => !(stale && (onlyReads || steadyOnly)))
     const title = stale ? 'Three of ten streams have gone stale' : 'Steady state: nothing to remove'
     say(`\n${title}, ${count(options.streams)} streams`)
     const measured = await measure(redis, chosen, options, stale)

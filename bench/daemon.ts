@@ -44,6 +44,17 @@ export interface DaemonOptions {
   readonly givesWay?: boolean
 }
 
+/**
+ * Starts a daemon, lets it sweep so many times, and has it stand still until its turn. It takes no lease, because it would
+ * lose that meanwhile.
+ */
+export async function startWarmDaemon(redisUrl: string, options: DaemonOptions, sweeps: number): Promise<Daemon> {
+  const daemon = await startDaemon(redisUrl, { ...options, flags: ['--lease', 'false', ...options.flags] })
+  for (let sweep = 0; sweep < sweeps; sweep++) await daemon.nextSweep()
+  daemon.freeze()
+  return daemon
+}
+
 /** Starts a daemon that sweeps every second unless a flag says otherwise; returns once it listens. */
 export async function startDaemon(redisUrl: string, options: DaemonOptions): Promise<Daemon> {
   const { flags, nodeFlags = [], main = MAIN, givesWay = false } = options

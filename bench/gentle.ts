@@ -6,7 +6,7 @@ import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_r
 import { atExit } from '../scripts/stage/undo.ts'
 import { minId, socketOf } from './contenders/contender.ts'
 import { SWEEPING_SCRIPT } from './contenders/loops.ts'
-import { type Daemon, type DaemonOptions, startDaemon } from './daemon.ts'
+import { type Daemon, type DaemonOptions, startWarmDaemon } from './daemon.ts'
 import { nowMs, type Stretch, startForeground } from './foreground.ts'
 import { imageFlags } from './image_flags.ts'
 import { fillKeyspace } from './keyspace.ts'
@@ -45,12 +45,13 @@ const GIVING_WAY = 'our sweep, default pace, on processors that nobody else want
 
 /** Those that are compared take turns: what else a shared machine does falls on all of them. */
 const TURNS = 2
+const COMPARED = [OURS, IN_THE_IMAGE, GIVING_WAY]
 
 /** Our own ways of sweeping. */
-const ways = async (): Promise<Readonly<Record<string, Partial<DaemonOptions>>>> => ({
-  [OURS]: {},
-  [IN_THE_IMAGE]: { nodeFlags: await imageFlags() },
-  [GIVING_WAY]: { givesWay: true },
+const ways = async (): Promise<Readonly<Record<string, DaemonOptions>>> => ({
+  [OURS]: { flags: [] },
+  [IN_THE_IMAGE]: { flags: [], nodeFlags: await imageFlags() },
+  [GIVING_WAY]: { flags: [], givesWay: true },
   'our sweep, --pace 50': { flags: ['--pace', '50'] },
   'our sweep, --pace 100': { flags: ['--pace', '100'] },
   'our sweep, --page-size 2000': { flags: ['--page-size', '2000'] },
@@ -59,10 +60,13 @@ const ways = async (): Promise<Readonly<Record<string, Partial<DaemonOptions>>>>
 /** Everything that is measured, in its order. The defaults of --pace and --page-size are chosen by their rows. */
 function loadsOf(daemons: ReadonlyMap<string, Daemon>): (readonly [name: string, load: Load])[] {
   const ours = [...daemons].map(([name, daemon]) => [name, sweeping(daemon)] as const)
-  const compared = [[IDLE, idling], [COMPUTING, computing], ...ours.slice(0, 3)] as const
+  const { compared = [], alone = [] } = Object.groupBy(ours, ([name]) =>
+    COMPARED.includes(name) ? 'compared' : 'alone',
+  )
+  const turn = [[IDLE, idling], [COMPUTING, computing], ...compared] as const
   return [
-    ...Array.from({ length: TURNS }, () => compared).flat(),
-    ...ours.slice(3),
+    ...Array.from({ length: TURNS }, () => turn).flat(),
+    ...alone,
     ['one blocking Lua script', blocking],
     ['one exact XTRIM of a long stream', cutting],
   ]
@@ -124,21 +128,16 @@ async function computing(_: PrivateRedis, { gentleMs }: Options): Promise<Stretc
   return [during]
 }
 
-/** Daemons that have swept before, and stand still until it is their turn. They take no lease: they would lose it meanwhile. */
+/** Daemons that have swept before. Side by side, since most of it is waiting. */
 async function startWarm(
   redis: PrivateRedis,
-  all: Readonly<Record<string, Partial<DaemonOptions>>>,
+  all: Readonly<Record<string, DaemonOptions>>,
   sweeps: number,
 ): Promise<ReadonlyMap<string, Daemon>> {
-  const warm = async ([name, options]: [string, Partial<DaemonOptions>]): Promise<[string, Daemon]> => {
-    const daemon = await startDaemon(redis.url, {
-      ...options,
-      flags: ['--lease', 'false', ...(options.flags ?? [])],
-    })
-    for (let sweep = 0; sweep < sweeps; sweep++) await daemon.nextSweep()
-    daemon.freeze()
-    return [name, daemon]
-  }
+  const warm = async ([name, options]: [string, DaemonOptions]): Promise<[string, Daemon]> => [
+    name,
+    await startWarmDaemon(redis.url, options, sweeps),
+  ]
   return new Map(await Promise.all(Object.entries(all).map(warm)))
 }
 

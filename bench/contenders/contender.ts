@@ -15,6 +15,8 @@ export interface Contender {
   readonly sample?: number
   /** It only reads, so there is no point in giving it something to remove. */
   readonly onlyReads?: boolean
+  /** What it is like is told well enough where there is nothing to remove. */
+  readonly steadyOnly?: boolean
   /** Once is enough: it takes long, or is far from the rest. */
   readonly once?: boolean
   /** What it needs and is not installed; null if it can run. */

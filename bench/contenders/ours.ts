@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
 import type { PrivateRedis } from '../../scripts/stage/private_redis.ts'
-import { type Daemon, MAIN, type SweepLine, startDaemon } from '../daemon.ts'
+import { type Daemon, MAIN, type SweepLine, startWarmDaemon } from '../daemon.ts'
 import type { Options } from '../options.ts'
 import type { Contender } from './contender.ts'
 
@@ -26,6 +26,7 @@ export async function sweepOnce(redisUrl: string, flags: readonly string[]): Pro
 export function oneShot(...flags: readonly string[]): Contender {
   return {
     name: ['xtrimd sweep', ...flags].join(' '),
+    steadyOnly: true,
     async run(redis) {
       return { ms: (await sweepOnce(redis.url, flags)).durationSeconds * 1000 }
     },
@@ -36,8 +37,8 @@ export function oneShot(...flags: readonly string[]): Contender {
 const TRIES = 5
 
 /**
- * The daemon when it has swept before: an hourly worker is cold but once. Between its turns it is frozen, so that it
- * disturbs nobody; it takes no lease, because it would lose that meanwhile.
+ * The daemon when it has swept before: an hourly worker is cold but once. Between its turns it stands still, so that it
+ * disturbs nobody.
  */
 export function daemon(...flags: readonly string[]): Contender {
   let running: Daemon | null = null
@@ -45,9 +46,7 @@ export function daemon(...flags: readonly string[]): Contender {
   const isDefault = flags.length === 0
   const begin = async (redis: PrivateRedis, { warmingSweeps }: Options): Promise<void> => {
     const starting = isDefault ? ['--run-on-start', 'false'] : []
-    running = await startDaemon(redis.url, { flags: ['--lease', 'false', ...starting, ...flags] })
-    for (let sweep = 0; sweep < (isDefault ? 0 : warmingSweeps); sweep++) await running.nextSweep()
-    running.freeze()
+    running = await startWarmDaemon(redis.url, { flags: [...starting, ...flags] }, isDefault ? 0 : warmingSweeps)
   }
   return {
     name: ['xtrimd run', ...flags].join(' '),

@@ -28,6 +28,11 @@ export function bitesAtOnce(limit: number, entryBytes: number, candidates: numbe
  */
 export const LEAST_SHARE = 1 / 250
 
+/** Of so many commands of which each takes the least: with one for each, they may go apart. */
+export function leastShares(commands: number): readonly number[] {
+  return Array<number>(commands).fill(LEAST_SHARE)
+}
+
 /** Of a bite that removes up to so many entries: at 1 it is alone. */
 export function shareOfBite(entries: number, entryBytes: number): number {
   const byEntries = entries / (MOST_AT_ONCE * MOST_ENTRIES)
@@ -35,7 +40,7 @@ export function shareOfBite(entries: number, entryBytes: number): number {
   return LEAST_SHARE + Math.max(byEntries, byBytes)
 }
 
-/** Of a command that answers so many entries. */
+/** Of a command that answers so many entries: small ones take about half a microsecond each. */
 export function shareOfReading(entries: number): number {
   return LEAST_SHARE + entries / 2500
 }

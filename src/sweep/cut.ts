@@ -153,6 +153,7 @@ export class Cuts {
       ['XRANGE', this.#key, '-', '+', 'COUNT', String(head)],
     ]
     const inside = [...before, command, ...look]
+    // What the bite and the head take is told by themselves.
     const share = this.#shareOf(most) + shareOfReading(head) + (inside.length - 2) * LEAST_SHARE
     if (!this.#mayQueue) return this.#countUnread(await this.#ask(inside, share))
     const replies = await this.#ask([['MULTI'], ...inside, ['EXEC']], share)

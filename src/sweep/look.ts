@@ -2,7 +2,7 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
-import { LEAST_SHARE } from '../retention/bites.ts'
+import { leastShares } from '../retention/bites.ts'
 import { areLengthAndAge, needsOldest, type Policy, policyFor } from '../retention/policy.ts'
 import { idsAre, isTime } from '../retention/stream_id.ts'
 import { argument, type Batching, lookTogether } from './look_many.ts'
@@ -118,7 +118,7 @@ async function lookOneByOne(
     if (needsOldest(limits)) commands.push(oldestCommand(named))
     if (limits.maxBytes !== Number.POSITIVE_INFINITY) commands.push(memoryCommand(named))
   }
-  const replies = await ask(commands, Array(commands.length).fill(LEAST_SHARE))
+  const replies = await ask(commands, leastShares(commands.length))
   const open: Open[] = []
   covered.forEach(({ key, policy }, i) => {
     const from = starts[i] as number
@@ -152,7 +152,7 @@ interface Open {
 async function settleOpen(ask: Ask, found: Found[], open: readonly Open[], nowMs: number): Promise<void> {
   const replies = await ask(
     open.map(({ key, after }) => ['XRANGE', key, `(${after}`, '+', 'COUNT', '1']),
-    open.map(() => LEAST_SHARE),
+    leastShares(open.length),
   )
   open.forEach(({ place }, i) => {
     const second = readOldest(replies[i] ?? null)

@@ -51,7 +51,7 @@ export async function lookTogether(
     )
     const replies = await ask(
       commands,
-      rest.map(({ keys }) => keys.length * LEAST_SHARE),
+      rest.map(({ keys }) => shareOf(keys)),
     )
     const refusal = replies.find((reply) => reply instanceof Refusal)
     if (refusal !== undefined) {
@@ -97,6 +97,11 @@ function chunks(keys: readonly Buffer[], { ahead }: Batching): Chunk[] {
   return inChunks(keys).map((keys) => ({ keys, asksAhead: ahead.isToAsk(keys.length) }))
 }
 
+/** Each key takes the script as long as a command of its own takes. */
+function shareOf(keys: readonly Buffer[]): number {
+  return keys.length * LEAST_SHARE
+}
+
 function inChunks(keys: readonly Buffer[]): (readonly Buffer[])[] {
   const all: (readonly Buffer[])[] = []
   for (let from = 0; from < keys.length; from += AT_ONCE) all.push(keys.slice(from, from + AT_ONCE))
@@ -108,7 +113,7 @@ export async function lengthsTogether(ask: Ask, keys: readonly Buffer[]): Promis
   const parts = inChunks(keys)
   const replies = await ask(
     parts.map((keys) => lengthsOfMany(keys.map(argument))),
-    parts.map((keys) => keys.length * LEAST_SHARE),
+    parts.map(shareOf),
   )
   return replies.some((reply) => reply instanceof Refusal) ? null : (replies as number[][]).flat()
 }

@@ -12,9 +12,10 @@ const BURST_MS = 5
 const LEAST_PAUSE_MS = 2
 /**
  * What Redis is given at once, as a share of the most that it may be: it does all of it before it serves anybody else,
- * and who comes meanwhile waits for as long. At a pace of so many percent that is some 0.15 ms, and grows with a higher one.
+ * and who comes meanwhile waits for as long: some 0.15 ms.
  */
 const MOST_AT_ONCE = 40 * LEAST_SHARE
+/** Beyond a pace of so many percent that grows with it. */
 const GENTLE_PERCENT = 25
 /** Addresses come and go over months; which of them is forgotten costs one burst. */
 const MOST_PACES = 1000

@@ -3,7 +3,7 @@
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
-import { LEAST_SHARE, NODE_ENTRIES, shareOfReading } from '../retention/bites.ts'
+import { LEAST_SHARE, leastShares, NODE_ENTRIES, shareOfReading } from '../retention/bites.ts'
 import { estimateTrim } from '../retention/estimate.ts'
 import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
 import {
@@ -136,7 +136,7 @@ async function readMemories(page: Page, found: readonly Found[], missing: Missin
   if (found.length === 0) return []
   const replies = await page.ask(
     found.map(({ key }) => memoryCommand(key)),
-    found.map(() => LEAST_SHARE),
+    leastShares(found.length),
   )
   return replies.map((reply) => {
     if (!(reply instanceof Refusal)) return Number(reply)
