@@ -109,6 +109,27 @@ test('work that fails is told so, and the pace is kept all the same', async () =
   assert.equal(await pace.run(async () => 'done', A_TENTH, signal), 'done')
 })
 
+test('a server that does not answer is rested from for nothing: who waits for a turn is told so, and the next one has it', async (t) => {
+  const redis = await startRedis(t)
+  const reach = { ...taskOf(redis.url, []).reach, replyTimeoutMs: 500 }
+  const { signal } = new AbortController()
+  const pace = makePace(1)
+  const connection = await connect({ path: redis.socketPath }, reach)
+  const ask = paced(connection, pace, signal)
+  await redis.freeze()
+  const start = performance.now()
+  for (const refused of await Promise.allSettled([ask([['PING']], 1), ask([['PING']], 1)])) {
+    assert.equal(refused.status, 'rejected')
+    assert.equal((refused.reason as Fault).code, 'timeout')
+  }
+  await redis.thaw()
+  const next = await connect({ path: redis.socketPath }, reach)
+  t.after(() => next.close())
+  assert.deepEqual((await paced(next, pace, signal)([['PING']])).map(String), ['PONG'])
+  // At 1 % half a second owes 50 of rest.
+  assert.ok(performance.now() - start < 30_000)
+})
+
 test('commands that may go apart go as many at once as the pace allows, and the others together', async (t) => {
   const redis = await startRedis(t)
   const connection = await connect({ path: redis.socketPath }, taskOf(redis.url, []).reach)

@@ -78,6 +78,8 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
   const close = (fault = new Fault('connect', 'the connection was closed')): void => {
     stop?.removeEventListener('abort', hurry)
     clearTimeout(grace)
+    // Who asks now is told what ended it, too.
+    lost ??= fault
     end(fault)
     // Its commands are rejected first, so that they tell the reason and not what destroy() makes of it.
     for (const reject of waiting) reject(fault)

@@ -1,4 +1,5 @@
 /** Bounds the share of time in which one Redis has any work of ours, and how much of it Redis has at once. */
+import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Connection, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
@@ -71,6 +72,10 @@ class Turns implements Pace {
       // Commands are encoded and written at the end of this turn of the event loop: Redis knows of none before that.
       if (this.#isOpen) setImmediate(this.#written)
       return await done
+    } catch (error) {
+      // How long nobody answered is no work of Redis, and the pause for it would be many times as long.
+      this.#busySince = performance.now()
+      throw error
     } finally {
       this.#end()
     }
@@ -145,14 +150,22 @@ export function makePaces(percent: number): (address: Address) => Pace {
   }
 }
 
-/** Asks over a connection, at a pace; who has to hurry may ask for so many `times` as much at once. */
-export function paced({ ask }: Connection, pace: Pace, stop: AbortSignal, times = 1): Ask {
+/**
+ * Asks over a connection, at a pace, which `stop` and the end of the connection put an end to; who has to hurry may ask
+ * for so many `times` as much at once.
+ */
+export function paced({ ask, ended }: Connection, pace: Pace, stop: AbortSignal, times = 1): Ask {
+  const end = new AbortController()
+  ended.then(() => end.abort())
+  // Nobody waits for a turn to ask a connection that is gone.
+  const hurry = AbortSignal.any([stop, end.signal])
+  setMaxListeners(0, hurry)
   return async (commands, shares = commands.length * LEAST_SHARE) => {
-    if (typeof shares === 'number') return pace.run(() => ask(commands), shares / times, stop)
+    if (typeof shares === 'number') return pace.run(() => ask(commands), shares / times, hurry)
     let replies: Reply[] = []
     for (const { from, to, share } of parts(shares, pace.mostAtOnce * times)) {
       try {
-        const more = await pace.run(() => ask(commands.slice(from, to)), share / times, stop)
+        const more = await pace.run(() => ask(commands.slice(from, to)), share / times, hurry)
         replies = from === 0 ? more : replies.concat(more)
       } catch (error) {
         throw error instanceof Fault ? error.behind(replies) : error
