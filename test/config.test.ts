@@ -32,9 +32,16 @@ test('pressure is a share of maxmemory, with or without its sign, or a size', ()
 })
 
 test('a page is small unless the pace is full', () => {
-  assert.equal(configOf([]).pageSize, 400)
+  assert.equal(configOf([]).pageSize, 240)
   assert.equal(configOf(['--pace', '100']).pageSize, 2000)
   assert.equal(configOf(['--pace', '100', '--page-size', '7']).pageSize, 7)
+})
+
+test('the pace is slow unless something else is said, and less so for a watch', () => {
+  assert.equal(configOf([]).pacePercent, 10)
+  assert.equal(configOf(['--watch']).pacePercent, 25)
+  assert.equal(configOf(['--watch', '--pace', '7']).pacePercent, 7)
+  assert.equal(configOf(['--watch=false'], { XTRIMD_PACE: '8' }).pacePercent, 8)
 })
 
 test('an empty variable counts as unset, for every flag', () => {
@@ -178,7 +185,7 @@ test('the configuration in effect tells of every value where it came from, and n
   const from = (flag: string) => settings.filter((one) => one.flag === flag).map(({ value, from }) => [value, from])
   assert.deepEqual(from('max-age'), [['2h', 'flag']])
   assert.deepEqual(from('max-length'), [['5', 'XTRIMD_MAX_LENGTH']])
-  assert.deepEqual(from('pace'), [[flags.pace.default, 'default']])
+  assert.deepEqual(from('pace'), [['10', 'default']])
   assert.deepEqual(from('redis-url'), [['redis://host:6379', 'REDIS_URL']])
   assert.deepEqual(from('redis-password'), [['given', 'URL']])
   assert.deepEqual(from('policy'), [
@@ -188,10 +195,10 @@ test('the configuration in effect tells of every value where it came from, and n
   assert.ok(!JSON.stringify(settings).includes(SECRET))
   const told = new Set(settings.map(({ flag }) => flag))
   for (const [name, flag] of Object.entries(flags)) if (flag.default !== null) assert.ok(told.has(name), name)
-  assert.deepEqual([from('page-size'), from('log-format')], [[['400', 'default']], [['json', 'default']]])
+  assert.deepEqual([from('page-size'), from('log-format')], [[['240', 'default']], [['json', 'default']]])
 })
 
-test('what is in effect otherwise than a flag says is told as it is: pages by the pace, the log by where it is read, no lease in a dry run', () => {
+test('what is in effect otherwise than a flag says is told as it is: pages by the pace, the pace by the watch, the log by where it is read, no lease in a dry run', () => {
   const told = (args: readonly string[], isTerminal = false) => {
     const configured = configure(args, {}, '0.0.0', () => isTerminal)
     assert.equal(configured.kind, 'config')
@@ -200,6 +207,7 @@ test('what is in effect otherwise than a flag says is told as it is: pages by th
   }
   assert.deepEqual(told(['--pace', '100'])('page-size'), ['2000 default'])
   assert.deepEqual(told(['--page-size', '7'])('page-size'), ['7 flag'])
+  assert.deepEqual(told(['--watch'])('pace'), ['25 default'])
   assert.deepEqual(told([], true)('log-format'), ['pretty default'])
   assert.deepEqual(told(['--log-format', 'json'], true)('log-format'), ['json flag'])
   assert.deepEqual(told(['--dry-run'])('lease'), ['false --dry-run'])
@@ -213,7 +221,7 @@ test('the daemon logs at its start what it goes by, each value with where it cam
   const { settings } = (await daemon.waitForLog('starting')) as { settings?: Record<string, unknown> }
   assert.deepEqual(settings?.['max-length'], { value: '7', from: 'flag' })
   assert.deepEqual(settings?.pace, { value: '50', from: 'XTRIMD_PACE' })
-  assert.deepEqual(settings?.['page-size'], { value: '400', from: 'default' })
+  assert.deepEqual(settings?.['page-size'], { value: '240', from: 'default' })
   assert.deepEqual(settings?.['redis-password'], { value: 'given', from: 'URL' })
 })
 

@@ -73,7 +73,7 @@ test('together the same is seen as one by one', async (t) => {
   // Asked of all in the first sweep; in the next ones it is remembered.
   for (let i = 0; i < 3; i++) {
     ahead.begin()
-    const together = await lookAtPage(counting, keys, policies, nowMs, { isAllowed: true, ahead })
+    const together = await lookAtPage(counting, keys, policies, nowMs, { isAllowed: true, mostAtOnce: 1, ahead })
     assert.deepEqual(outline(together.found, nowMs - 24 * HOUR), outline(plainly.found, nowMs - 24 * HOUR))
     const names = ({ unseen }: typeof plainly) => unseen.map(({ key, refusal }) => `${key} ${refusal.word}`).sort()
     assert.deepEqual(names(together), names(plainly))

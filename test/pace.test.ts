@@ -157,6 +157,9 @@ test('commands that may go apart go as many at once as the pace allows, and the 
   assert.deepEqual(await sent(25, tenths), Array(10).fill(1))
   assert.deepEqual(await sent(50, tenths), [3, 3, 3, 1])
   assert.deepEqual(await sent(100, tenths), [10])
+  // Below half of what a pace of 25 % has, a batch gets no smaller.
+  for (const percent of [10, 1]) assert.deepEqual(await sent(percent, Array(10).fill(0.02)), [4, 4, 2])
+  assert.deepEqual(await sent(25, Array(10).fill(0.02)), [8, 2])
   // The watch hurries.
   assert.deepEqual(await sent(25, tenths, 3), [4, 4, 2])
   // What takes nothing goes with what is before it, and more than is allowed at once goes alone.

@@ -6,7 +6,7 @@ import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import { suggestion } from '../text/nearest.ts'
 import type { Bind } from './bind.ts'
 import { type CommandName, parseCommandLine } from './command_line.ts'
-import { type FlagName, type FlagValue, flags, PAGE_SIZES, variableOf } from './flags.ts'
+import { type FlagName, type FlagValue, flags, PACES, PAGE_SIZES, variableOf } from './flags.ts'
 import { readPolicies } from './policy_spec.ts'
 import { formatProblem } from './problem.ts'
 import { type Environment, Reader } from './reader.ts'
@@ -86,6 +86,8 @@ export function configure(
 
   const policies = readPolicies(reader)
   const redis = readRedis(reader)
+  const watch = readWatch(reader, policies)
+  const pacePercent = reader.value('pace') ?? (watch === null ? PACES.alone : PACES.watching)
   const config = {
     command: line.command,
     output: reader.value('output'),
@@ -94,10 +96,10 @@ export function configure(
     cron: readCron(reader),
     runOnStart: reader.value('run-on-start'),
     sweepTimeoutMs: reader.value('sweep-timeout'),
-    pageSize: readPageSize(reader),
-    pacePercent: reader.value('pace'),
+    pageSize: reader.value('page-size') ?? (pacePercent === 100 ? PAGE_SIZES.fast : PAGE_SIZES.gentle),
+    pacePercent,
     dryRun: reader.value('dry-run'),
-    watch: readWatch(reader, policies),
+    watch,
     pressure: readPressure(reader),
     lease: readLease(reader),
     httpBind: reader.value('http-bind'),
@@ -117,12 +119,6 @@ function readLease(reader: Reader): LeaseTerms | null | undefined {
   if (isOn === undefined || key === undefined || ttlMs === undefined) return undefined
   // A lease is a write, and a dry run makes none; nor does it matter how many copies look.
   return isOn && reader.value('dry-run') !== true ? { key, ttlMs } : null
-}
-
-function readPageSize(reader: Reader): number | undefined {
-  const given = reader.text('page-size')
-  if (given !== undefined) return reader.value('page-size')
-  return reader.value('pace') === 100 ? PAGE_SIZES.fast : PAGE_SIZES.gentle
 }
 
 function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {

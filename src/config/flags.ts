@@ -120,8 +120,13 @@ export const limitFlags = {
   ),
 }
 
-/** Chosen by `bench/`: what others wait for grows with the page, and so does the speed where nothing is held back for them. */
-export const PAGE_SIZES = { gentle: 400, fast: 2000 } as const
+/**
+ * Chosen by `bench/`: what others wait for grows with the page, and so does the speed where nothing is held back for them.
+ * One SCAN of the gentle one takes what Redis may have at once.
+ */
+export const PAGE_SIZES = { gentle: 240, fast: 2000 } as const
+/** Chosen by `bench/` as well: what others wait for beside a sweep; and beside writers at full speed, that these do not outrun the watch. */
+export const PACES = { alone: 10, watching: 25 } as const
 
 /** Flags of all commands and of some, in the groups the help shows. */
 export const flagGroups = {
@@ -192,9 +197,9 @@ export const flagGroups = {
     ),
     pace: flag(
       '<percent>',
-      '25',
+      null,
       wholeNumber(1, 100),
-      'share of time in which Redis may have our work; 100 never pauses',
+      `share of time in which Redis may have our work: ${PACES.alone}, or ${PACES.watching} with --watch; 100 never pauses`,
     ),
     'dry-run': toggle('false', 'look and count, write nothing'),
   },

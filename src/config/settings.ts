@@ -14,14 +14,22 @@ export interface Setting {
 /** What of the configuration is in effect otherwise than its flag says. */
 interface Effective {
   readonly redis: RedisSettings | undefined
-  readonly pageSize: number | undefined
+  readonly pageSize: number
+  readonly pacePercent: number
   readonly logFormat: string
   readonly lease: object | null | undefined
 }
 
 /** The value of every flag that has one, or its values. Of what may be secret it says only that it is given. */
-export function settingsInEffect(reader: Reader, { redis, pageSize, logFormat, lease }: Effective): Setting[] {
-  const byDefault: Partial<Record<FlagName, string>> = { 'page-size': String(pageSize), 'log-format': logFormat }
+export function settingsInEffect(
+  reader: Reader,
+  { redis, pageSize, pacePercent, logFormat, lease }: Effective,
+): Setting[] {
+  const byDefault: Partial<Record<FlagName, string>> = {
+    'page-size': String(pageSize),
+    pace: String(pacePercent),
+    'log-format': logFormat,
+  }
   return (Object.keys(flags) as FlagName[]).flatMap((flag): Setting[] => {
     if (flag === 'redis-url' && redis !== undefined) return redisSettings(redis)
     if (flag === 'lease' && lease === null && reader.value(flag)) return [{ flag, value: 'false', from: '--dry-run' }]

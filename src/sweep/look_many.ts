@@ -13,6 +13,8 @@ import type { Ask, State } from './stream.ts'
 export interface Batching {
   /** Once it was refused, or found IDs that are behind all times, a walk goes on without. */
   isAllowed: boolean
+  /** What of Redis's time one command should take at most, as a share of what a bite may. */
+  readonly mostAtOnce: number
   readonly ahead: AheadStreams
 }
 
@@ -25,8 +27,8 @@ interface Chunk {
   readonly asksAhead: boolean
 }
 
-/** Some 4 microseconds of Redis each. */
-const AT_ONCE = 32
+/** More in one command spare us nothing. */
+const MOST_KEYS = 32
 
 /**
  * Looks at streams that are to be held to the same limits. The oldest entry is told only where the stream is over one of
@@ -93,8 +95,8 @@ function read([lengths, due, ahead]: LookReply, { keys, asksAhead }: Chunk, batc
   return seen
 }
 
-function chunks(keys: readonly Buffer[], { ahead }: Batching): Chunk[] {
-  return inChunks(keys).map((keys) => ({ keys, asksAhead: ahead.isToAsk(keys.length) }))
+function chunks(keys: readonly Buffer[], { ahead, mostAtOnce }: Batching): Chunk[] {
+  return inChunks(keys, mostAtOnce).map((keys) => ({ keys, asksAhead: ahead.isToAsk(keys.length) }))
 }
 
 /** Each key takes the script as long as a command of its own takes. */
@@ -102,15 +104,20 @@ function shareOf(keys: readonly Buffer[]): number {
   return keys.length * LEAST_SHARE
 }
 
-function inChunks(keys: readonly Buffer[]): (readonly Buffer[])[] {
+function inChunks(keys: readonly Buffer[], mostAtOnce: number): (readonly Buffer[])[] {
+  const most = Math.max(1, Math.min(MOST_KEYS, Math.floor(mostAtOnce / LEAST_SHARE)))
   const all: (readonly Buffer[])[] = []
-  for (let from = 0; from < keys.length; from += AT_ONCE) all.push(keys.slice(from, from + AT_ONCE))
+  for (let from = 0; from < keys.length; from += most) all.push(keys.slice(from, from + most))
   return all
 }
 
 /** How long these streams are now, in their order: -1 for what is no stream. Null where it is not to be had this way. @throws Fault */
-export async function lengthsTogether(ask: Ask, keys: readonly Buffer[]): Promise<readonly number[] | null> {
-  const parts = inChunks(keys)
+export async function lengthsTogether(
+  ask: Ask,
+  keys: readonly Buffer[],
+  mostAtOnce: number,
+): Promise<readonly number[] | null> {
+  const parts = inChunks(keys, mostAtOnce)
   const replies = await ask(
     parts.map((keys) => lengthsOfMany(keys.map(argument))),
     parts.map(shareOf),

@@ -63,7 +63,7 @@ async function holdToPolicies(due: readonly Found[], context: PageContext): Prom
       batching?.isAllowed && takesOneBite(stream, limits) ? 'short' : 'long',
     )
     if (short.length > 0) {
-      const trimmed = trimTogether(short, { ...context, limits })
+      const trimmed = trimTogether(short, { ...context, limits }, batching?.mostAtOnce ?? 1)
       faults.push(trimmed.then((all) => short.map((stream, i) => tell(stream, all[i] as Trimmed))))
     }
     for (const stream of long)

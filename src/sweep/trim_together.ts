@@ -56,7 +56,11 @@ interface Work {
  * Trims streams of one policy for which `takesOneBite` holds. Never throws what Redis or the connection did.
  * @returns what became of each, in their order
  */
-export async function trimTogether(streams: readonly Found[], context: TrimContext): Promise<Trimmed[]> {
+export async function trimTogether(
+  streams: readonly Found[],
+  context: TrimContext,
+  mostAtOnce: number,
+): Promise<Trimmed[]> {
   const works = streams.map((stream): Work => ({ stream, removed: forEachReason(0), refused: null }))
   const { ask, stop } = context
   try {
@@ -67,6 +71,7 @@ export async function trimTogether(streams: readonly Found[], context: TrimConte
     const lengths = await lengthsTogether(
       ask,
       streams.map(({ key }) => key),
+      mostAtOnce,
     )
     return await Promise.all(works.map((work, i) => end(work, lengths?.[i] ?? null, context)))
   } catch (error) {

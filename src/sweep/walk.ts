@@ -176,14 +176,16 @@ async function walkPrimary(
   const { nowMs, memory } = await readServer(connection.ask)
   if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')
   memories.push(memory ?? NO_MEMORY)
-  const askPaced = paced(connection, task.paceOf(connection.address), stop)
+  const pace = task.paceOf(connection.address)
+  const askPaced = paced(connection, pace, stop)
   const ask: Ask = async (commands, shares) => {
     const replies = await askPaced(commands, shares)
     task.onAnswer?.()
     return replies
   }
   // A command over several slots is refused in a cluster.
-  const batching = { isAllowed: !haveSlots && !task.ahead.areTooMany, ahead: task.ahead }
+  const isAllowed = !haveSlots && !task.ahead.areTooMany
+  const batching = { isAllowed, mostAtOnce: pace.mostAtOnce, ahead: task.ahead }
   if (task.extent) task.extent.expect(await readSize(ask))
   await walkPages(task, stop, ask, (keys) => work({ keys, ask, nowMs, stop, batching }))
 }
