@@ -46,6 +46,27 @@ export function shareOfReading(entries: number): number {
 }
 
 /**
+ * Which commands, by their shares, go together, from one up to another that is behind them: as many as take no more than
+ * `most`, but at least one. What takes nothing goes with what is before it.
+ */
+export function* together(
+  shares: readonly number[],
+  most: number,
+): Generator<{ readonly from: number; readonly to: number; readonly share: number }> {
+  let from = 0
+  let share = 0
+  for (const [at, ofCommand] of shares.entries()) {
+    if (at > from && ofCommand > 0 && share + ofCommand > most) {
+      yield { from, to: at, share }
+      from = at
+      share = 0
+    }
+    share += ofCommand
+  }
+  if (from < shares.length) yield { from, to: shares.length, share }
+}
+
+/**
  * The LIMIT to try after a bite of `limit` removed nothing, or null when nothing is left that `~` can remove. A LIMIT
  * below the size of the first node removes nothing for ever, and `stream-node-max-entries` may be anything: as long
  * as `candidates` (the most entries that could be removed) exceed the LIMIT, the first node may just be larger. It is

@@ -3,7 +3,7 @@ import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Connection, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
-import { LEAST_SHARE } from '../retention/bites.ts'
+import { LEAST_SHARE, together } from '../retention/bites.ts'
 import { orStop } from './or_stop.ts'
 import type { Ask } from './stream.ts'
 
@@ -34,7 +34,7 @@ export interface Pace {
  */
 export function makePace(percent: number): Pace {
   if (percent === 100) return { mostAtOnce: Number.POSITIVE_INFINITY, run: (work) => work() }
-  return new Turns((100 - percent) / percent, MOST_AT_ONCE * Math.max(1, percent / GENTLE_PERCENT))
+  return new OneBatchAtATime((100 - percent) / percent, MOST_AT_ONCE * Math.max(1, percent / GENTLE_PERCENT))
 }
 
 /** Somebody who waits for a turn. */
@@ -43,7 +43,7 @@ interface Waiting {
   readonly come: () => void
 }
 
-class Turns implements Pace {
+class OneBatchAtATime implements Pace {
   readonly mostAtOnce: number
   readonly #restPerBusyMs: number
   /** In the order in which they came. */
@@ -163,7 +163,7 @@ export function paced({ ask, ended }: Connection, pace: Pace, stop: AbortSignal,
   return async (commands, shares = commands.length * LEAST_SHARE) => {
     if (typeof shares === 'number') return pace.run(() => ask(commands), shares / times, hurry)
     let replies: Reply[] = []
-    for (const { from, to, share } of parts(shares, pace.mostAtOnce * times)) {
+    for (const { from, to, share } of together(shares, pace.mostAtOnce * times)) {
       try {
         const more = await pace.run(() => ask(commands.slice(from, to)), share / times, hurry)
         replies = from === 0 ? more : replies.concat(more)
@@ -173,19 +173,4 @@ export function paced({ ask, ended }: Connection, pace: Pace, stop: AbortSignal,
     }
     return replies
   }
-}
-
-/** As many commands together as take no more than `most`, and at least one. */
-function* parts(shares: readonly number[], most: number): Generator<{ from: number; to: number; share: number }> {
-  let from = 0
-  let share = 0
-  for (const [at, ofCommand] of shares.entries()) {
-    if (at > from && ofCommand > 0 && share + ofCommand > most) {
-      yield { from, to: at, share }
-      from = at
-      share = 0
-    }
-    share += ofCommand
-  }
-  if (from < shares.length) yield { from, to: shares.length, share }
 }

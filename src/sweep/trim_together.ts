@@ -2,7 +2,7 @@
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { biteOf, shareOfBite } from '../retention/bites.ts'
+import { biteOf, shareOfBite, together } from '../retention/bites.ts'
 import {
   ageLimitMs,
   areLengthAndAge,
@@ -64,9 +64,11 @@ export async function trimTogether(
   const works = streams.map((stream): Work => ({ stream, removed: forEachReason(0), refused: null }))
   const { ask, stop } = context
   try {
-    for (const bites of servings(works, context)) {
+    const bites = bitesOf(works, context)
+    const shares = bites.map(({ share }) => share)
+    for (const { from, to } of together(shares, 1)) {
       if (stop.aborted) break
-      await bite(bites, context)
+      await bite(bites.slice(from, to), context)
     }
     const lengths = await lengthsTogether(
       ask,
@@ -80,35 +82,25 @@ export async function trimTogether(
   }
 }
 
-/** The bites of all streams, so many together that Redis is held for no longer than by a large one. */
-function* servings(works: readonly Work[], { limits, nowMs }: TrimContext): Generator<readonly Bite[]> {
+/** The bites of all streams. What a stream takes of Redis's time it takes once, whatever limits it is beyond. */
+function bitesOf(works: readonly Work[], { limits, nowMs }: TrimContext): Bite[] {
   const cutOff = timeId(nowMs - ageLimitMs(limits))
   const [before, most] = [formatStreamId(cutOff), lengthLimit(limits)]
-  let serving: Bite[] = []
-  let share = 0
+  const bites: Bite[] = []
   for (const work of works) {
     const { key, state, byAge } = work.stream
     const bytes = state.oldest?.bytes ?? 0
-    const ofStream = shareOfBite(state.length, bytes)
-    if (serving.length > 0 && share + ofStream > 1) {
-      yield serving
-      serving = []
-      share = 0
-    }
-    share += ofStream
+    const share = shareOfBite(state.length, bytes)
     const limit = ['LIMIT', String(biteOf(bytes))]
     const named = argument(key)
-    if (byAge && isOlderThan(state, cutOff))
-      serving.push({ work, reason: 'age', share: ofStream, command: ['XTRIM', named, 'MINID', '~', before, ...limit] })
-    if (state.length > most)
-      serving.push({
-        work,
-        reason: 'length',
-        share: ofStream,
-        command: ['XTRIM', named, 'MAXLEN', '~', String(most), ...limit],
-      })
+    const isOld = byAge && isOlderThan(state, cutOff)
+    if (isOld) bites.push({ work, reason: 'age', share, command: ['XTRIM', named, 'MINID', '~', before, ...limit] })
+    if (state.length > most) {
+      const command = ['XTRIM', named, 'MAXLEN', '~', String(most), ...limit]
+      bites.push({ work, reason: 'length', share: isOld ? 0 : share, command })
+    }
   }
-  if (serving.length > 0) yield serving
+  return bites
 }
 
 /** Carries bites out, and counts what Redis says is gone, also where the connection ends among them. @throws Fault */
