@@ -1,7 +1,7 @@
 /** Streams that were never trimmed, brought inside the policy: by one sweep, and by the command that holds Redis. */
 import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import { timed } from './contenders/contender.ts'
-import { startWarmDaemon } from './daemon.ts'
+import { FASTEST, startWarmDaemon } from './daemon.ts'
 import { keyOf, MAX_LENGTH } from './keyspace.ts'
 import { fillLongStream } from './long_stream.ts'
 import type { Options } from './options.ts'
@@ -18,7 +18,6 @@ interface Shape {
 }
 
 /** In flags. */
-const FASTEST = ['--pace', '100']
 const DEFAULT: readonly string[] = []
 
 export async function catchUp({ backlog, warmingEntries }: Options): Promise<Section> {

@@ -10,10 +10,13 @@ import { atExit } from '../scripts/stage/undo.ts'
 export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const GIVING_WAY = ['chrt', '--idle', '0']
 const EVERY_SECOND = ['--cron', '* * * * * *']
+/** In flags. */
+export const FASTEST = ['--pace', '100']
 
 /** A line `sweep` of its log. */
 export interface SweepLine {
   readonly result: string
+  readonly cause?: string
   readonly streams: number
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number }
   readonly durationSeconds: number

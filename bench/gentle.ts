@@ -14,8 +14,8 @@ import { fillLongStream } from './long_stream.ts'
 import type { Options } from './options.ts'
 import { brief, count, type Section, say } from './report.ts'
 
-/** At the default pace a sweep of these takes as long as can be waited for. */
-const MOST_STREAMS = 50_000
+/** At the default pace a sweep of these takes as long as can be waited for, so many times. */
+const MOST_STREAMS = 20_000
 /** Between two loads, so that nobody waits for the one before. */
 const SETTLE_MS = 300
 /** A cut is over in a moment: what is looked at is the second it falls into. */
@@ -26,17 +26,17 @@ type Load = (redis: PrivateRedis, options: Options) => Promise<Stretch[]>
 
 const IDLE = 'idle'
 const OURS = 'our sweep, default pace'
-/** Computes as our sweep does, a page and a wait by turns while the pace lets it, and asks Redis nothing: what it adds, processors add that are shared. */
+/** Computes as our sweep does, a batch and a wait by turns while the pace lets it, and asks Redis nothing: what it adds, processors add that are shared. */
 const COMPUTING = 'a process that computes as much, and asks nothing'
 const COMPUTING_CODE = `
 const nap = new Int32Array(new SharedArrayBuffer(4))
 const burst = () => {
   const end = performance.now() + 5
   for (let now = performance.now(); now < end; now = performance.now()) {
-    while (performance.now() < now + 0.4);
-    Atomics.wait(nap, 0, 0, 0.4)
+    while (performance.now() < now + 0.2);
+    Atomics.wait(nap, 0, 0, 0.2)
   }
-  setTimeout(burst, 15)
+  setTimeout(burst, 22)
 }
 burst()`
 const IN_THE_IMAGE = "our sweep, default pace, with the image's options of Node"
@@ -78,7 +78,7 @@ export async function beGentle(all: Options): Promise<Section> {
   const redis = await startPrivateRedis()
   await fillKeyspace(redis, { streams: options.streams, entriesEach: 20, bytesEach: 100, stale: false })
   await fillLongStream(redis, 'long', options.cutEntries)
-  const daemons = await startWarm(redis, await ways(), options.warmingSweeps)
+  const daemons = await startWarm(redis, await ways(), options.gentleWarmingSweeps)
   const foreground = await startForeground(socketOf(redis))
   // Its code is compiled as it runs, and its first entries are late.
   await pause(2 * SETTLE_MS)
@@ -106,7 +106,7 @@ export async function beGentle(all: Options): Promise<Section> {
   for (const verdict of verdicts) say(`  ${verdict}`)
   return {
     title: 'Gentle: what a foreground writer waits for',
-    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. Each daemon has swept ${options.warmingSweeps} times before. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
+    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. Each daemon has swept ${options.gentleWarmingSweeps} times before. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
     head: ['', 'samples', 'p50', 'p99', 'p99.9', 'longest'],
     rows,
     verdicts,

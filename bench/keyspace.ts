@@ -20,8 +20,7 @@ const AT_ONCE = 1000
 const FILL = `
 for s = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   local key = 'stream:conversation:' .. s
-  local of_ten = s % 10
-  if ARGV[5] == '' or of_ten < 1 or of_ten > 3 then
+  if ARGV[5] == '' or s % 10 < 1 or s % 10 > 3 then
     for i = 1, tonumber(ARGV[3]) do redis.call('XADD', key, '*', 'message', ARGV[4]) end
   else
     for i = 1, tonumber(ARGV[3]) do redis.call('XADD', key, ARGV[5] .. '-' .. i, 'message', ARGV[4]) end
@@ -47,7 +46,12 @@ export function keyOf(stream: number): string {
   return `stream:conversation:${stream}`
 }
 
-/** How many of the first `streams` are stale, in a keyspace that has such. */
+/** Whether a stream is stale, in a keyspace that has such. */
+export function isStale(stream: number): boolean {
+  return stream % 10 >= 1 && stream % 10 <= 3
+}
+
+/** How many of the first `streams` are. */
 export function staleAmong(streams: number): number {
   return Math.floor(streams / 10) * 3 + Math.min(3, streams % 10)
 }

@@ -15,6 +15,8 @@ export interface Options {
   readonly warmingEntries: number
   /** How often a daemon sweeps before its turn, for the same reason, where that can be waited for. */
   readonly warmingSweeps: number
+  /** The same at a gentle pace, where what is short takes longer to be worth compiling. */
+  readonly gentleWarmingSweeps: number
   /** How long each load is put on the foreground writer. */
   readonly gentleMs: number
   /** How much is written beside the watch, and without it. */
@@ -54,6 +56,7 @@ export function readOptions(): Options {
     cutEntries: quick ? 20_000 : 2_000_000,
     warmingEntries: quick ? 3_000 : 300_000,
     warmingSweeps: quick ? 1 : 6,
+    gentleWarmingSweeps: quick ? 1 : 12,
     watchedWrites: quick ? 5_000 : 250_000,
     gentleMs: quick ? 300 : 2_000,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],

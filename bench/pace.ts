@@ -1,7 +1,7 @@
 /** Whether `--pace` keeps its word, as seen on the wire. */
 import { freePort } from '../scripts/stage/free_port.ts'
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
-import { startDaemon } from './daemon.ts'
+import { startWarmDaemon } from './daemon.ts'
 import { fillKeyspace } from './keyspace.ts'
 import type { Options } from './options.ts'
 import { brief, count, type Section, say } from './report.ts'
@@ -21,21 +21,16 @@ export async function keepPace(options: Options): Promise<Section> {
   for (const pace of PACES) {
     const fill = (stale: boolean) => fillKeyspace(redis, { streams, entriesEach: 20, bytesEach: 100, stale })
     await fill(true)
-    const daemon = await startDaemon(`redis://127.0.0.1:${port}`, {
-      flags: ['--lease', 'false', '--pace', String(pace)],
-    })
-    await daemon.nextSweep()
+    const flags = ['--pace', String(pace)]
+    // It stands still between two sweeps, so that the next one is wholly seen.
+    const daemon = await startWarmDaemon(`redis://127.0.0.1:${port}`, { flags }, 2)
     for (const stale of [false, true]) {
-      // Between two sweeps, so that the next one is wholly seen.
-      await daemon.nextSweep()
-      daemon.freeze()
       await fill(stale)
       const wire = await startWire(port)
       daemon.thaw()
       const { durationSeconds } = await daemon.nextSweep()
       daemon.freeze()
       const share = wire === null ? Number.NaN : (await wire.end()) * 100
-      daemon.thaw()
       // At 100 it does not pause, and what it does between two pages is not Redis's.
       if (pace < 100) furthest = Math.max(furthest, Math.abs(share / pace - 1) * 100)
       const cells = [

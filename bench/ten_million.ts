@@ -1,6 +1,7 @@
 /** Ten million tiny streams, and a tenth of them: whether a sweep's time per million stays the same. By hand only. */
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import { sweepOnce } from './contenders/ours.ts'
+import { FASTEST } from './daemon.ts'
 import { fillKeyspace } from './keyspace.ts'
 import { brief, count, type Section, say } from './report.ts'
 
@@ -10,7 +11,7 @@ export async function sweepTenMillion(): Promise<Section> {
   const rows: string[][] = []
   for (const streams of [1_000_000, 10_000_000]) {
     await fillKeyspace(redis, { streams, entriesEach: 1, bytesEach: 1, stale: false })
-    const { durationSeconds } = await sweepOnce(redis.url, ['--pace', '100'])
+    const { durationSeconds } = await sweepOnce(redis.url, FASTEST)
     rows.push([count(streams), brief(durationSeconds), brief((durationSeconds / streams) * 1_000_000)])
     say(`  ${rows.at(-1)?.join('  ')}`)
   }

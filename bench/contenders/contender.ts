@@ -7,6 +7,8 @@ export interface Turn {
   readonly ms: number
   /** Processor time of the contender itself, where it is told apart from starting up. */
   readonly ownCpuMs?: number
+  /** How many streams it got through, where it was stopped before the end: what is measured is scaled up to all. */
+  readonly streams?: number
 }
 
 export interface Contender {

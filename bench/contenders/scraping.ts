@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { freePort } from '../../scripts/stage/free_port.ts'
 import { atExit } from '../../scripts/stage/undo.ts'
-import { startDaemon } from '../daemon.ts'
+import { FASTEST, startDaemon } from '../daemon.ts'
 import { MATCH } from '../keyspace.ts'
 import { type Contender, timed } from './contender.ts'
 
@@ -50,7 +50,7 @@ export const ourScrape: Contender = {
   onlyReads: true,
   once: true,
   async run(redis) {
-    const daemon = await startDaemon(redis.url, { flags: ['--cron', '0 0 1 1 *', '--lease', 'false', '--pace', '100'] })
+    const daemon = await startDaemon(redis.url, { flags: ['--cron', '0 0 1 1 *', '--lease', 'false', ...FASTEST] })
     try {
       await daemon.nextSweep()
       const times: number[] = []
