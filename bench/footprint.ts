@@ -16,7 +16,7 @@ import { brief, count, type Section, say } from './report.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SWEEPS = 2
-/** By then what loading has left behind was given back. */
+/** By then what loading and a sweep have left behind was given back. */
 const IDLE_MS = 12_000
 
 export async function measureFootprint({ memoryStreams, quick }: Options): Promise<Section> {
@@ -29,16 +29,20 @@ export async function measureFootprint({ memoryStreams, quick }: Options): Promi
   const redis = await startPrivateRedis(['--stream-node-max-bytes', '256'])
   const rows: string[][] = []
 
+  const fewest = Math.min(...memoryStreams)
+  const fill = (streams: number) => fillKeyspace(redis, { streams, entriesEach: 2, bytesEach: 50, stale: false })
+  await fill(fewest)
   // It stays beside those that sweep, and must not hold their lease.
-  const idleFlags = ['--cron', '0 0 1 1 *', '--run-on-start', 'false', '--lease-key', 'xtrimd:idle']
+  const idleFlags = ['--cron', '0 0 1 1 *', '--lease-key', 'xtrimd:idle', ...FASTEST]
   const idle = await startDaemon(redis.url, { ...image, flags: idleFlags })
+  await idle.nextSweep()
   const isIdle = pause(quick ? 0 : IDLE_MS)
 
   const peaks: number[] = []
   // At the default pace many streams take minutes, and pages in hand are small: the fewest are enough of it.
-  const slowly = { streams: Math.min(...memoryStreams), flags: [] }
+  const slowly = { streams: fewest, flags: [] }
   for (const { streams, flags } of [slowly, ...memoryStreams.map((streams) => ({ streams, flags: FASTEST }))]) {
-    await fillKeyspace(redis, { streams, entriesEach: 2, bytesEach: 50, stale: false })
+    await fill(streams)
     const daemon = await startDaemon(redis.url, { ...image, flags })
     for (let sweep = 0; sweep < SWEEPS; sweep++) await daemon.nextSweep()
     const peakMb = daemon.status('VmHWM') / 1024
@@ -49,7 +53,7 @@ export async function measureFootprint({ memoryStreams, quick }: Options): Promi
   }
   await isIdle
   const idleMb = idle.status('VmRSS') / 1024
-  rows.unshift(['idle, never swept', brief(idleMb), brief(idle.status('VmHWM') / 1024)])
+  rows.unshift([`idle, after a sweep of ${count(fewest)} streams`, brief(idleMb), brief(idle.status('VmHWM') / 1024)])
   await idle.stop()
   await redis.stop()
   const spread = (Math.max(...peaks) / Math.min(...peaks) - 1) * 100

@@ -14,6 +14,7 @@ import { type Metrics, makeMetrics } from '../telemetry/metrics.ts'
 import { BetweenSweeps } from './between_sweeps.ts'
 import { Leadership } from './leadership.ts'
 import { whyWedged } from './liveness.ts'
+import { Rest } from './rest.ts'
 import { logSweep, type Trigger } from './sweep_line.ts'
 import { sweepTask } from './task.ts'
 import { Turns } from './turns.ts'
@@ -45,6 +46,7 @@ class Daemon {
   readonly #leadership: Leadership | null
   readonly #task: SweepTask
   readonly #between: BetweenSweeps
+  readonly #rest = new Rest()
   /** Ends the sweep under way when the lease is lost. */
   #lost = new AbortController()
   /**
@@ -69,7 +71,10 @@ class Daemon {
       stop,
       (why, changes, cut) => this.#sweepIfLeader(why, changes, cut),
       (why) => this.#skip(why),
-      () => this.#makeUp(),
+      () => {
+        this.#rest.begin()
+        this.#makeUp()
+      },
     )
     this.#task = { ...sweepTask(config, log), onAnswer: () => this.#step() }
     this.#between = new BetweenSweeps(config, {
@@ -94,6 +99,7 @@ class Daemon {
         this.#turns.take('schedule')
       })
       this.#scheduled = true
+      this.#rest.begin()
       this.#expectNext()
       this.#leadership?.start()
       if (this.#leadership === null) this.#between.lead(true)
@@ -170,6 +176,7 @@ class Daemon {
 
   /** A bug ends the daemon, and is no sweep. */
   async #sweepIfLeader(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport | null> {
+    this.#rest.end()
     this.#step()
     try {
       return await this.#claimAndSweep(why, changes, cut)
