@@ -12,10 +12,10 @@ import { imageFlags } from './image_flags.ts'
 import { fillKeyspace } from './keyspace.ts'
 import { fillLongStream } from './long_stream.ts'
 import type { Options } from './options.ts'
-import { brief, count, type Section, say } from './report.ts'
+import { brief, count, median, type Section, say } from './report.ts'
 
 /** At the default pace a sweep of these takes as long as can be waited for, so many times. */
-const MOST_STREAMS = 20_000
+const MOST_STREAMS = 10_000
 /** Between two loads, so that nobody waits for the one before. */
 const SETTLE_MS = 300
 /** A cut is over in a moment: what is looked at is the second it falls into. */
@@ -43,8 +43,8 @@ const IN_THE_IMAGE = "our sweep, default pace, with the image's options of Node"
 /** What it adds is what our commands add, and not what processors do that are shared (SCHED_IDLE). */
 const GIVING_WAY = 'our sweep, default pace, on processors that nobody else wants'
 
-/** Those that are compared take turns: what else a shared machine does falls on all of them. */
-const TURNS = 2
+/** Those that are compared take turns: what else a shared machine does falls on all of them, and the middle of their turns is told. */
+const TURNS = 5
 const COMPARED = [OURS, IN_THE_IMAGE, GIVING_WAY]
 
 /** Our own ways of sweeping. */
@@ -82,16 +82,21 @@ export async function beGentle(all: Options): Promise<Section> {
   const foreground = await startForeground(socketOf(redis))
   // Its code is compiled as it runs, and its first entries are late.
   await pause(2 * SETTLE_MS)
-  const stretches = new Map<string, Stretch[]>()
+  /** By turns. */
+  const stretches = new Map<string, Stretch[][]>()
   for (const [name, load] of loadsOf(daemons)) {
-    stretches.set(name, [...(stretches.get(name) ?? []), ...(await load(redis, options))])
+    stretches.set(name, [...(stretches.get(name) ?? []), await load(redis, options)])
     await pause(SETTLE_MS)
   }
   const waitsIn = await foreground.end()
   for (const daemon of daemons.values()) await daemon.stop()
   await redis.stop()
 
-  const waits = [...stretches].map(([name, during]) => ({ name, ...waitsIn(during) }))
+  const waits = [...stretches].map(([name, turns]) => {
+    const each = turns.map(waitsIn)
+    const [p50, p99] = [median(each.map((turn) => turn.p50)), median(each.map((turn) => turn.p99))]
+    return { name, ...waitsIn(turns.flat()), p50, p99 }
+  })
   const p99Of = (wanted: string): number => waits.find(({ name }) => name === wanted)?.p99 ?? Number.NaN
   const added = (name: string): string => brief((p99Of(name) / p99Of(IDLE) - 1) * 100)
   const verdicts = [
@@ -106,7 +111,7 @@ export async function beGentle(all: Options): Promise<Section> {
   for (const verdict of verdicts) say(`  ${verdict}`)
   return {
     title: 'Gentle: what a foreground writer waits for',
-    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. Each daemon has swept ${options.gentleWarmingSweeps} times before. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
+    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. The first ones had ${TURNS} turns, and p50 and p99 are the middle of theirs. Each daemon has swept ${options.gentleWarmingSweeps} times before. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
     head: ['', 'samples', 'p50', 'p99', 'p99.9', 'longest'],
     rows,
     verdicts,

@@ -23,7 +23,7 @@ export async function keepPace(options: Options): Promise<Section> {
     await fill(true)
     const flags = ['--pace', String(pace)]
     // It stands still between two sweeps, so that the next one is wholly seen.
-    const daemon = await startWarmDaemon(`redis://127.0.0.1:${port}`, { flags }, 6)
+    const daemon = await startWarmDaemon(`redis://127.0.0.1:${port}`, { flags }, 3)
     for (const stale of [false, true]) {
       await fill(stale)
       const wire = await startWire(port)
