@@ -11,11 +11,19 @@ export function isOlderThan({ oldest }: State, id: StreamId): boolean {
 }
 
 /** Whether trimming is called for at all: cheap, for the many streams where it is not. */
-export function isDue({ state, memoryBytes, byAge }: Found, limits: Limits, nowMs: number): boolean {
-  const isOver: Readonly<Record<Reason, boolean>> = {
-    age: byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits),
-    length: state.length > lengthLimit(limits),
-    bytes: memoryBytes > limits.maxBytes && state.length > 1,
+export function isDue(found: Found, limits: Limits, nowMs: number): boolean {
+  // By number, and without an object for each: an eighth of all that a sweep leaves to the garbage collector was made here.
+  for (let i = 0; i < REASONS.length; i++) if (isOver(REASONS[i] as Reason, found, limits, nowMs)) return true
+  return limits.deleteEmpty && found.state.length === 0
+}
+
+function isOver(reason: Reason, { state, memoryBytes, byAge }: Found, limits: Limits, nowMs: number): boolean {
+  switch (reason) {
+    case 'age':
+      return byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits)
+    case 'length':
+      return state.length > lengthLimit(limits)
+    case 'bytes':
+      return memoryBytes > limits.maxBytes && state.length > 1
   }
-  return REASONS.some((reason) => isOver[reason]) || (limits.deleteEmpty && state.length === 0)
 }

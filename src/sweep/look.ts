@@ -50,10 +50,11 @@ export async function lookAtPage(
   nowMs: number,
   batching?: Batching,
 ): Promise<Looked> {
-  const covered = keys.flatMap((key) => {
+  const covered: Covered[] = []
+  for (const key of keys) {
     const policy = policyFor(policies, key)
-    return policy < 0 ? [] : [{ key, policy }]
-  })
+    if (policy >= 0) covered.push({ key, policy })
+  }
   const looked: Looked = { found: [], unseen: [] }
   const oneByOne =
     batching === undefined ? covered : await lookInBatches(ask, covered, policies, nowMs, batching, looked)
