@@ -15,7 +15,7 @@ import { makeProgressLine } from './report/progress.ts'
 import { settingLines } from './report/settings.ts'
 import { sweepSummary } from './report/summary.ts'
 import { plan } from './sweep/plan.ts'
-import { sweep, type Verdict } from './sweep/sweep.ts'
+import { type SweepTask, sweep, type Verdict } from './sweep/sweep.ts'
 import { type Log, makeLog } from './telemetry/log.ts'
 
 const EXIT = { success: 0, failure: 1, badInput: 2 } as const
@@ -56,17 +56,17 @@ async function main(): Promise<number> {
     process.exit(EXIT.failure)
   })
   try {
-    return await COMMANDS[config.command](config, log, stop, version)
+    return await COMMANDS[config.command](config, sweepTask(config, log, ownMs), stop, log, version)
   } catch (error) {
     log.fatal({ err: error }, BUG)
     return EXIT.failure
   }
 }
 
-async function run(config: Config, log: Log, stop: AbortSignal, version: string): Promise<number> {
+async function run(config: Config, task: SweepTask, stop: AbortSignal, log: Log, version: string): Promise<number> {
   log.info({ version, ...startFields(config) }, 'starting')
   try {
-    await runDaemon(config, version, log, stop)
+    await runDaemon(config, task, version, log, stop)
     return EXIT.success
   } catch (error) {
     const rule = UNUSABLE_BIND[(error as NodeJS.ErrnoException).code ?? '']
@@ -77,15 +77,12 @@ async function run(config: Config, log: Log, stop: AbortSignal, version: string)
   }
 }
 
-async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
+async function sweepOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
   const { stderr } = process
   // A line is drawn over only where nothing else is written, on a terminal that can.
   const isOwn = stderr.isTTY && process.env.TERM !== 'dumb' && !/^(?:trace|debug)$/.test(config.logLevel)
   const line = isOwn ? makeProgressLine((text) => stderr.write(text), stderr.columns || 80) : null
-  const report = await sweep(
-    { ...sweepTask(config, log), ...(line && { onProgress: line.update, extent: line.extent }) },
-    stop,
-  )
+  const report = await sweep({ ...task, ...(line && { onProgress: line.update, extent: line.extent }) }, stop)
   line?.clear()
   await write(
     process.stdout,
@@ -94,8 +91,8 @@ async function sweepOnce(config: Config, log: Log, stop: AbortSignal): Promise<n
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
-async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<number> {
-  const report = await plan(sweepTask(config, log), stop)
+async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
+  const report = await plan(task, stop)
   const { policies, settings } = config
   await write(
     process.stdout,
@@ -107,6 +104,12 @@ async function planOnce(config: Config, log: Log, stop: AbortSignal): Promise<nu
 }
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
+
+/** Processor time of this thread in ms; where Node does not tell that, of all threads, such as those that collect garbage. */
+function ownMs(): number {
+  const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage()
+  return (user + system) / 1000
+}
 
 /** What a command prints is on stdout alone; its log is beside it. */
 function logStream(command: CommandName): NodeJS.WriteStream & { readonly fd: 1 | 2 } {

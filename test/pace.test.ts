@@ -10,10 +10,12 @@ import { startRedis } from './harness/redis_server.ts'
 import { taskOf } from './harness/sweep_here.ts'
 
 const A_TENTH = 0.1
+/** Nobody here computes for long. */
+const ownMs = (): number => 0
 
 /** Runs works of a few ms, as several that come together do, and measures the share of time with one under way. */
 async function shareAt(percent: number, ofWork: number): Promise<{ share: number; most: number }> {
-  const pace = makePace(percent)
+  const pace = makePace(percent, ownMs)
   const { signal } = new AbortController()
   let underWay = 0
   let most = 0
@@ -54,7 +56,7 @@ test('at 100 % nothing ever waits', async () => {
   const { share, most } = await shareAt(100, 1)
   assert.ok(share > 0.9, `${share}`)
   assert.equal(most, 4)
-  const pace = makePace(100)
+  const pace = makePace(100, ownMs)
   let started = 0
   const works = Array.from({ length: 3 }, () =>
     pace.run(
@@ -71,7 +73,7 @@ test('at 100 % nothing ever waits', async () => {
 
 test('a pause ends when the sweep is to stop', async () => {
   const stop = new AbortController()
-  const pace = makePace(1)
+  const pace = makePace(1, ownMs)
   await pace.run(() => pause(60), A_TENTH, stop.signal)
   let begun = false
   const start = performance.now()
@@ -91,7 +93,7 @@ test('a pause ends when the sweep is to stop', async () => {
 })
 
 test('work that fails is told so, and the pace is kept all the same', async () => {
-  const pace = makePace(50)
+  const pace = makePace(50, ownMs)
   const { signal } = new AbortController()
   for (let i = 0; i < 3; i++) {
     await assert.rejects(
@@ -113,7 +115,7 @@ test('a server that does not answer is rested from for nothing: who waits for a 
   const redis = await startRedis(t)
   const reach = { ...taskOf(redis.url, []).reach, replyTimeoutMs: 500 }
   const { signal } = new AbortController()
-  const pace = makePace(1)
+  const pace = makePace(1, ownMs)
   const connection = await connect({ path: redis.socketPath }, reach)
   const ask = paced(connection, pace, signal)
   await redis.freeze()
@@ -146,7 +148,7 @@ test('commands that may go apart go as many at once as the pace allows, and the 
   const commands: Command[] = Array.from({ length: 10 }, (_, i) => ['ECHO', String(i)])
   const sent = async (percent: number, shares?: number | readonly number[], times?: number): Promise<number[]> => {
     asked.length = 0
-    const replies = await paced(counting, makePace(percent), signal, times)(commands, shares)
+    const replies = await paced(counting, makePace(percent, ownMs), signal, times)(commands, shares)
     assert.deepEqual(
       replies.map(String),
       commands.map(([, text]) => text),
@@ -172,7 +174,7 @@ test('commands that may go apart go as many at once as the pace allows, and the 
 test('of commands that went apart, a connection that ends tells all replies that came', async (t) => {
   const redis = await startRedis(t)
   const connection = await connect({ path: redis.socketPath }, taskOf(redis.url, []).reach)
-  const ask = paced(connection, makePace(25), new AbortController().signal)
+  const ask = paced(connection, makePace(25, ownMs), new AbortController().signal)
   const commands: Command[] = [['ECHO', 'a'], ['ECHO', 'b'], ['QUIT'], ['ECHO', 'c']]
   await assert.rejects(ask(commands, Array(4).fill(1)), (error) => {
     assert.ok(error instanceof Fault)

@@ -16,15 +16,20 @@ import { Leadership } from './leadership.ts'
 import { whyWedged } from './liveness.ts'
 import { Rest } from './rest.ts'
 import { logSweep, type Trigger } from './sweep_line.ts'
-import { sweepTask } from './task.ts'
 import { Turns } from './turns.ts'
 
 /**
  * Runs until `stop` fires, then returns when the page in hand is counted.
  * @throws the system's error where it cannot listen, and whatever is a bug
  */
-export async function runDaemon(config: Config, version: string, log: Log, stop: AbortSignal): Promise<void> {
-  const daemon = new Daemon(config, version, log, stop)
+export async function runDaemon(
+  config: Config,
+  task: SweepTask,
+  version: string,
+  log: Log,
+  stop: AbortSignal,
+): Promise<void> {
+  const daemon = new Daemon(config, task, version, log, stop)
   const server = await serve(config.httpBind, daemon.routes())
   log.info({ host: server.host, port: server.port }, 'listening')
   try {
@@ -61,7 +66,7 @@ class Daemon {
   #scheduled = false
   #onBug: (error: unknown) => void = () => {}
 
-  constructor(config: Config, version: string, log: Log, stop: AbortSignal) {
+  constructor(config: Config, task: SweepTask, version: string, log: Log, stop: AbortSignal) {
     this.#config = config
     this.#log = log
     this.#stop = stop
@@ -76,7 +81,7 @@ class Daemon {
         this.#makeUp()
       },
     )
-    this.#task = { ...sweepTask(config, log), onAnswer: () => this.#step() }
+    this.#task = { ...task, onAnswer: () => this.#step() }
     this.#between = new BetweenSweeps(config, {
       task: this.#task,
       sweepUnderPressure: (only) => this.#sweepUnderPressure(only),

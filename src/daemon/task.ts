@@ -8,18 +8,14 @@ import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
 
-/** The task of every sweep and plan. `paceOf` is asked for the pace of a primary, which is the configured one unless told. */
-export function sweepTask(
-  config: Config,
-  log: Log,
-  paceOf: SweepTask['paceOf'] = makePaces(config.pacePercent),
-): SweepTask {
+/** The task of every sweep and plan. `ownMs` tells the processor time that this thread has used, in ms. */
+export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepTask {
   return {
     findPrimaries: (stop) => findPrimaries(config.redis.topology, config.redis.reach, stop),
     reach: config.redis.reach,
     policies: config.policies,
     pageSize: config.pageSize,
-    paceOf,
+    paceOf: makePaces(config.pacePercent, ownMs),
     ahead: new AheadStreams(),
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,

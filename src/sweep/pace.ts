@@ -18,8 +18,6 @@ const LEAST_PAUSE_MS = 2
 const MOST_AT_ONCE = 20 * LEAST_SHARE
 /** Beyond a pace of so many percent that grows with it. */
 const GENTLE_PERCENT = 12.5
-/** In microseconds, of this thread; where Node does not tell that, of all, which collecting garbage has as well. */
-const cpuUsage = process.threadCpuUsage ?? process.cpuUsage
 /** Addresses come and go over months; which of them is forgotten costs one burst. */
 const MOST_PACES = 1000
 
@@ -32,11 +30,12 @@ export interface Pace {
 
 /**
  * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that share, and none is begun
- * before the last is done, unless they are small and come together. At 100 nothing ever waits.
+ * before the last is done, unless they are small and come together. At 100 nothing ever waits. `ownMs` tells the processor
+ * time that this thread has used, in ms.
  */
-export function makePace(percent: number): Pace {
+export function makePace(percent: number, ownMs: () => number): Pace {
   if (percent === 100) return { mostAtOnce: Number.POSITIVE_INFINITY, run: (work) => work() }
-  return new OneBatchAtATime((100 - percent) / percent, MOST_AT_ONCE * Math.max(1, percent / GENTLE_PERCENT))
+  return new OneBatchAtATime((100 - percent) / percent, MOST_AT_ONCE * Math.max(1, percent / GENTLE_PERCENT), ownMs)
 }
 
 /** Somebody who waits for a turn. */
@@ -56,14 +55,16 @@ class OneBatchAtATime implements Pace {
   #isOpen = false
   #isPaused = false
   #busySince = 0
-  #cpuBefore = cpuUsage()
+  readonly #ownMs: () => number
+  #ownMsBefore = 0
   #idleSince = performance.now()
   /** Since the last pause. */
   #burstMs = 0
   /** Rest that is owed to Redis; less than 0 where it had more than that. */
   #owedMs = 0
 
-  constructor(restPerBusyMs: number, mostAtOnce: number) {
+  constructor(restPerBusyMs: number, mostAtOnce: number, ownMs: () => number) {
+    this.#ownMs = ownMs
     this.#restPerBusyMs = restPerBusyMs
     this.mostAtOnce = mostAtOnce
   }
@@ -117,7 +118,7 @@ class OneBatchAtATime implements Pace {
   readonly #close = (): void => {
     this.#isOpen = false
     this.#busySince = performance.now()
-    this.#cpuBefore = cpuUsage()
+    this.#ownMsBefore = this.#ownMs()
   }
 
   #end(): void {
@@ -126,8 +127,8 @@ class OneBatchAtATime implements Pace {
     this.#share = 0
     this.#idleSince = performance.now()
     // We were busy ourselves before it was written and when the replies had come, and Redis was not.
-    const { user, system } = cpuUsage(this.#cpuBefore)
-    const busyMs = Math.max(0, this.#idleSince - this.#busySince - (user + system) / 1000)
+    const ownMs = this.#ownMs() - this.#ownMsBefore
+    const busyMs = Math.max(0, this.#idleSince - this.#busySince - ownMs)
     this.#burstMs += busyMs
     this.#owedMs += busyMs * this.#restPerBusyMs
     if (this.#burstMs < BURST_MS || this.#owedMs < LEAST_PAUSE_MS) {
@@ -143,12 +144,12 @@ class OneBatchAtATime implements Pace {
   }
 }
 
-/** One pace for each primary, whoever asks: a sweep, and what is done between sweeps. */
-export function makePaces(percent: number): (address: Address) => Pace {
+/** One pace for each primary, whoever asks: a sweep, and what is done between sweeps. `ownMs` is as for `makePace`. */
+export function makePaces(percent: number, ownMs: () => number): (address: Address) => Pace {
   const paces = new Map<string, Pace>()
   return (address) => {
     const name = formatAddress(address)
-    const pace = paces.get(name) ?? makePace(percent)
+    const pace = paces.get(name) ?? makePace(percent, ownMs)
     if (paces.size >= MOST_PACES) paces.clear()
     paces.set(name, pace)
     return pace

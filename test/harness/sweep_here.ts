@@ -12,7 +12,7 @@ const log = await makeLog('silent', 'json', 2, false)
 export function taskOf(redisUrl: string, args: readonly string[]): SweepTask {
   const configured = configure(['sweep', '--redis-url', redisUrl, '--pace', '100', ...args], {}, '0')
   if (configured.kind !== 'config') throw new Error(`refused: ${JSON.stringify(configured)}`)
-  return sweepTask(configured.config, log)
+  return sweepTask(configured.config, log, () => process.cpuUsage().user / 1000)
 }
 
 export function sweepHere(redisUrl: string, args: readonly string[]): Promise<SweepReport> {
