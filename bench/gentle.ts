@@ -44,18 +44,18 @@ const IN_THE_IMAGE = "our sweep, default pace, with the image's options of Node"
 const GIVING_WAY = 'our sweep, default pace, on processors that nobody else wants'
 
 /** What a sweep beside a watch has by default. */
-const TWICE_AND_A_HALF = 'our sweep, --pace 25'
+const AS_BESIDE_A_WATCH = 'our sweep, --pace 25'
 
 /** Those that are compared take turns: what else a shared machine does falls on all of them, and the middle of their turns is told. */
 const TURNS = 4
-const COMPARED = [OURS, IN_THE_IMAGE, GIVING_WAY, TWICE_AND_A_HALF]
+const COMPARED = [OURS, IN_THE_IMAGE, GIVING_WAY, AS_BESIDE_A_WATCH]
 
 /** Our own ways of sweeping. */
 const ways = async (): Promise<Readonly<Record<string, DaemonOptions>>> => ({
   [OURS]: { flags: [] },
   [IN_THE_IMAGE]: { flags: [], nodeFlags: await imageFlags() },
   [GIVING_WAY]: { flags: [], givesWay: true },
-  [TWICE_AND_A_HALF]: { flags: ['--pace', '25'] },
+  [AS_BESIDE_A_WATCH]: { flags: ['--pace', '25'] },
   'our sweep, --pace 50': { flags: ['--pace', '50'] },
   'our sweep, --pace 100': { flags: ['--pace', '100'] },
   'our sweep, --page-size 2000': { flags: ['--page-size', '2000'] },

@@ -131,8 +131,9 @@ export function shareUnanswered(packets: Iterable<Packet>, port: number): number
     client[isRequest ? 'asked' : 'answered'].push(payload)
     unanswered += client.asked.whole - client.answered.whole
     if (Number.isNaN(firstMs)) firstMs = atMs
-    if (before === 0 && unanswered > 0) sinceMs = atMs
-    if (before > 0 && unanswered === 0) {
+    // Below 0 where a packet was not seen: it is over as soon as something else is asked and answered.
+    if (before <= 0 && unanswered > 0) sinceMs = atMs
+    if (before > 0 && unanswered <= 0) {
       busyMs += atMs - sinceMs
       lastMs = atMs
     }

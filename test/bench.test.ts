@@ -125,6 +125,16 @@ test('requests of several clients are unanswered until the last of their replies
   ]
   assert.equal(shareUnanswered(packets, redis), (3 + 2 + 1) / 10)
   assert.equal(shareUnanswered(packets.slice(0, -1), redis), (3 + 2) / 6)
+  // The reply to a request that was not seen makes nothing of the time before the next one.
+  const ping = '*1\r\n$4\r\nPING\r\n'
+  const lossy = [
+    packet(0, one, redis, ping),
+    packet(1, redis, one, '+PONG\r\n'),
+    packet(2, redis, one, '+PONG\r\n'),
+    packet(9, other, redis, ping + ping),
+    packet(10, redis, other, '+PONG\r\n'),
+  ]
+  assert.equal(shareUnanswered(lossy, redis), (1 + 1) / 10)
 })
 
 test('packets are read out of a capture, and one that is cut off is none', () => {

@@ -47,6 +47,7 @@ interface Waiting {
 class OneBatchAtATime implements Pace {
   readonly mostAtOnce: number
   readonly #restPerBusyMs: number
+  readonly #ownMs: () => number
   /** In the order in which they came. */
   readonly #waiting = new Set<Waiting>()
   #outstanding = 0
@@ -55,7 +56,6 @@ class OneBatchAtATime implements Pace {
   #isOpen = false
   #isPaused = false
   #busySince = 0
-  readonly #ownMs: () => number
   #ownMsBefore = 0
   #idleSince = performance.now()
   /** Since the last pause. */
@@ -64,9 +64,9 @@ class OneBatchAtATime implements Pace {
   #owedMs = 0
 
   constructor(restPerBusyMs: number, mostAtOnce: number, ownMs: () => number) {
-    this.#ownMs = ownMs
     this.#restPerBusyMs = restPerBusyMs
     this.mostAtOnce = mostAtOnce
+    this.#ownMs = ownMs
   }
 
   async run<T>(work: () => Promise<T>, share: number, stop: AbortSignal): Promise<T> {
