@@ -62,8 +62,8 @@ async function holdToPolicies(due: readonly Found[], context: PageContext): Prom
     const { short = [], long = [] } = Object.groupBy(streams, (stream) =>
       batching?.isAllowed && takesOneBite(stream, limits) ? 'short' : 'long',
     )
-    if (short.length > 0) {
-      const trimmed = trimTogether(short, { ...context, limits }, batching?.mostAtOnce ?? 1)
+    if (batching && short.length > 0) {
+      const trimmed = trimTogether(short, { ...context, limits }, batching.mostAtOnce)
       faults.push(trimmed.then((all) => short.map((stream, i) => tell(stream, all[i] as Trimmed))))
     }
     for (const stream of long)
