@@ -105,10 +105,13 @@ async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Pro
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
 
-/** Processor time of this thread in ms; where Node does not tell that, of all threads, such as those that collect garbage. */
+/**
+ * How long this thread has computed, in ms; where Node does not tell that, all threads, such as those that collect garbage.
+ * What the system took for it is left out: while a write is under way, Redis is at work on it.
+ */
 function ownMs(): number {
-  const { user, system } = process.threadCpuUsage?.() ?? process.cpuUsage()
-  return (user + system) / 1000
+  const { user } = process.threadCpuUsage?.() ?? process.cpuUsage()
+  return user / 1000
 }
 
 /** What a command prints is on stdout alone; its log is beside it. */

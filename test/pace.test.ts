@@ -52,6 +52,55 @@ test('work fills no more than its share of the time: one at a time, and what is 
   }
 })
 
+/** Computes for so long, and tells a clock of it. */
+function compute(ms: number, clock: { ms: number }): void {
+  const start = performance.now()
+  while (performance.now() - start < ms);
+  clock.ms += performance.now() - start
+}
+
+test('what we compute when the replies have come is rest: no pause is made beside it', async () => {
+  const clock = { ms: 0 }
+  const pace = makePace(25, () => clock.ms)
+  const { signal } = new AbortController()
+  let waitedMs = 0
+  const start = performance.now()
+  for (let i = 0; i < 25; i++) {
+    const work = async (): Promise<void> => {
+      const from = performance.now()
+      await pause(3)
+      waitedMs += performance.now() - from
+      compute(9, clock)
+    }
+    await pace.run(work, A_TENTH, signal)
+  }
+  const allMs = performance.now() - start
+  // Four times as long in all, or as long as it takes; with pauses beside what was computed it would be seven times.
+  assert.ok(allMs < 1.3 * Math.max(4 * waitedMs, waitedMs + clock.ms), `${allMs} ms, ${waitedMs} of them waited`)
+})
+
+test('what we compute while something else is outstanding is none: Redis is at work beside it', async () => {
+  const clock = { ms: 0 }
+  const pace = makePace(25, () => clock.ms)
+  const { signal } = new AbortController()
+  const start = performance.now()
+  let [busySince, busyMs] = [0, 0]
+  const short = async (): Promise<void> => {
+    busySince = performance.now()
+    await pause(3)
+    compute(30, clock)
+  }
+  const long = async (): Promise<void> => {
+    await pause(60)
+    busyMs += performance.now() - busySince
+  }
+  for (let i = 0; i < 3; i++) await Promise.all([pace.run(short, 0.01, signal), pace.run(long, 0.01, signal)])
+  await pace.run(async () => {}, 0.01, signal)
+  const allMs = performance.now() - start
+  // Four times as long in all; twice if what was computed were no work of Redis, and a rest besides.
+  assert.ok(allMs > 3 * busyMs, `${allMs} ms, ${busyMs} of them busy`)
+})
+
 test('at 100 % nothing ever waits', async () => {
   const { share, most } = await shareAt(100, 1)
   assert.ok(share > 0.9, `${share}`)

@@ -8,7 +8,7 @@ import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
 
-/** The task of every sweep and plan. `ownMs` tells the processor time that this thread has used, in ms. */
+/** The task of every sweep and plan. `ownMs` tells how long this thread has computed, in ms. */
 export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepTask {
   return {
     findPrimaries: (stop) => findPrimaries(config.redis.topology, config.redis.reach, stop),

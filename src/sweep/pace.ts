@@ -30,8 +30,8 @@ export interface Pace {
 
 /**
  * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that share, and none is begun
- * before the last is done, unless they are small and come together. At 100 nothing ever waits. `ownMs` tells the processor
- * time that this thread has used, in ms.
+ * before the last is done, unless they are small and come together. At 100 nothing ever waits. `ownMs` tells how long
+ * this thread has computed, in ms.
  */
 export function makePace(percent: number, ownMs: () => number): Pace {
   if (percent === 100) return { mostAtOnce: Number.POSITIVE_INFINITY, run: (work) => work() }
@@ -111,8 +111,6 @@ class OneBatchAtATime implements Pace {
     // What is asked in this turn of the event loop is written at its end, behind this: Redis knows of none of it before.
     setImmediate(this.#close)
     this.#busySince = performance.now()
-    // All of the time without work is rest, the pause and what we were busy with ourselves. It is not saved up for long.
-    this.#owedMs = Math.max(-BURST_MS, this.#owedMs - (this.#busySince - this.#idleSince))
   }
 
   readonly #close = (): void => {
@@ -121,16 +119,27 @@ class OneBatchAtATime implements Pace {
     this.#ownMsBefore = this.#ownMs()
   }
 
+  /** What we did in a turn of the event loop that left something outstanding, we did while Redis was at work. */
+  readonly #goOn = (): void => {
+    if (this.#outstanding > 0 && !this.#isOpen) this.#ownMsBefore = this.#ownMs()
+  }
+
   #end(): void {
     this.#outstanding--
-    if (this.#outstanding > 0) return
+    if (this.#outstanding > 0) {
+      setImmediate(this.#goOn)
+      return
+    }
     this.#share = 0
-    this.#idleSince = performance.now()
-    // We were busy ourselves before it was written and when the replies had come, and Redis was not.
+    const now = performance.now()
+    // We computed before it was written and when the replies had come, and Redis did nothing.
     const ownMs = this.#ownMs() - this.#ownMsBefore
-    const busyMs = Math.max(0, this.#idleSince - this.#busySince - ownMs)
+    const busyMs = Math.max(0, now - this.#busySince - ownMs)
+    // All other time is rest, what we were busy with ourselves as much as a pause. It is not saved up for long.
+    const restMs = now - this.#idleSince - busyMs
+    this.#idleSince = now
     this.#burstMs += busyMs
-    this.#owedMs += busyMs * this.#restPerBusyMs
+    this.#owedMs = Math.max(-BURST_MS, this.#owedMs - restMs) + busyMs * this.#restPerBusyMs
     if (this.#burstMs < BURST_MS || this.#owedMs < LEAST_PAUSE_MS) {
       this.#letIn()
       return
