@@ -15,7 +15,7 @@ import type { Options } from './options.ts'
 import { brief, count, median, type Section, say } from './report.ts'
 
 /** At the default pace a sweep of these takes as long as can be waited for, so many times. */
-const MOST_STREAMS = 10_000
+const MOST_STREAMS = 5_000
 /** Between two loads, so that nobody waits for the one before. */
 const SETTLE_MS = 300
 /** A cut is over in a moment: what is looked at is the second it falls into. */
@@ -47,7 +47,7 @@ const GIVING_WAY = 'our sweep, default pace, on processors that nobody else want
 const AS_BESIDE_A_WATCH = 'our sweep, --pace 25'
 
 /** Those that are compared take turns: what else a shared machine does falls on all of them, and the middle of their turns is told. */
-const TURNS = 4
+const TURNS = 3
 const COMPARED = [OURS, IN_THE_IMAGE, GIVING_WAY, AS_BESIDE_A_WATCH]
 
 /** Our own ways of sweeping. */
