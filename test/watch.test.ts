@@ -209,6 +209,21 @@ suite('the watch', { concurrency: 3 }, () => {
     await waitUntil(async () => (await listeners()) === 0, { timeoutMs: 60_000, what: 'nobody to listen' })
   })
 
+  test('what waits to be held when the lease is lost waits no more', async (t) => {
+    const redis = await startRedis(t, { config: NOTIFYING })
+    const daemon = await startWatching(t, redis.url, ['--lease-ttl', '3s', '--pace', '1'])
+    const writeAll = "for i = 1, 5000 do for _ = 1, 30 do redis.call('XADD', KEYS[1] .. i, '*', 'a', 'b') end end"
+    await redis.command('EVAL', writeAll, '1', 'stream:conversation:')
+    // The control: at this pace they wait for a long time.
+    await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting > 1000)
+    await redis.command('SET', 'xtrimd:lease', 'somebody')
+    await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
+    assert.equal(await daemon.metric('xtrimd_leader'), 0)
+    const removed = await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })
+    assert.ok(removed < 50_000, `${removed} of 50,000 and more were removed`)
+    assert.equal((await daemon.stop()).code, 0)
+  })
+
   test('in a cluster every primary is watched, and after a failover the new one', async (t) => {
     const cluster = await startCluster(t, { config: NOTIFYING, withReplicas: true })
     const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...NO_SWEEPS, ...CAPPED, '--trim', 'exact']
