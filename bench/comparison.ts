@@ -59,10 +59,8 @@ export async function compare(options: Options): Promise<{ sections: Section[]; 
   return { sections, chart: chartOf(results, options) }
 }
 
-/** Restoring takes time too, and five minutes are all there is. */
-function roundsOf({ rounds }: Options, stale: boolean): number {
-  return stale ? Math.ceil(rounds / 2) : rounds
-}
+/** Five minutes are all there is: of the others one turn is enough to tell. */
+const COMPARED: readonly Contender[] = [theLimit, theLimitInScanOrder, WARM]
 
 async function measure(
   redis: PrivateRedis,
@@ -70,8 +68,7 @@ async function measure(
   options: Options,
   stale: boolean,
 ): Promise<Result[]> {
-  const { streams } = options
-  const rounds = roundsOf(options, stale)
+  const { streams, rounds } = options
   await fillKeyspace(redis, { streams, entriesEach: 20, bytesEach: 100, stale })
   if (stale) await redis.client.sendCommand(['SAVE'])
   const all = await Promise.all(contenders.map(async (c) => ({ contender: c, missing: (await c.missing?.()) ?? null })))
@@ -81,7 +78,7 @@ async function measure(
   // In turn, so that a machine that gets slower does so for everybody.
   for (let round = 0; round < rounds; round++) {
     for (const contender of able) {
-      if (round > 0 && contender.once) continue
+      if (round > 0 && !COMPARED.includes(contender)) continue
       if (stale) await redis.client.sendCommand(['DEBUG', 'RELOAD', 'NOSAVE'])
       const turn = await takeTurn(redis, contender, streams)
       if (stale) await assertTrimmed(redis, contender, turn.share, contender.sample ?? streams)
@@ -158,11 +155,9 @@ function sectionOf(title: string, results: readonly Result[], options: Options, 
   const what = stale
     ? `the ${count(staleAmong(streams) * 20)} entries of ${count(staleAmong(streams))} streams are to go`
     : 'nothing is to go'
-  const rounds = roundsOf(options, stale)
-  const turns = rounds === 1 ? 'One turn each.' : `The median of ${rounds} turns; what is slow or far off had one.`
   return {
     title,
-    text: `${count(streams)} streams × 20 entries × 100 bytes; ${what}. ${turns}`,
+    text: `${count(streams)} streams × 20 entries × 100 bytes; ${what}. The median of ${options.rounds} turns of the limit and of ${WARM.name}; the others had one.`,
     head: [
       '',
       'ms',

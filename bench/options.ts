@@ -56,7 +56,7 @@ export function readOptions(): Options {
     cutEntries: quick ? 20_000 : 2_000_000,
     warmingEntries: quick ? 3_000 : 300_000,
     warmingSweeps: quick ? 1 : 4,
-    gentleWarmingSweeps: quick ? 1 : 15,
+    gentleWarmingSweeps: quick ? 1 : 12,
     watchedWrites: quick ? 5_000 : 250_000,
     gentleMs: quick ? 300 : 1_000,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],

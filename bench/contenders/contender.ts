@@ -19,8 +19,6 @@ export interface Contender {
   readonly onlyReads?: boolean
   /** What it is like is told well enough where there is nothing to remove. */
   readonly steadyOnly?: boolean
-  /** Once is enough: it takes long, or is far from the rest. */
-  readonly once?: boolean
   /** What it needs and is not installed; null if it can run. */
   missing?(): Promise<string | null>
   /** Works on the first `streams` streams, which for whoever takes no sample are all there are. */

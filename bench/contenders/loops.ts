@@ -8,7 +8,6 @@ export function shellLoop(sample: number): Contender {
   return {
     name: 'shell loop of redis-cli',
     sample,
-    once: true,
     async run(redis, streams) {
       const loop = `for s in $(seq 1 ${streams}); do
         redis-cli -s "$1" XTRIM stream:conversation:$s MINID '~' "$2"
@@ -25,7 +24,6 @@ export function awaitedLoop(sample: number): Contender {
   return {
     name: 'node-redis, each command awaited',
     sample,
-    once: true,
     async run(redis, streams) {
       const oldest = Number(await minId(redis))
       return timed(async () => {

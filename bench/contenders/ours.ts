@@ -50,7 +50,6 @@ export function daemon(...flags: readonly string[]): Contender {
   }
   return {
     name: ['xtrimd run', ...flags].join(' '),
-    once: isDefault,
     begin,
     async run() {
       const d = running as unknown as Daemon

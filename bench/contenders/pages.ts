@@ -40,7 +40,6 @@ export const ioredisPages: Contender = {
 
 export const redisPyPages: Contender = {
   name: 'pages pipelined with redis-py',
-  once: true,
   missing: () =>
     run(PYTHON, ['-c', 'import redis']).then(
       () => null,

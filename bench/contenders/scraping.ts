@@ -18,7 +18,6 @@ export function exporterScrape(streams: number): Contender {
     name: 'a scrape of redis_exporter --check-streams (reads only)',
     sample: Math.floor(streams / 10),
     onlyReads: true,
-    once: true,
     missing: () =>
       promisify(execFile)(EXPORTER, ['--version']).then(
         () => null,
@@ -48,7 +47,6 @@ export function exporterScrape(streams: number): Contender {
 export const ourScrape: Contender = {
   name: 'a scrape of xtrimd (reads only)',
   onlyReads: true,
-  once: true,
   async run(redis) {
     const daemon = await startDaemon(redis.url, { flags: ['--cron', '0 0 1 1 *', '--lease', 'false', ...FASTEST] })
     try {
