@@ -13,7 +13,7 @@ import type { Log } from '../telemetry/log.ts'
 import { type Metrics, makeMetrics } from '../telemetry/metrics.ts'
 import { BetweenSweeps } from './between_sweeps.ts'
 import { Leadership } from './leadership.ts'
-import { whyWedged } from './liveness.ts'
+import { Liveness, whyWedged } from './liveness.ts'
 import { Rest } from './rest.ts'
 import { logSweep, type Trigger } from './sweep_line.ts'
 import { Turns } from './turns.ts'
@@ -52,6 +52,7 @@ class Daemon {
   readonly #task: SweepTask
   readonly #between: BetweenSweeps
   readonly #rest = new Rest()
+  readonly #liveness = new Liveness()
   /** Ends the sweep under way when the lease is lost. */
   #lost = new AbortController()
   /**
@@ -59,10 +60,6 @@ class Daemon {
    * that one knows.
    */
   #overdue = false
-  /** performance.now() of its last progress. */
-  #stepAt = 0
-  /** The same moment as `nextSweepMs`, on the clock that nobody sets. */
-  #nextTickAt: number | null = null
   #scheduled = false
   #onBug: (error: unknown) => void = () => {}
 
@@ -81,7 +78,7 @@ class Daemon {
         this.#makeUp()
       },
     )
-    this.#task = { ...task, onAnswer: () => this.#step() }
+    this.#task = { ...task, onAnswer: () => this.#liveness.step() }
     this.#between = new BetweenSweeps(config, {
       task: this.#task,
       sweepUnderPressure: (only) => this.#sweepUnderPressure(only),
@@ -142,28 +139,15 @@ class Daemon {
   }
 
   #expectNext(): void {
-    const now = Date.now()
-    const next = this.#config.cron.nextAfter(now)
-    this.#nextTickAt = next === null ? null : performance.now() + next - now
+    const next = this.#config.cron.nextAfter(Date.now())
+    this.#liveness.expectTick(next)
     this.#status.nextSweepMs = next
     this.#metrics.setNextSweep(next ?? 0)
   }
 
   #whyWedged(): string | null {
     const { redis, pacePercent } = this.#config
-    const progress = {
-      tickLateMs: this.#tickLateMs(),
-      sinceStepMs: this.#turns.isTaken ? performance.now() - this.#stepAt : null,
-    }
-    return whyWedged(progress, redis.reach.replyTimeoutMs, pacePercent)
-  }
-
-  /** By both clocks: the one that people set decides when a sweep is due, and may have passed that moment in a leap. */
-  #tickLateMs(): number | null {
-    const due = this.#status.nextSweepMs
-    return due === null || this.#nextTickAt === null
-      ? null
-      : Math.min(Date.now() - due, performance.now() - this.#nextTickAt)
+    return whyWedged(this.#liveness.progress(this.#turns.isTaken), redis.reach.replyTimeoutMs, pacePercent)
   }
 
   #skip(why: Trigger): void {
@@ -182,7 +166,7 @@ class Daemon {
   /** A bug ends the daemon, and is no sweep. */
   async #sweepIfLeader(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport | null> {
     this.#rest.end()
-    this.#step()
+    this.#liveness.step()
     try {
       return await this.#claimAndSweep(why, changes, cut)
     } catch (error) {
@@ -227,10 +211,6 @@ class Daemon {
     if (this.#overdue && this.#status.isLeader && !this.#turns.isTaken) this.#turns.take('takeover')
   }
 
-  #step(): void {
-    this.#stepAt = performance.now()
-  }
-
   async #sweep(
     why: Trigger,
     changes: Partial<SweepTask>,
@@ -239,7 +219,7 @@ class Daemon {
   ): Promise<SweepReport> {
     this.#lost = new AbortController()
     this.#status.sweeping = true
-    this.#step()
+    this.#liveness.step()
     this.#log.debug({ trigger: why, leaseLeftMs }, 'sweep begins')
     const stop = AbortSignal.any([this.#stop, this.#lost.signal, cut])
     const report = await sweep({ ...this.#task, ...changes }, stop)

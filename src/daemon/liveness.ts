@@ -28,3 +28,30 @@ export function whyWedged(progress: Progress, replyTimeoutMs: number, pacePercen
     ? `a sweep has been due for ${Math.round(progress.tickLateMs / 1000)} s`
     : null
 }
+
+/** Keeps what a daemon's progress is judged by. */
+export class Liveness {
+  /** performance.now() when the sweep under way last got on. */
+  #stepAt = 0
+  /** When the next tick is due: on the clock that people set, and as performance.now(), on the one that nobody sets. */
+  #due: { readonly ms: number; readonly at: number } | null = null
+
+  /** A sweep has begun, or got on. */
+  step(): void {
+    this.#stepAt = performance.now()
+  }
+
+  /** The next tick is due then, in ms since 1970; null when none is. */
+  expectTick(ms: number | null): void {
+    this.#due = ms === null ? null : { ms, at: performance.now() + ms - Date.now() }
+  }
+
+  progress(isSweeping: boolean): Progress {
+    return { tickLateMs: this.#tickLateMs(), sinceStepMs: isSweeping ? performance.now() - this.#stepAt : null }
+  }
+
+  /** By both clocks: the one that people set decides when a sweep is due, and may have passed that moment in a leap. */
+  #tickLateMs(): number | null {
+    return this.#due === null ? null : Math.min(Date.now() - this.#due.ms, performance.now() - this.#due.at)
+  }
+}
