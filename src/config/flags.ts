@@ -1,23 +1,12 @@
 /**
  * Every flag, once: its name, its default, the rule its value obeys, and what the help says. All else derives from here.
- * It is long because it is one list.
+ * It is long because it is one list; what one flag alone obeys is in `flag_rules.ts`.
  */
 import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
-import type { Threshold } from '../retention/pressure.ts'
 import { parseTimezone } from '../schedule/cron.ts'
-import {
-  BrokenRule,
-  oneOf,
-  orOff,
-  parseDuration,
-  parsePercent,
-  parseSize,
-  parseSwitch,
-  parseTimer,
-  wholeNumber,
-} from '../text/quantities.ts'
+import { oneOf, orOff, parseDuration, parseSize, parseSwitch, parseTimer, wholeNumber } from '../text/quantities.ts'
 import { parseBind } from './bind.ts'
-import { readBytes } from './file.ts'
+import { asIs, nonEmpty, parseLeaseTtl, parsePressure, parsePressureInterval, readableFile } from './flag_rules.ts'
 
 /** One flag, whose value becomes a T. */
 export interface Flag<T> {
@@ -33,41 +22,6 @@ export interface Flag<T> {
   readonly isRepeatable?: boolean
   /** Its value may hold a password: no message ever quotes it. */
   readonly isSecret?: boolean
-}
-
-const asIs = (text: string): string => text
-
-function nonEmpty(text: string): string {
-  if (text === '') throw new BrokenRule('must not be empty')
-  return text
-}
-
-/** A path whose file can be read now; it is read again when it is needed. */
-function readableFile(path: string): string {
-  readBytes(path)
-  return path
-}
-
-/** It is renewed three times in its term, and each time over a network. */
-function parseLeaseTtl(text: string): number {
-  const ms = parseTimer(text)
-  if (ms < 1000) throw new BrokenRule('must be at least 1s')
-  return ms
-}
-
-/** Each reading is a connection, or one for each primary. */
-function parsePressureInterval(text: string): number {
-  const ms = parseTimer(text)
-  if (ms < 100) throw new BrokenRule('must be at least 100ms')
-  return ms
-}
-
-/** Null for off. */
-function parsePressure(text: string): Threshold | null {
-  if (text === 'off') return null
-  if (/^\d+%?$/.test(text)) return { share: parsePercent(text) }
-  if (/^\d+[a-z]+$/i.test(text)) return { bytes: parseSize(text) }
-  throw new BrokenRule('must be a share such as 80%, a size such as 2gb, or off')
 }
 
 function flag<T>(
