@@ -46,25 +46,24 @@ export async function catchUp({ backlog, warmingEntries }: Options): Promise<Sec
   ]
   const rows: string[][] = []
   const verdicts: string[] = []
-  for (const backlog of backlogs) {
-    const { streams, entries, keeps, workers } = backlog
+  for (const { streams, entries, keeps, workers } of backlogs) {
     const name = `${count(streams)} × ${count(entries)} entries`
     const memory = keeps ? 'kept by Redis' : 'given back'
     const { settings, variables } = keeps ? KEEPS_MEMORY : GIVES_BACK
     const redis = await startPrivateRedis(settings, variables)
     await fillLongStream(redis, TEMPLATE, entries)
-    for (const { flags, turns } of workers) {
-      const worker = ['xtrimd run', ...flags].join(' ')
-      const taken = await workOff(redis, backlog, flags, turns, warmingEntries)
+    for (const worker of workers) {
+      const named = ['xtrimd run', ...worker.flags].join(' ')
+      const taken = await workOff(redis, streams, worker, warmingEntries)
       const workMs = median(taken.map((turn) => turn.workMs))
       const exactMs = median(taken.map((turn) => turn.exactMs))
       const slow = median(taken.map(({ slow }) => slow.length))
       const longest = taken.flatMap((turn) => turn.slow).sort((a, b) => b.microseconds - a.microseconds)[0]
-      const named = longest === undefined ? '' : `${count(longest.microseconds)} (${longest.command})`
+      const slowest = longest === undefined ? '' : `${count(longest.microseconds)} (${longest.command})`
       const ratio = brief(workMs / exactMs)
-      rows.push([name, worker, memory, brief(exactMs), brief(workMs), ratio, brief(slow), named])
+      rows.push([name, named, memory, brief(exactMs), brief(workMs), ratio, brief(slow), slowest])
       verdicts.push(
-        `${name}, ${worker}, memory ${memory}: ${ratio} × one blocking exact XTRIM (goal 1.5), ${brief(slow)} commands over 1 ms (goal 0)`,
+        `${name}, ${named}, memory ${memory}: ${ratio} × one blocking exact XTRIM (goal 1.5), ${brief(slow)} commands over 1 ms (goal 0)`,
       )
       say(`  ${verdicts.at(-1)}`)
     }
@@ -98,9 +97,8 @@ interface Turn {
 /** Plants the backlog, has a daemon work it off that has done so with `warmingEntries` before, and then XTRIM, so many times. */
 async function workOff(
   redis: PrivateRedis,
-  { streams }: Backlog,
-  flags: readonly string[],
-  turns: number,
+  streams: number,
+  { flags, turns }: Worker,
   warmingEntries: number,
 ): Promise<Turn[]> {
   const { client } = redis

@@ -155,9 +155,13 @@ function sectionOf(title: string, results: readonly Result[], options: Options, 
   const what = stale
     ? `the ${count(staleAmong(streams) * 20)} entries of ${count(staleAmong(streams))} streams are to go`
     : 'nothing is to go'
+  const turns =
+    options.rounds === 1
+      ? 'One turn each.'
+      : `The median of ${options.rounds} turns of the limit and of ${WARM.name}; the others had one.`
   return {
     title,
-    text: `${count(streams)} streams × 20 entries × 100 bytes; ${what}. The median of ${options.rounds} turns of the limit and of ${WARM.name}; the others had one.`,
+    text: `${count(streams)} streams × 20 entries × 100 bytes; ${what}. ${turns}`,
     head: [
       '',
       'ms',

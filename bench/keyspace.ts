@@ -22,11 +22,9 @@ const WRITE = `
 for i = 1, tonumber(ARGV[1]) do
   redis.call('XADD', KEYS[1], ARGV[3] == '' and '*' or ARGV[3] .. '-' .. i, 'message', ARGV[2])
 end`
+/** From the first of the keys to all others. */
 const COPY = `
-for s = tonumber(ARGV[1]), tonumber(ARGV[2]) do
-  local isStale = ARGV[3] ~= '' and s % 10 >= 1 and s % 10 <= 3
-  redis.call('COPY', isStale and 'written:stale' or 'written:fresh', 'stream:conversation:' .. s)
-end`
+for i = 2, #KEYS do redis.call('COPY', KEYS[1], KEYS[i]) end`
 
 /** Empties the server and fills it. */
 export async function fillKeyspace(
@@ -35,18 +33,17 @@ export async function fillKeyspace(
 ): Promise<void> {
   await client.flushAll()
   const message = 'x'.repeat(bytesEach)
-  const staleMs = stale ? String((await now()) - 2 * DAY_MS) : ''
-  for (const [key, ms] of [
-    ['written:fresh', ''],
-    ['written:stale', staleMs],
-  ] as const) {
-    await client.eval(WRITE, { keys: [key], arguments: [String(entriesEach), message, ms] })
-  }
+  const staleMs = String((await now()) - 2 * DAY_MS)
+  const [fresh, old] = ['written:fresh', 'written:stale']
+  await client.eval(WRITE, { keys: [fresh], arguments: [String(entriesEach), message, ''] })
+  await client.eval(WRITE, { keys: [old], arguments: [String(entriesEach), message, staleMs] })
   for (let from = 1; from <= streams; from += AT_ONCE) {
-    const to = Math.min(streams, from + AT_ONCE - 1)
-    await client.eval(COPY, { arguments: [String(from), String(to), staleMs] })
+    const made = Array.from({ length: Math.min(AT_ONCE, streams - from + 1) }, (_, i) => from + i)
+    const isOld = (stream: number): boolean => stale && isStale(stream)
+    await client.eval(COPY, { keys: [fresh, ...made.filter((stream) => !isOld(stream)).map(keyOf)] })
+    await client.eval(COPY, { keys: [old, ...made.filter(isOld).map(keyOf)] })
   }
-  await client.unlink(['written:fresh', 'written:stale'])
+  await client.unlink([fresh, old])
 }
 
 export function keyOf(stream: number): string {
