@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { planJson, sweepJson } from '../src/report/json.ts'
-import { plan } from '../src/sweep/plan.ts'
+import { plan } from '../src/plan/plan.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from './acl.ts'
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from './harness/acl_user.ts'
@@ -193,8 +193,8 @@ for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenari
     assert.deepEqual([code, report.result], [0, 'success'], JSON.stringify(report))
     await scenario.works(report, redis)
     const refused = await refusals(redis)
-    const lacking = refused.filter((name) => !DISPENSABLE.includes(name) || rules.includes(`+${name}`))
-    assert.deepEqual(lacking, [], 'nothing was refused that this feature is said to need, or that is not said at all')
+    const deniedCommand = refused.filter((name) => !DISPENSABLE.includes(name) || rules.includes(`+${name}`))
+    assert.deepEqual(deniedCommand, [], 'nothing was refused that this feature is said to need, or that is not said at all')
 
     for (const rule of own) {
       await t.test(`without ${rule}`, async () => {

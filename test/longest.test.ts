@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Longest } from '../src/sweep/longest.ts'
+import { Longest } from '../src/tally/longest.ts'
 import { Random } from './retention_model/random.ts'
 
 test('the longest are those that sorting all streams would put first, however many come and in whatever order', () => {

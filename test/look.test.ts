@@ -3,8 +3,9 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { connect } from '../src/redis/connection.ts'
-import { AheadStreams } from '../src/sweep/ahead.ts'
-import { type Found, lookAtPage } from '../src/sweep/look.ts'
+import { FutureIds } from '../src/look/future_ids.ts'
+import type { Found } from '../src/look/found.ts'
+import { lookAtPage } from '../src/look/look.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
@@ -47,10 +48,10 @@ async function filled(t: TestContext, copies = 1): Promise<{ redis: RedisServer;
 /** What matters of what was found: the oldest entry only where it is too old. */
 function outline(found: readonly Found[], cutOffMs: number): string[] {
   return found
-    .map(({ key, state, byAge }) => {
+    .map(({ key, state, hasTimeIds }) => {
       const oldest =
         state.oldest && state.oldest.ms < cutOffMs ? `${state.oldest.id} of ${state.oldest.bytes}` : 'young'
-      return `${key.toString('latin1')}: ${state.length}, ${byAge ? oldest : 'custom'}`
+      return `${key.toString('latin1')}: ${state.length}, ${hasTimeIds ? oldest : 'custom'}`
     })
     .sort()
 }
@@ -69,11 +70,11 @@ test('together the same is seen as one by one', async (t) => {
     return ask(commands)
   }
   const plainly = await lookAtPage(ask, keys, policies, nowMs)
-  const ahead = new AheadStreams()
+  const futureIds = new FutureIds()
   // Asked of all in the first sweep; in the next ones it is remembered.
   for (let i = 0; i < 3; i++) {
-    ahead.begin()
-    const together = await lookAtPage(counting, keys, policies, nowMs, { isAllowed: true, mostAtOnce: 1, ahead })
+    futureIds.begin()
+    const together = await lookAtPage(counting, keys, policies, nowMs, { isAllowed: true, mostAtOnce: 1, futureIds })
     assert.deepEqual(outline(together.found, nowMs - 24 * HOUR), outline(plainly.found, nowMs - 24 * HOUR))
     const names = ({ unseen }: typeof plainly) => unseen.map(({ key, refusal }) => `${key} ${refusal.word}`).sort()
     assert.deepEqual(names(together), names(plainly))
@@ -113,11 +114,11 @@ test('entries of a megabyte are not read by the dozen in one command', async (t)
 })
 
 test('where streams are many, some of those asked before are asked again, and those found are remembered', () => {
-  const ahead = new AheadStreams()
+  const futureIds = new FutureIds()
   const asked = (streams: number): number => {
-    ahead.begin()
+    futureIds.begin()
     let sum = 0
-    for (let n = 0; n < streams; n += 32) if (ahead.isToAsk(32)) sum += 32
+    for (let n = 0; n < streams; n += 32) if (futureIds.shouldAsk(32)) sum += 32
     return sum
   }
   assert.equal(asked(100_000), 100_000, 'all in the first sweep')
@@ -125,10 +126,10 @@ test('where streams are many, some of those asked before are asked again, and th
   const some = asked(100_000)
   assert.ok(some > 20_000 && some < 30_000, `${some}`)
   const key = Buffer.from('stream')
-  ahead.set(key, true)
-  assert.ok(ahead.has(key))
-  ahead.set(key, false)
-  assert.ok(!ahead.has(key))
-  for (let i = 0; i < 10_000; i++) ahead.set(Buffer.from(`stream${i}`), true)
-  assert.ok(ahead.areTooMany)
+  futureIds.set(key, true)
+  assert.ok(futureIds.has(key))
+  futureIds.set(key, false)
+  assert.ok(!futureIds.has(key))
+  for (let i = 0; i < 10_000; i++) futureIds.set(Buffer.from(`stream${i}`), true)
+  assert.ok(futureIds.isFull)
 })

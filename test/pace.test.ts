@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Command, type Connection, connect } from '../src/redis/connection.ts'
 import { Fault } from '../src/redis/refusal.ts'
-import { makePace, paced } from '../src/sweep/pace.ts'
+import { makePace, paced } from '../src/walk/pace.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { taskOf } from './harness/sweep_here.ts'
 

@@ -1,7 +1,7 @@
 /** What `xtrimd plan` says a sweep would do, against what the sweep then does. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { plan } from '../src/sweep/plan.ts'
+import { plan } from '../src/plan/plan.ts'
 import { startMonitor } from './harness/monitor.ts'
 import { complaintsAbout, publishedSchema, readOutput } from './harness/output.ts'
 import { runXtrimd } from './harness/program.ts'

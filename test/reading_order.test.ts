@@ -7,8 +7,9 @@ import { test } from 'node:test'
 
 /** A file imports only from its own folder and from those before it. `main.ts` comes last. */
 const READING_ORDER = [
-  ...['text', 'retention', 'schedule', 'redis', 'config', 'sweep', 'watch'],
-  ...['telemetry', 'report', 'http', 'daemon', 'main.ts'],
+  ...['text', 'retention', 'schedule', 'redis', 'config'],
+  ...['walk', 'look', 'judge', 'trim', 'tally', 'sweep', 'plan'],
+  ...['watch', 'telemetry', 'report', 'http', 'daemon', 'main.ts'],
 ]
 
 interface Source {

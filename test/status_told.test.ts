@@ -8,7 +8,7 @@ import { longestTable } from '../src/http/stream_tables.ts'
 import { sweepChart } from '../src/http/sweep_chart.ts'
 import { verdict } from '../src/http/verdict.ts'
 import type { SweepReport } from '../src/sweep/sweep.ts'
-import { emptyTally } from '../src/sweep/tally.ts'
+import { emptyTally } from '../src/tally/tally.ts'
 import { configOf } from './harness/configured.ts'
 
 const HOUR = 3_600_000

@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { emptyPlan, sumOfPlans } from '../src/sweep/plan.ts'
-import { emptyTally, sumOf } from '../src/sweep/tally.ts'
+import { emptyPlan, sumOfPlans } from '../src/plan/policy_plan.ts'
+import { emptyTally, sumOf } from '../src/tally/tally.ts'
 
 /** The same with another number wherever one stands, and one for a word of Redis. */
 function filled<T>(value: T, next = { n: 1 }): T {

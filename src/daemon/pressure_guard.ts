@@ -6,10 +6,10 @@ import { withConnection } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { addMemory, type Memory, readMemory } from '../redis/server_state.ts'
 import { type Load, PressureGauge, thresholdBytes } from '../retention/pressure.ts'
-import { sleep } from '../sweep/or_stop.ts'
 import type { SweepReport, SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { sleep } from '../walk/stoppable.ts'
 
 /** How soon to look again when a sweep was called for and another one was under way. */
 const AFTER_ANOTHER_MS = 100

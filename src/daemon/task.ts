@@ -1,12 +1,12 @@
 /** What a sweep is to do, out of the configuration; what it finds stream by stream goes to the debug log. */
 import type { Config } from '../config/config.ts'
+import { FutureIds } from '../look/future_ids.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
-import { AheadStreams } from '../sweep/ahead.ts'
-import { makePaces } from '../sweep/pace.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
+import { makePaces } from '../walk/pace.ts'
 
 /** The task of every sweep and plan. `ownMs` tells how long this thread has computed, in ms. */
 export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepTask {
@@ -16,7 +16,7 @@ export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepT
     policies: config.policies,
     pageSize: config.pageSize,
     paceOf: makePaces(config.pacePercent, ownMs),
-    ahead: new AheadStreams(),
+    futureIds: new FutureIds(),
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,
     dryRun: config.dryRun,

@@ -1,6 +1,6 @@
 /** One sweep at a time: whose turn it is, who goes before whom, and what comes behind. */
 import type { SweepReport, SweepTask } from '../sweep/sweep.ts'
-import { PRESSURE } from '../sweep/walk.ts'
+import { PRESSURE } from '../walk/walk.ts'
 import type { Trigger } from './sweep_line.ts'
 
 /** Makes one sweep, which ends early when `cut` fires; null where it was not for this copy to make. */

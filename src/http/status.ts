@@ -2,7 +2,7 @@
 import type { Config } from '../config/config.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
-import type { PolicyTally } from '../sweep/tally.ts'
+import type { PolicyTally } from '../tally/tally.ts'
 import type { Hearing } from '../watch/watch.ts'
 
 /** One sweep in the chart. */

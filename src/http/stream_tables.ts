@@ -1,8 +1,8 @@
 /** Single streams on the page: those that a group holds back, and the longest, as bars against their limits. */
 import { NODE_ENTRIES } from '../retention/bites.ts'
 import { lengthLimit, type Policy } from '../retention/policy.ts'
-import type { LongStream } from '../sweep/longest.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
+import type { LongStream } from '../tally/longest.ts'
 import { shown } from '../text/shown.ts'
 import { cell, count, table, when } from './markup.ts'
 

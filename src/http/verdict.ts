@@ -1,5 +1,5 @@
 /** The answer to the first question: is everything inside its policy? */
-import { entriesOf } from '../sweep/tally.ts'
+import { entriesOf } from '../tally/tally.ts'
 import { ago, count, span, streams } from './markup.ts'
 import type { Status } from './status.ts'
 

@@ -1,6 +1,8 @@
 /** A plan for a person at a terminal, within 80 columns. */
+
+import type { PlanReport } from '../plan/plan.ts'
+import type { PolicyPlan } from '../plan/policy_plan.ts'
 import { type Policy, REASONS } from '../retention/policy.ts'
-import type { PlanReport, PolicyPlan } from '../sweep/plan.ts'
 import { listed } from '../text/counted.ts'
 import { roundDuration, roundSize } from '../text/quantities.ts'
 import { adviceOn } from './json.ts'

@@ -1,8 +1,8 @@
 /** One line on a terminal that tells how far a sweep is. */
 import { sumOfReasons } from '../retention/policy.ts'
-import { sumOf, type Tally } from '../sweep/tally.ts'
-import type { Extent } from '../sweep/walk.ts'
+import { sumOf, type Tally } from '../tally/tally.ts'
 import { counted } from '../text/counted.ts'
+import type { Extent } from '../walk/walk.ts'
 
 const REFRESH_MS = 100
 /** The bar takes what the figures leave of the line. */

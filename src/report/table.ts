@@ -1,8 +1,9 @@
 /** Tables and sentences that fit a terminal of 80 columns. */
-import type { LongStream } from '../sweep/longest.ts'
-import { lackTold } from '../sweep/refused.ts'
-import type { Verdict } from '../sweep/sweep.ts'
-import type { HeldStream } from '../sweep/tally.ts'
+
+import { deniedTold } from '../redis/refused.ts'
+import type { Verdict } from '../sweep/verdict.ts'
+import type { LongStream } from '../tally/longest.ts'
+import type { HeldStream } from '../tally/outcome.ts'
 import { shown } from '../text/shown.ts'
 import { wrapped } from '../text/wrapped.ts'
 
@@ -59,7 +60,7 @@ export function heldLines(held: readonly HeldStream[]): string[] {
 
 /** What the ACL does not allow, and what goes without it. */
 export function missingLines(missing: ReadonlyMap<string, string>): string[] {
-  return [...missing].flatMap(([command, need]) => sentence(lackTold(command, need)))
+  return [...missing].flatMap(([command, need]) => sentence(deniedTold(command, need)))
 }
 
 function since(lastAliveMs: number | null): string {

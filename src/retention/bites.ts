@@ -26,44 +26,44 @@ export function bitesAtOnce(limit: number, entryBytes: number, candidates: numbe
  * What commands take of Redis's time, as a share of the most that it is given to do without a pause for anybody else:
  * somewhat less than a millisecond. A command that reads or removes next to nothing takes some 4 microseconds all the same.
  */
-export const LEAST_SHARE = 1 / 250
+export const LEAST_COST = 1 / 250
 
 /** Of so many commands of which each takes the least: with one for each, they may go apart. */
-export function leastShares(commands: number): readonly number[] {
-  return Array<number>(commands).fill(LEAST_SHARE)
+export function leastCosts(commands: number): readonly number[] {
+  return Array<number>(commands).fill(LEAST_COST)
 }
 
 /** Of a bite that removes up to so many entries: at 1 it is alone. */
-export function shareOfBite(entries: number, entryBytes: number): number {
+export function costOfBite(entries: number, entryBytes: number): number {
   const byEntries = entries / (MOST_AT_ONCE * MOST_ENTRIES)
   const byBytes = (entries * entryBytes) / MOST_BYTES_AT_ONCE
-  return LEAST_SHARE + Math.max(byEntries, byBytes)
+  return LEAST_COST + Math.max(byEntries, byBytes)
 }
 
 /** Of a command that answers so many entries: small ones take about half a microsecond each. */
-export function shareOfReading(entries: number): number {
-  return LEAST_SHARE + entries / 2500
+export function costOfReading(entries: number): number {
+  return LEAST_COST + entries / 2500
 }
 
 /**
- * Which commands, by their shares, go together, from one up to another that is behind them: as many as take no more than
+ * Which commands, by their costs, go together, from one up to another that is behind them: as many as take no more than
  * `most`, but at least one. What takes nothing goes with what is before it.
  */
 export function* together(
-  shares: readonly number[],
+  costs: readonly number[],
   most: number,
-): Generator<{ readonly from: number; readonly to: number; readonly share: number }> {
+): Generator<{ readonly from: number; readonly to: number; readonly cost: number }> {
   let from = 0
-  let share = 0
-  for (const [at, ofCommand] of shares.entries()) {
-    if (at > from && ofCommand > 0 && share + ofCommand > most) {
-      yield { from, to: at, share }
+  let cost = 0
+  for (const [at, ofCommand] of costs.entries()) {
+    if (at > from && ofCommand > 0 && cost + ofCommand > most) {
+      yield { from, to: at, cost }
       from = at
-      share = 0
+      cost = 0
     }
-    share += ofCommand
+    cost += ofCommand
   }
-  if (from < shares.length) yield { from, to: shares.length, share }
+  if (from < costs.length) yield { from, to: costs.length, cost }
 }
 
 /**

@@ -3,8 +3,10 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
 import { type Policy, REASONS } from '../retention/policy.ts'
-import { RESULTS, type SweepReport } from '../sweep/sweep.ts'
-import { entriesOf, type PolicyTally, SKIP_REASONS } from '../sweep/tally.ts'
+import type { SweepReport } from '../sweep/sweep.ts'
+import { RESULTS } from '../sweep/verdict.ts'
+import { SKIP_REASONS } from '../tally/outcome.ts'
+import { entriesOf, type PolicyTally } from '../tally/tally.ts'
 import { shown } from '../text/shown.ts'
 import type { Hearing } from '../watch/watch.ts'
 

@@ -1,16 +1,17 @@
 /** Holds streams of one primary to their length and bytes: those that are due, and all of them when it is first heard. */
 
 import type { Address } from '../redis/address.ts'
+import type { Ask } from '../redis/ask.ts'
 import type { Connection } from '../redis/connection.ts'
+import { deniedTold, type Missing } from '../redis/refused.ts'
 import { readClock } from '../redis/server_state.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
-import { pagesOfKeys } from '../sweep/keys.ts'
-import { orStop, sleep } from '../sweep/or_stop.ts'
-import { type Pace, paced } from '../sweep/pace.ts'
 import { sweepPage } from '../sweep/page.ts'
-import { lackTold, type Missing } from '../sweep/refused.ts'
-import type { Ask } from '../sweep/stream.ts'
-import { type Outcome, Tally } from '../sweep/tally.ts'
+import type { Outcome } from '../tally/outcome.ts'
+import { Tally } from '../tally/tally.ts'
+import { type Pace, paced } from '../walk/pace.ts'
+import { pagesOfKeys } from '../walk/scan.ts'
+import { settledOrStopped, sleep } from '../walk/stoppable.ts'
 import type { WriteCounts } from './write_counts.ts'
 
 /** Streams that are capped in one go. */
@@ -62,8 +63,8 @@ export class Caps {
     const pages = new Set<Promise<void>>()
     let failed: unknown
     while (!this.#stop.aborted && failed === undefined) {
-      await orStop(this.#counts.atMostInHand(MOST_IN_HAND), this.#stop)
-      await orStop(this.#counts.someDue(), this.#stop)
+      await settledOrStopped(this.#counts.atMostInHand(MOST_IN_HAND), this.#stop)
+      await settledOrStopped(this.#counts.someDue(), this.#stop)
       if (this.#stop.aborted) break
       const keys = this.#counts.take(AT_ONCE)
       const page = this.#cap(keys)
@@ -95,7 +96,7 @@ export class Caps {
     const { policies, dryRun } = this.#task
     const tally = new Tally(policies, 0)
     const counts = this.#counts
-    const missing: Missing = (command, neededFor) => this.#events.limited(lackTold(command, neededFor))
+    const missing: Missing = (command, neededFor) => this.#events.limited(deniedTold(command, neededFor))
     const onOutcome = (policy: Policy, outcome: Outcome): void => {
       // Its writes are heard where it has gone. To stay with it here would be refused for ever.
       if (isElsewhere(outcome)) counts.forget(outcome.key)

@@ -4,8 +4,8 @@ import { type Address, formatAddress } from '../redis/address.ts'
 import type { Primaries } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { policyFor } from '../retention/policy.ts'
-import { orStop, sleep } from '../sweep/or_stop.ts'
-import type { Tally } from '../sweep/tally.ts'
+import type { Tally } from '../tally/tally.ts'
+import { settledOrStopped, sleep } from '../walk/stoppable.ts'
 import { type PrimaryWatchTask, watchPrimary } from './primary_watch.ts'
 import { WriteCounts } from './write_counts.ts'
 
@@ -138,7 +138,7 @@ export class Watch {
     while (!stop.aborted) {
       this.#recheck = Promise.withResolvers()
       await this.#follow(stop)
-      await orStop(Promise.race([this.#recheck.promise, sleep(RECHECK_MS, stop)]), stop)
+      await settledOrStopped(Promise.race([this.#recheck.promise, sleep(RECHECK_MS, stop)]), stop)
       await sleep(RETRY_MS.first, stop)
     }
     await Promise.all(this.#running)

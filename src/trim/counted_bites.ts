@@ -1,15 +1,16 @@
 /** The cuts made in one stream: each with a fresh look behind it, and the count of what some group had not read. */
 
+import { readGroup } from '../look/consumer_groups.ts'
+import { oldestCommand, readIds, readOldest, type State } from '../look/stream_state.ts'
+import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { biteOf, bitesAtOnce, LEAST_SHARE, shareOfBite, shareOfReading } from '../retention/bites.ts'
+import { accepted, type Missing } from '../redis/refused.ts'
+import { biteOf, bitesAtOnce, costOfBite, costOfReading, LEAST_COST } from '../retention/bites.ts'
 import { type Delivery, deliveryOf, type Group, unreadAmong } from '../retention/groups.ts'
 import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
-import { readGroup } from './group_state.ts'
-import { GROUPS_CHANGED, type Guard, guarded } from './guard.ts'
-import { accepted, type Missing } from './refused.ts'
-import { type Ask, oldestCommand, readIds, readOldest, type State } from './stream.ts'
+import { GROUPS_CHANGED, type Guard, guarded } from './group_guard.ts'
 
 /** What counting the unread is for, where an ACL stands in its way. */
 export const UNREAD_COUNT = 'xtrimd_entries_trimmed_unread_total'
@@ -71,10 +72,10 @@ export class Cuts {
     const look = this.#lookCommands()
     const bites = Array<Command>(times).fill(command)
     // What comes behind the last bite goes with it.
-    const shares = [...Array<number>(times).fill(this.#shareOf(most)), ...look.map(() => 0)]
+    const costs = [...Array<number>(times).fill(this.#costOf(most)), ...look.map(() => 0)]
     let replies: readonly Reply[]
     try {
-      replies = await this.#ask([...bites, ...look], shares)
+      replies = await this.#ask([...bites, ...look], costs)
     } catch (error) {
       if (error instanceof Fault) this.#count(reason, command, error.answered.slice(0, times))
       throw error
@@ -120,8 +121,8 @@ export class Cuts {
     return this.#deliveryOf(most) === 'partly' ? Math.min(limit, this.#head(most)) : limit
   }
 
-  #shareOf(most: number): number {
-    return shareOfBite(Math.min(most, this.state.length), this.state.oldest?.bytes ?? 0)
+  #costOf(most: number): number {
+    return costOfBite(Math.min(most, this.state.length), this.state.oldest?.bytes ?? 0)
   }
 
   #deliveryOf(most: number): Delivery {
@@ -154,14 +155,14 @@ export class Cuts {
     ]
     const inside = [...before, command, ...look]
     // What the bite and the head take is told by themselves.
-    const share = this.#shareOf(most) + shareOfReading(head) + (inside.length - 2) * LEAST_SHARE
-    if (!this.#mayQueue) return this.#countUnread(await this.#ask(inside, share))
-    const replies = await this.#ask([['MULTI'], ...inside, ['EXEC']], share)
+    const cost = this.#costOf(most) + costOfReading(head) + (inside.length - 2) * LEAST_COST
+    if (!this.#mayQueue) return this.#countUnread(await this.#ask(inside, cost))
+    const replies = await this.#ask([['MULTI'], ...inside, ['EXEC']], cost)
     const executed = replies.at(-1) ?? null
     if (replies.some((reply) => reply instanceof Refusal && reply.word === 'OOM')) {
       // Queueing takes memory, so a Redis that has none discards every transaction. One by one its commands run.
       this.#mayQueue = false
-      return this.#countUnread(await this.#ask(inside, share))
+      return this.#countUnread(await this.#ask(inside, cost))
     }
     if (replies[0] instanceof Refusal && replies[0].word === 'NOPERM') {
       // The commands ran all the same, one by one: what they removed counts, what was unread among it is not certain.
@@ -173,7 +174,7 @@ export class Cuts {
       // Nothing of it ran.
       this.#missing('EXEC', UNREAD_COUNT)
       this.#groups = []
-      return this.#ask([command, ...look], share)
+      return this.#ask([command, ...look], cost)
     }
     if (!Array.isArray(executed)) {
       // A command that may not even be queued discards the transaction; its own reply tells why.

@@ -1,7 +1,7 @@
-/** Waiting that a stop cuts short, and that leaves nothing behind: `Promise.race` with a signal that lives for months would. */
+/** Waiting that a stop cuts short. `Promise.race` with a signal that lives for months would leak a listener for each wait. */
 
 /** Resolves when the promise settles or `stop` fires, whichever comes first. */
-export function orStop(promise: Promise<unknown>, stop: AbortSignal): Promise<void> {
+export function settledOrStopped(promise: Promise<unknown>, stop: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       stop.removeEventListener('abort', done)
@@ -13,10 +13,10 @@ export function orStop(promise: Promise<unknown>, stop: AbortSignal): Promise<vo
   })
 }
 
-/** Resolves after so many milliseconds, or when `stop` fires. */
+/** Resolves after `ms` milliseconds, or when `stop` fires. */
 export async function sleep(ms: number, stop: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, ms)
-  await orStop(promise, stop)
+  await settledOrStopped(promise, stop)
   clearTimeout(timer)
 }

@@ -1,19 +1,19 @@
 /** Brings one stream inside its policy: bites of whole nodes first, one exact cut last, and counts what Redis replied. */
 
+import { isOlderThan } from '../judge/due.ts'
+import { readGroups } from '../look/consumer_groups.ts'
+import type { Found } from '../look/found.ts'
+import { memoryCommand, type State } from '../look/stream_state.ts'
 import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
+import { accepted, Refused } from '../redis/refused.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
 import { type Group, type Hold, holdOf } from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
-import { Cuts, UNREAD_COUNT } from './cut.ts'
-import { isOlderThan } from './due.ts'
-import { readGroups } from './group_state.ts'
-import { type Guard, guardOf } from './guard.ts'
-import type { Found } from './look.ts'
-import { accepted, Refused } from './refused.ts'
-import { cutToLength, deleteIfEmpty, shrink } from './scripts.ts'
-import { memoryCommand, type State } from './stream.ts'
+import { Cuts, UNREAD_COUNT } from './counted_bites.ts'
+import { type Guard, guardOf } from './group_guard.ts'
+import { cutToLength, deleteIfEmpty, shrink } from './trim_scripts.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /** Entries of one cut within a node. They are counted by reading them, inside Redis: 100 take it about 0.1 ms. */
@@ -47,17 +47,17 @@ class StreamWork {
   deleted = false
   hold: Hold | null = null
   readonly #key: Buffer
-  readonly #byAge: boolean
+  readonly #hasTimeIds: boolean
   readonly #context: TrimContext
   readonly #limits: Limits
   /** What bites that heed groups expect of them; null where nothing is protected. */
   #guard: Guard | null = null
 
-  constructor({ key, state, memoryBytes, byAge }: Found, context: TrimContext) {
+  constructor({ key, state, memoryBytes, hasTimeIds }: Found, context: TrimContext) {
     this.cuts = new Cuts(key, state, context.ask, context.missing)
     this.memoryBytes = memoryBytes
     this.#key = key
-    this.#byAge = byAge
+    this.#hasTimeIds = hasTimeIds
     this.#context = context
     this.#limits = context.limits
   }
@@ -68,7 +68,7 @@ class StreamWork {
     if (this.#state.length > 0) {
       if (this.#state.oldest === undefined) await this.cuts.look()
       await this.#judgeGroups()
-      if (this.#byAge) {
+      if (this.#hasTimeIds) {
         const cutOff = timeId(nowMs - maxAgeMs)
         await this.#heedingGroups((hold, guard) =>
           this.#removeOlder(hold === null ? cutOff : earlierOf(cutOff, hold.floor), guard),

@@ -1,48 +1,24 @@
 /** What a sweep would do: the same walk, the same look, and not one command that writes. */
 
+import { isDue } from '../judge/due.ts'
+import { readGroups } from '../look/consumer_groups.ts'
+import type { Found } from '../look/found.ts'
+import { lookAtPage } from '../look/look.ts'
+import { memoryCommand, readOldest } from '../look/stream_state.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
+import { accepted, deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
-import { LEAST_SHARE, leastShares, NODE_ENTRIES, shareOfReading } from '../retention/bites.ts'
+import { costOfReading, LEAST_COST, leastCosts, NODE_ENTRIES } from '../retention/bites.ts'
 import { estimateTrim } from '../retention/estimate.ts'
 import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
-import {
-  ageLimitMs,
-  forEachReason,
-  lengthLimit,
-  type Policy,
-  REASONS,
-  type Reason,
-  sumOfReasons,
-} from '../retention/policy.ts'
-import { isDue } from './due.ts'
-import { readGroups } from './group_state.ts'
-import { Longest, type LongStream } from './longest.ts'
-import { type Found, lookAtPage } from './look.ts'
-import { accepted, lacking, type Missing, nameOf, Refused } from './refused.ts'
-import { memoryCommand, readOldest } from './stream.ts'
-import { type Verdict, verdictOn, verdictOnStreams } from './sweep.ts'
-import { countRefusal, HELD_NAMED, type HeldStream } from './tally.ts'
-import { type Page, type WalkTask, walk } from './walk.ts'
-
-/** Of one policy, or of all of them. */
-export interface PolicyPlan {
-  readonly policy: string
-  streams: number
-  emptyStreams: number
-  oneEntryStreams: number
-  entries: number
-  /** As Redis reports it stream by stream; null where it may not be asked. */
-  bytes: number | null
-  readonly remove: Record<Reason, number>
-  removeBytes: number
-  /** Whether the figures of `remove` are counts, and not estimates. */
-  isExact: boolean
-  customIdStreams: number
-  protectedStreams: number
-  /** Streams with a group that shows no life and protects nothing any more. */
-  staleGroupStreams: number
-}
+import { ageLimitMs, lengthLimit, type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
+import { type Verdict, verdictOn, verdictOnStreams } from '../sweep/verdict.ts'
+import { Longest, type LongStream } from '../tally/longest.ts'
+import { HELD_NAMED, type HeldStream } from '../tally/outcome.ts'
+import { countRefusal } from '../tally/tally.ts'
+import { type Visit, type WalkTask, walk } from '../walk/walk.ts'
+import { emptyPlan, type PolicyPlan, sumOfPlans } from './policy_plan.ts'
 
 export interface PlanReport extends Verdict {
   readonly durationMs: number
@@ -77,15 +53,15 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
   const refuse = ({ refusal, command }: Refused): void => {
     const { word, message } = refusal
     countRefusal({ word, command, message }, errors, refusals)
-    const lack = lacking(command, refusal)
+    const lack = deniedCommand(command, refusal)
     if (lack !== null) miss(lack.command, lack.neededFor)
   }
 
-  const lookAt = async (page: Page, stream: Found, memory: number | null): Promise<void> => {
+  const lookAt = async (visit: Visit, stream: Found, memory: number | null): Promise<void> => {
     const policy = task.policies[stream.policy] as Policy
     const sum = policies[stream.policy] as PolicyPlan
     try {
-      const hold = isDue(stream, policy, page.nowMs) ? await addRemoval(sum, stream, memory ?? 0, policy, page) : null
+      const hold = isDue(stream, policy, visit.nowMs) ? await addRemoval(sum, stream, memory ?? 0, policy, visit) : null
       if (hold !== null && held.length < HELD_NAMED) held.push({ key: stream.key, policy: policy.name, hold })
     } catch (error) {
       if (!(error instanceof Refused)) throw error
@@ -99,16 +75,16 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
   const walked = await walk(
     task,
     stop,
-    async (page) => {
-      const { found, unseen } = await lookAtPage(page.ask, page.keys, task.policies, page.nowMs)
+    (visit) => async (keys) => {
+      const { found, unseen } = await lookAtPage(visit.ask, keys, task.policies, visit.nowMs)
       for (const { policy, refusal, command } of unseen) {
         const refused = new Refused(refusal, nameOf(command))
         if (isNoStream(refused)) continue
         ;(policies[policy] as PolicyPlan).streams++
         refuse(refused)
       }
-      const memories = await readMemories(page, found, miss)
-      await Promise.all(found.map((stream, i) => lookAt(page, stream, memories[i] ?? null)))
+      const memories = await readMemories(visit, found, miss)
+      await Promise.all(found.map((stream, i) => lookAt(visit, stream, memories[i] ?? null)))
     },
     miss,
   )
@@ -132,27 +108,27 @@ function isNoStream({ refusal }: Refused): boolean {
 }
 
 /** The memory of each stream; null where the ACL does not allow to ask. */
-async function readMemories(page: Page, found: readonly Found[], missing: Missing): Promise<(number | null)[]> {
+async function readMemories(visit: Visit, found: readonly Found[], missing: Missing): Promise<(number | null)[]> {
   if (found.length === 0) return []
-  const replies = await page.ask(
+  const replies = await visit.ask(
     found.map(({ key }) => memoryCommand(key)),
-    leastShares(found.length),
+    leastCosts(found.length),
   )
   return replies.map((reply) => {
     if (!(reply instanceof Refusal)) return Number(reply)
-    const lack = lacking('MEMORY USAGE', reply)
+    const lack = deniedCommand('MEMORY USAGE', reply)
     if (lack !== null) missing(lack.command, 'the bytes that plan shows')
     return null
   })
 }
 
-function addStream(sum: PolicyPlan, { state, byAge }: Found, memory: number | null): void {
+function addStream(sum: PolicyPlan, { state, hasTimeIds }: Found, memory: number | null): void {
   sum.streams++
   if (state.length === 0) sum.emptyStreams++
   if (state.length === 1) sum.oneEntryStreams++
   sum.entries += state.length
   sum.bytes = sum.bytes === null || memory === null ? null : sum.bytes + memory
-  if (!byAge) sum.customIdStreams++
+  if (!hasTimeIds) sum.customIdStreams++
 }
 
 /** Adds what would go from one stream. @returns the hold that keeps something its policy would remove @throws Refused */
@@ -161,28 +137,28 @@ async function addRemoval(
   stream: Found,
   memoryBytes: number,
   policy: Policy,
-  page: Page,
+  visit: Visit,
 ): Promise<Hold | null> {
-  const { key, state, byAge } = stream
+  const { key, state, hasTimeIds } = stream
   if (state.length === 0) return null
-  const { nowMs } = page
-  const groups: readonly Group[] = policy.protect === 'none' ? [] : await readGroups(page.ask, key, policy.protect)
+  const { nowMs } = visit
+  const groups: readonly Group[] = policy.protect === 'none' ? [] : await readGroups(visit.ask, key, policy.protect)
   const hold = holdOf(groups, policy, nowMs)
   if (groups.some((group) => isStale(group, policy.staleGroupAfterMs, nowMs))) sum.staleGroupStreams++
 
   const cutOffMs = nowMs - ageLimitMs(policy)
-  const isStaleByAge = byAge && !!state.oldest && state.oldest.ms < cutOffMs
+  const isStaleByAge = hasTimeIds && !!state.oldest && state.oldest.ms < cutOffMs
   const count = isStaleByAge && hold === null && state.length <= COUNTED_ENTRIES
   const commands: Command[] = [
     ['XREVRANGE', key, '+', '-', 'COUNT', '1'],
     ...(count ? [['XRANGE', key, '-', `(${Math.max(0, cutOffMs)}-0`, 'COUNT', String(COUNTED_ENTRIES)]] : []),
   ]
-  const share = LEAST_SHARE + (count ? shareOfReading(state.length) : 0)
-  const replies: Reply[] = (await page.ask(commands, share)).map((reply, i) => accepted(reply, commands[i] ?? []))
+  const cost = LEAST_COST + (count ? costOfReading(state.length) : 0)
+  const replies: Reply[] = (await visit.ask(commands, cost)).map((reply, i) => accepted(reply, commands[i] ?? []))
   const estimate = estimateTrim(
     {
       length: state.length,
-      oldestMs: byAge && state.oldest ? state.oldest.ms : null,
+      oldestMs: hasTimeIds && state.oldest ? state.oldest.ms : null,
       newestMs: readOldest(replies[0] ?? null)?.ms ?? null,
       countedOlder: count && Array.isArray(replies[1]) ? replies[1].length : null,
       memoryBytes,
@@ -201,44 +177,4 @@ async function addRemoval(
   if (!holdsAge && !holdsLength) return null
   sum.protectedStreams++
   return hold
-}
-
-export function emptyPlan(policy: string): PolicyPlan {
-  return {
-    policy,
-    streams: 0,
-    emptyStreams: 0,
-    oneEntryStreams: 0,
-    entries: 0,
-    bytes: 0,
-    remove: forEachReason(0),
-    removeBytes: 0,
-    isExact: true,
-    customIdStreams: 0,
-    protectedStreams: 0,
-    staleGroupStreams: 0,
-  }
-}
-
-/** The sum over policies, under the name `all`. */
-export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
-  const sum = emptyPlan('all')
-  for (const plan of plans) {
-    for (const name of [
-      'streams',
-      'emptyStreams',
-      'oneEntryStreams',
-      'entries',
-      'removeBytes',
-      'customIdStreams',
-      'protectedStreams',
-      'staleGroupStreams',
-    ] as const) {
-      sum[name] += plan[name]
-    }
-    sum.bytes = sum.bytes === null || plan.bytes === null ? null : sum.bytes + plan.bytes
-    for (const reason of REASONS) sum.remove[reason] += plan.remove[reason]
-    sum.isExact &&= plan.isExact
-  }
-  return sum
 }

@@ -1,9 +1,9 @@
 /** Whether a stream, as it was found, is beyond its policy. */
 
+import type { Found } from '../look/found.ts'
+import type { State } from '../look/stream_state.ts'
 import { ageLimitMs, type Limits, lengthLimit, REASONS, type Reason } from '../retention/policy.ts'
 import { isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
-import type { Found } from './look.ts'
-import type { State } from './stream.ts'
 
 /** Whether the stream's oldest entry, as far as it is known, is before this ID. */
 export function isOlderThan({ oldest }: State, id: StreamId): boolean {
@@ -17,10 +17,10 @@ export function isDue(found: Found, limits: Limits, nowMs: number): boolean {
   return limits.deleteEmpty && found.state.length === 0
 }
 
-function isOver(reason: Reason, { state, memoryBytes, byAge }: Found, limits: Limits, nowMs: number): boolean {
+function isOver(reason: Reason, { state, memoryBytes, hasTimeIds }: Found, limits: Limits, nowMs: number): boolean {
   switch (reason) {
     case 'age':
-      return byAge && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits)
+      return hasTimeIds && !!state.oldest && state.oldest.ms < nowMs - ageLimitMs(limits)
     case 'length':
       return state.length > lengthLimit(limits)
     case 'bytes':

@@ -1,8 +1,13 @@
 /** Trims the many short streams of a page with a few commands: what a journey to Redis each takes us is the most of it. */
 
+import { isOlderThan } from '../judge/due.ts'
+import type { Found } from '../look/found.ts'
+import { argument, lengthsTogether } from '../look/in_batches.ts'
+import type { State } from '../look/stream_state.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { biteOf, shareOfBite, together } from '../retention/bites.ts'
+import { Refused } from '../redis/refused.ts'
+import { biteOf, costOfBite, together } from '../retention/bites.ts'
 import {
   ageLimitMs,
   areLengthAndAge,
@@ -14,21 +19,16 @@ import {
   sumOfReasons,
 } from '../retention/policy.ts'
 import { formatStreamId, timeId } from '../retention/stream_id.ts'
-import { isOlderThan } from './due.ts'
-import type { Found } from './look.ts'
-import { argument, lengthsTogether } from './look_many.ts'
-import { Refused } from './refused.ts'
-import type { State } from './stream.ts'
-import { trimStream } from './trim.ts'
+import { trimStream } from './trim_stream.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /**
  * Whether one bite for each limit is all that a stream takes: it is no longer than that bite, nodes go whole, and there
  * is no group whose unread entries were to be counted, or kept.
  */
-export function takesOneBite({ state: { length, oldest, isGroupless } }: Found, limits: Limits): boolean {
+export function isOneBiteEnough({ state: { length, oldest, hasGroups } }: Found, limits: Limits): boolean {
   return (
-    isGroupless === true &&
+    hasGroups === false &&
     limits.trim === 'approx' &&
     limits.protect === 'none' &&
     areLengthAndAge(limits) &&
@@ -42,7 +42,7 @@ interface Bite {
   readonly work: Work
   readonly reason: Reason
   readonly command: Command
-  readonly share: number
+  readonly cost: number
 }
 
 /** What is under way on one stream. */
@@ -53,7 +53,7 @@ interface Work {
 }
 
 /**
- * Trims streams of one policy for which `takesOneBite` holds. Never throws what Redis or the connection did.
+ * Trims streams of one policy for which `isOneBiteEnough` holds. Never throws what Redis or the connection did.
  * @returns what became of each, in their order
  */
 export async function trimTogether(
@@ -65,8 +65,8 @@ export async function trimTogether(
   const { ask, stop } = context
   try {
     const bites = bitesOf(works, context)
-    const shares = bites.map(({ share }) => share)
-    for (const { from, to } of together(shares, 1)) {
+    const costs = bites.map(({ cost }) => cost)
+    for (const { from, to } of together(costs, 1)) {
       if (stop.aborted) break
       await bite(bites.slice(from, to), context)
     }
@@ -88,16 +88,16 @@ function bitesOf(works: readonly Work[], { limits, nowMs }: TrimContext): Bite[]
   const [before, most] = [formatStreamId(cutOff), lengthLimit(limits)]
   const bites: Bite[] = []
   for (const work of works) {
-    const { key, state, byAge } = work.stream
+    const { key, state, hasTimeIds } = work.stream
     const bytes = state.oldest?.bytes ?? 0
-    const share = shareOfBite(state.length, bytes)
+    const cost = costOfBite(state.length, bytes)
     const limit = ['LIMIT', String(biteOf(bytes))]
     const named = argument(key)
-    const isOld = byAge && isOlderThan(state, cutOff)
-    if (isOld) bites.push({ work, reason: 'age', share, command: ['XTRIM', named, 'MINID', '~', before, ...limit] })
+    const isOld = hasTimeIds && isOlderThan(state, cutOff)
+    if (isOld) bites.push({ work, reason: 'age', cost, command: ['XTRIM', named, 'MINID', '~', before, ...limit] })
     if (state.length > most) {
       const command = ['XTRIM', named, 'MAXLEN', '~', String(most), ...limit]
-      bites.push({ work, reason: 'length', share: isOld ? 0 : share, command })
+      bites.push({ work, reason: 'length', cost: isOld ? 0 : cost, command })
     }
   }
   return bites
@@ -109,7 +109,7 @@ async function bite(bites: readonly Bite[], { ask }: TrimContext): Promise<void>
   try {
     replies = await ask(
       bites.map(({ command }) => command),
-      bites.map(({ share }) => share),
+      bites.map(({ cost }) => cost),
     )
   } catch (error) {
     if (error instanceof Fault) replies = error.answered

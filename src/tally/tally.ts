@@ -1,11 +1,7 @@
-/** Sums of what Redis replied. Every stream adds to it once; it is complete however a sweep ends. */
-import type { Hold } from '../retention/groups.ts'
+/** Sums of what Redis replied. Each stream adds to it once, so it is complete however a sweep ends. */
 import { forEachReason, type Policy, REASONS, type Reason } from '../retention/policy.ts'
 import { Longest } from './longest.ts'
-
-/** Why a stream was, in whole or in part, not held to its policy, though nothing refused it. */
-export const SKIP_REASONS = ['custom_ids', 'not_a_stream'] as const
-export type SkipReason = (typeof SKIP_REASONS)[number]
+import { HELD_NAMED, type HeldStream, type Outcome, type RefusedFields, type SkipReason } from './outcome.ts'
 
 /** What a sweep did to the streams of one policy. */
 export interface PolicyTally {
@@ -15,11 +11,11 @@ export interface PolicyTally {
   entries: { before: number; after: number }
   longestStream: number
   removed: Record<Reason, number>
-  /** Of the removed, those some group had not been delivered, where Redis knows. */
+  /** How many of the removed entries some group had not been delivered, where Redis knows. */
   unread: number
   deletedStreams: number
   skipped: Record<SkipReason, number>
-  /** Streams that are still over a limit, beyond the slack of `--trim approx`. */
+  /** Streams still over a limit, beyond the slack of `--trim approx`. */
   overLimit: Record<Reason, number>
   /** Streams in which a consumer group held the trim back. */
   protectedStreams: number
@@ -27,45 +23,13 @@ export interface PolicyTally {
   readonly errors: Record<string, number>
 }
 
-/** What became of one stream that was not simply found inside its policy. */
-export interface Outcome {
-  readonly key: Buffer
-  readonly before: number
-  readonly after: number
-  readonly removed: Readonly<Record<Reason, number>>
-  readonly unread: number
-  readonly deleted: boolean
-  readonly skipped: SkipReason | null
-  readonly over: Readonly<Record<Reason, boolean>>
-  /** What held it back. */
-  readonly held: Hold | null
-  /** What Redis refused, by its first word, with the command. */
-  readonly refused: RefusedFields | null
-}
-
-export interface RefusedFields {
-  readonly word: string
-  readonly command: string
-  readonly message: string
-}
-
-/** A stream in which a group holds a trim back. */
-export interface HeldStream {
-  readonly key: Buffer
-  readonly policy: string
-  readonly hold: Hold
-}
-
-/** Of the streams that are held back, so many are named. */
-export const HELD_NAMED = 20
-
 export class Tally {
   readonly policies: readonly PolicyTally[]
   readonly longest: Longest
   readonly held: HeldStream[] = []
-  /** Commands an ACL does not allow, and what needs them. */
+  /** Commands that Redis denied, with what needs them. */
   readonly missing = new Map<string, string>()
-  /** For each error word the first command that was refused with it, and Redis's own words. */
+  /** For each error word, the first command that Redis refused with it, and Redis's message. */
   readonly refusals = new Map<string, string>()
 
   constructor(policies: readonly Policy[], longestStreams: number) {
@@ -73,7 +37,7 @@ export class Tally {
     this.longest = new Longest(longestStreams)
   }
 
-  /** A stream that is inside its policy as it is. */
+  /** Adds a stream that was found inside its policy. */
   addUntouched(policy: number, key: Buffer, length: number): void {
     const tally = this.#of(policy)
     tally.streams++
@@ -97,7 +61,7 @@ export class Tally {
     if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
     if (outcome.refused !== null) countRefusal(outcome.refused, tally.errors, this.refusals)
     if (outcome.deleted) tally.deletedStreams++
-    // What is no stream any more has no length that counts.
+    // A stream that is gone has no length to count.
     if (outcome.deleted || outcome.skipped === 'not_a_stream') {
       tally.streams--
     } else {
@@ -105,14 +69,14 @@ export class Tally {
     }
   }
 
-  /** A stream that could not even be looked at. */
+  /** Adds a stream that could not be looked at. */
   addRefused(policy: number, refused: RefusedFields): void {
     const tally = this.#of(policy)
     tally.streams++
     countRefusal(refused, tally.errors, this.refusals)
   }
 
-  /** A key that was no stream any more when its turn came. */
+  /** Adds a key that had stopped being a stream when its turn came. */
   addSkipped(policy: number, reason: SkipReason): void {
     this.#of(policy).skipped[reason]++
   }
@@ -171,7 +135,7 @@ export function addTally(sum: PolicyTally, tally: PolicyTally): void {
   for (const [word, n] of entriesOf(tally.errors)) addTo(sum.errors, word, n)
 }
 
-/** Counts a refusal under its word, and keeps the first of each word with the command. */
+/** Counts a refusal under its word, and keeps the first message of each word. */
 export function countRefusal(
   { word, command, message }: RefusedFields,
   errors: Record<string, number>,

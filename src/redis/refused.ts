@@ -1,7 +1,7 @@
 /** What Redis refused of one stream, which ends the work on it and not on others; and what an ACL lacks, where that is why. */
 
-import type { Command, Reply } from '../redis/connection.ts'
-import { Refusal } from '../redis/refusal.ts'
+import type { Command, Reply } from './connection.ts'
+import { Refusal } from './refusal.ts'
 
 /** A refused command, thrown to end the work on one stream, as the outcome tells. */
 export class Refused extends Error {
@@ -32,7 +32,7 @@ const NEEDS: Readonly<Record<string, string>> = {
  * The command that the ACL does not allow, and the flag that needs it; null where it is something else that was refused,
  * such as the key. What a script lacks is named by Redis from 7.2 on.
  */
-export function lacking(command: string, refusal: Refusal): { command: string; neededFor: string } | null {
+export function deniedCommand(command: string, refusal: Refusal): { command: string; neededFor: string } | null {
   const named = /\brun the '([^']+)' command/.exec(refusal.message)?.[1]
   const isCommand = named !== undefined || /can't run this command/.test(refusal.message)
   if (refusal.word !== 'NOPERM' || !isCommand) return null
@@ -58,6 +58,6 @@ export function accepted(reply: Reply | undefined, command: Command): Reply {
 export type Missing = (command: string, neededFor: string) => void
 
 /** The same as a sentence. */
-export function lackTold(command: string, neededFor: string): string {
+export function deniedTold(command: string, neededFor: string): string {
   return `the ACL allows no ${command}, which ${neededFor} needs`
 }

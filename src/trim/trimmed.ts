@@ -1,11 +1,12 @@
 /** What a trim is given beside the stream, and what it says became of it. */
 
+import type { Found } from '../look/found.ts'
+import type { State } from '../look/stream_state.ts'
+import type { Ask } from '../redis/ask.ts'
 import type { Fault } from '../redis/refusal.ts'
+import type { Missing, Refused } from '../redis/refused.ts'
 import type { Hold } from '../retention/groups.ts'
 import { forEachReason, type Limits, type Reason } from '../retention/policy.ts'
-import type { Found } from './look.ts'
-import type { Missing, Refused } from './refused.ts'
-import type { Ask, State } from './stream.ts'
 
 /** What trimming needs to know beside the stream. */
 export interface TrimContext {
@@ -37,7 +38,7 @@ export interface Trimmed {
 }
 
 /** The outcome of leaving a stream as it was found. */
-export function untrimmed({ state, memoryBytes }: Found): Trimmed {
+export function leftAsFound({ state, memoryBytes }: Found): Trimmed {
   return {
     state,
     memoryBytes,

@@ -1,11 +1,11 @@
 /** Bounds the share of time in which one Redis has any work of ours, and how much of it Redis has at once. */
 import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../redis/address.ts'
+import type { Ask } from '../redis/ask.ts'
 import type { Connection, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
-import { LEAST_SHARE, together } from '../retention/bites.ts'
-import { orStop } from './or_stop.ts'
-import type { Ask } from './stream.ts'
+import { LEAST_COST, together } from '../retention/bites.ts'
+import { settledOrStopped } from './stoppable.ts'
 
 /** How long Redis may have work of ours, time and again, before a pause. */
 const BURST_MS = 5
@@ -15,7 +15,7 @@ const LEAST_PAUSE_MS = 2
  * What Redis is given at once, as a share of the most that it may be: it does all of it before it serves anybody else,
  * and who comes meanwhile waits for as long: less than 0.1 ms.
  */
-const MOST_AT_ONCE = 20 * LEAST_SHARE
+const MOST_AT_ONCE = 20 * LEAST_COST
 /** Beyond a pace of so many percent that grows with it. */
 const GENTLE_PERCENT = 12.5
 /** Addresses come and go over months; which of them is forgotten costs one burst. */
@@ -25,11 +25,11 @@ export interface Pace {
   /** What of Redis's time commands should take at most that are one work, where they may be several. */
   readonly mostAtOnce: number
   /** Runs the work when it is its turn, or at once when `stop` fires. What it waits for does not count as its time. */
-  run<T>(work: () => Promise<T>, share: number, stop: AbortSignal): Promise<T>
+  run<T>(work: () => Promise<T>, cost: number, stop: AbortSignal): Promise<T>
 }
 
 /**
- * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that share, and none is begun
+ * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that cost, and none is begun
  * before the last is done, unless they are small and come together. At 100 nothing ever waits. `ownMs` tells how long
  * this thread has computed, in ms.
  */
@@ -40,7 +40,7 @@ export function makePace(percent: number, ownMs: () => number): Pace {
 
 /** Somebody who waits for a turn. */
 interface Waiting {
-  readonly share: number
+  readonly cost: number
   readonly come: () => void
 }
 
@@ -52,7 +52,7 @@ class OneBatchAtATime implements Pace {
   readonly #waiting = new Set<Waiting>()
   #outstanding = 0
   /** What is outstanding takes so much of Redis's time; more may join it as long as nothing of it is written. */
-  #share = 0
+  #cost = 0
   #isOpen = false
   #isPaused = false
   #busySince = 0
@@ -69,8 +69,8 @@ class OneBatchAtATime implements Pace {
     this.#ownMs = ownMs
   }
 
-  async run<T>(work: () => Promise<T>, share: number, stop: AbortSignal): Promise<T> {
-    await this.#turn(share, stop)
+  async run<T>(work: () => Promise<T>, cost: number, stop: AbortSignal): Promise<T> {
+    await this.#turn(cost, stop)
     try {
       return await work()
     } catch (error) {
@@ -82,30 +82,30 @@ class OneBatchAtATime implements Pace {
     }
   }
 
-  async #turn(share: number, stop: AbortSignal): Promise<void> {
+  async #turn(cost: number, stop: AbortSignal): Promise<void> {
     const { promise, resolve: come } = Promise.withResolvers<void>()
-    const waiting = { share, come }
+    const waiting = { cost, come }
     this.#waiting.add(waiting)
     this.#letIn()
     if (!this.#waiting.has(waiting)) return
-    await orStop(promise, stop)
-    if (this.#waiting.delete(waiting)) this.#begin(share)
+    await settledOrStopped(promise, stop)
+    if (this.#waiting.delete(waiting)) this.#begin(cost)
   }
 
   #letIn(): void {
     for (const waiting of this.#waiting) {
       if (this.#isPaused) return
-      const mayJoin = this.#isOpen && this.#share + waiting.share <= this.mostAtOnce
+      const mayJoin = this.#isOpen && this.#cost + waiting.cost <= this.mostAtOnce
       if (this.#outstanding > 0 && !mayJoin) return
       this.#waiting.delete(waiting)
-      this.#begin(waiting.share)
+      this.#begin(waiting.cost)
       waiting.come()
     }
   }
 
-  #begin(share: number): void {
+  #begin(cost: number): void {
     this.#outstanding++
-    this.#share += share
+    this.#cost += cost
     if (this.#outstanding > 1) return
     this.#isOpen = true
     // What is asked in this turn of the event loop is written at its end, behind this: Redis knows of none of it before.
@@ -130,7 +130,7 @@ class OneBatchAtATime implements Pace {
       setImmediate(this.#goOn)
       return
     }
-    this.#share = 0
+    this.#cost = 0
     const now = performance.now()
     // We computed before it was written and when the replies had come, and Redis did nothing.
     const ownMs = this.#ownMs() - this.#ownMsBefore
@@ -175,12 +175,12 @@ export function paced({ ask, ended }: Connection, pace: Pace, stop: AbortSignal,
   // Nobody waits for a turn to ask a connection that is gone.
   const hurry = AbortSignal.any([stop, end.signal])
   setMaxListeners(0, hurry)
-  return async (commands, shares = commands.length * LEAST_SHARE) => {
-    if (typeof shares === 'number') return pace.run(() => ask(commands), shares / times, hurry)
+  return async (commands, costs = commands.length * LEAST_COST) => {
+    if (typeof costs === 'number') return pace.run(() => ask(commands), costs / times, hurry)
     let replies: Reply[] = []
-    for (const { from, to, share } of together(shares, pace.mostAtOnce * times)) {
+    for (const { from, to, cost } of together(costs, pace.mostAtOnce * times)) {
       try {
-        const more = await pace.run(() => ask(commands.slice(from, to)), share / times, hurry)
+        const more = await pace.run(() => ask(commands.slice(from, to)), cost / times, hurry)
         replies = from === 0 ? more : replies.concat(more)
       } catch (error) {
         throw error instanceof Fault ? error.behind(replies) : error

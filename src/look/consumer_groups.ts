@@ -1,13 +1,14 @@
-/** Reads what Redis knows of a stream's consumer groups. */
+/** Reads a stream's consumer groups. */
 
+import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
+import { accepted } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import { formatStreamId, nextStreamId, parseStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
-import { accepted } from './refused.ts'
-import { type Ask, type Oldest, oldestCommand, readIds, readOldest } from './stream.ts'
+import { type Oldest, oldestCommand, readIds, readOldest } from './stream_state.ts'
 
 /**
  * The groups of a stream. Without protection their progress is enough; else also how long they have been idle, what

@@ -1,41 +1,35 @@
-/** What one look at a stream tells, and what it takes to look. */
+/** What one look at a stream tells, and the commands and replies of such a look. */
 
 import type { Command, Reply } from '../redis/connection.ts'
 import { millisecondsOf, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
-/**
- * Sends commands and waits for all replies, in order. `shares` tells how much of what Redis is given at once they take
- * (see `LEAST_SHARE`): a number is of all of them, which stay together, as they do where nothing is told; with one for
- * each they may go one after another.
- */
-export type Ask = (commands: readonly Command[], shares?: number | readonly number[]) => Promise<Reply[]>
-
 export interface Oldest {
   readonly id: string
   readonly ms: number
-  /** What its fields and values carry, in bytes. */
+  /** Size of its field names and values, in bytes. */
   readonly bytes: number
 }
 
-/** A stream as Redis described it a moment ago. */
+/** A stream as Redis last described it. */
 export interface State {
   readonly length: number
-  /** The first entry; null in an empty stream, undefined where it was not asked for. */
+  /** The first entry; null in an empty stream, undefined where nobody asked. */
   readonly oldest: Oldest | null | undefined
-  /** Whether it has no consumer group; undefined where that is not known. */
-  readonly isGroupless?: boolean
+  /** Whether it has consumer groups; undefined where nobody asked. */
+  readonly hasGroups?: boolean
 }
 
+/** Asks for the oldest entry. */
 export function oldestCommand(key: Buffer | string): Command {
   return ['XRANGE', key, '-', '+', 'COUNT', '1']
 }
 
-/** What Redis says the stream takes, from a sample of its nodes, as `MEMORY USAGE key` typed by hand answers. */
+/** Asks for the stream's memory, which Redis estimates from a sample of its nodes. */
 export function memoryCommand(key: Buffer | string): Command {
   return ['MEMORY', 'USAGE', key]
 }
 
-/** The entry in a reply of XRANGE … COUNT 1. */
+/** The entry in a reply to `XRANGE … COUNT 1`; null where there is none. */
 export function readOldest(reply: Reply): Oldest | null {
   const entry = Array.isArray(reply) ? reply[0] : undefined
   if (!Array.isArray(entry)) return null
@@ -45,7 +39,7 @@ export function readOldest(reply: Reply): Oldest | null {
   return Buffer.isBuffer(id) ? { id: id.toString('latin1'), ms: millisecondsOf(id), bytes } : null
 }
 
-/** The IDs in a reply of XRANGE. */
+/** The IDs in a reply to XRANGE. */
 export function readIds(reply: Reply): StreamId[] {
   const entries = Array.isArray(reply) ? (reply as readonly (readonly [Buffer])[]) : []
   return entries.map(([id]) => parseStreamId(id.toString('latin1')))

@@ -1,0 +1,36 @@
+/** What a look at a page of keys results in. */
+
+import type { Command } from '../redis/connection.ts'
+import type { Refusal } from '../redis/refusal.ts'
+import type { State } from './stream_state.ts'
+
+/** One stream as it was found. */
+export interface Found {
+  readonly key: Buffer
+  /** Index of its policy. */
+  readonly policy: number
+  readonly state: State
+  /** Memory in bytes where a limit needs it, else 0. */
+  readonly memoryBytes: number
+  /** False for a stream with custom IDs, which no age limit can judge. */
+  readonly hasTimeIds: boolean
+}
+
+/** A key that could not be looked at: it stopped being a stream, or Redis refused. */
+export interface Unseen {
+  readonly key: Buffer
+  readonly policy: number
+  readonly refusal: Refusal
+  readonly command: Command
+}
+
+/** A key with the index of the policy that covers it. */
+export interface Covered {
+  readonly key: Buffer
+  readonly policy: number
+}
+
+export interface Looked {
+  readonly found: Found[]
+  readonly unseen: Unseen[]
+}

@@ -1,0 +1,74 @@
+/** Looks at a page of keys: which policy holds each stream, and the state in which it was found. */
+
+import type { Ask } from '../redis/ask.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { areLengthAndAge, type Policy, policyFor } from '../retention/policy.ts'
+import { isTime } from '../retention/stream_id.ts'
+import type { Covered, Looked } from './found.ts'
+import { type Batching, lookTogether } from './in_batches.ts'
+import { lookOneByOne } from './one_by_one.ts'
+
+/**
+ * Looks at the keys that a policy covers: at many in one command where `batching` is given and allows it, else one by one.
+ * Only the latter always reads the oldest entry.
+ * @throws Fault when the connection fails or the whole server refuses
+ */
+export async function lookAtPage(
+  ask: Ask,
+  keys: readonly Buffer[],
+  policies: readonly Policy[],
+  nowMs: number,
+  batching?: Batching,
+): Promise<Looked> {
+  const covered: Covered[] = []
+  for (const key of keys) {
+    const policy = policyFor(policies, key)
+    if (policy >= 0) covered.push({ key, policy })
+  }
+  const looked: Looked = { found: [], unseen: [] }
+  const oneByOne =
+    batching === undefined ? covered : await lookInBatches(ask, covered, policies, nowMs, batching, looked)
+  if (oneByOne.length > 0) await lookOneByOne(ask, oneByOne, policies, nowMs, looked)
+  for (const { key, hasTimeIds, state } of looked.found) {
+    if (state.oldest) batching?.futureIds.set(key, !hasTimeIds && state.oldest.ms > nowMs)
+  }
+  return looked
+}
+
+/** Looks in batches where that is possible. @returns the streams left to look at one by one */
+async function lookInBatches(
+  ask: Ask,
+  covered: readonly Covered[],
+  policies: readonly Policy[],
+  nowMs: number,
+  batching: Batching,
+  { found, unseen }: Looked,
+): Promise<readonly Covered[]> {
+  const rest: Covered[] = []
+  const byPolicy = Map.groupBy(covered, ({ policy }) => policy)
+  await Promise.all(
+    [...byPolicy].map(async ([policy, streams]) => {
+      const limits = policies[policy] as Policy
+      const keys = streams.map(({ key }) => key)
+      const seen =
+        batching.isAllowed && areLengthAndAge(limits) ? await lookTogether(ask, keys, limits, nowMs, batching) : null
+      if (seen === null) {
+        rest.push(...streams)
+        return
+      }
+      seen.forEach((state, i) => {
+        const key = keys[i] as Buffer
+        if (state === 'look again' || (state !== 'no stream' && state.oldest && !isTime(state.oldest.ms, nowMs)))
+          rest.push({ key, policy })
+        else if (state === 'no stream') unseen.push({ key, policy, refusal: NOT_A_STREAM, command: ['XLEN', key] })
+        else {
+          const hasTimeIds = Boolean(state.oldest) || !batching.futureIds.has(key)
+          found.push({ key, policy, state, memoryBytes: 0, hasTimeIds })
+        }
+      })
+    }),
+  )
+  return rest
+}
+
+const NOT_A_STREAM = new Refusal('WRONGTYPE')

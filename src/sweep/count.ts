@@ -1,0 +1,82 @@
+/** Counts what became of each stream of a page. */
+
+import { overLimits } from '../judge/over_limits.ts'
+import type { Found, Unseen } from '../look/found.ts'
+import { deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
+import { forEachReason, type Policy } from '../retention/policy.ts'
+import type { Outcome, RefusedFields } from '../tally/outcome.ts'
+import type { Tally } from '../tally/tally.ts'
+import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
+
+interface CountContext {
+  readonly policies: readonly Policy[]
+  readonly nowMs: number
+  readonly tally: Tally
+  readonly missing: Missing
+  readonly onOutcome: (policy: Policy, outcome: Outcome) => void
+  readonly onDone?: (key: Buffer) => void
+}
+
+/** Counts a stream that is inside its policy. */
+export function countInside(stream: Found, context: CountContext): void {
+  if (!stream.hasTimeIds) {
+    countOutcome(stream, leftAsFound(stream), context)
+    return
+  }
+  context.tally.addUntouched(stream.policy, stream.key, stream.state.length)
+  context.onDone?.(stream.key)
+}
+
+/** Counts a stream that was due, with what became of it. */
+export function countOutcome(stream: Found, trimmed: Trimmed, context: CountContext): void {
+  const policy = context.policies[stream.policy] as Policy
+  const { state, refused, hold, attempted } = trimmed
+  const over = overLimits(stream, { ...trimmed, wasTrimmed: attempted && refused === null }, policy.own, context.nowMs)
+  const heldBack = hold !== null && (over.age || over.length || over.bytes)
+  const isGone = refused?.refusal.word === 'WRONGTYPE'
+  const outcome: Outcome = {
+    key: stream.key,
+    before: stream.state.length,
+    after: state.length,
+    removed: trimmed.removed,
+    unread: trimmed.unread,
+    deleted: trimmed.deleted,
+    skipped: isGone ? 'not_a_stream' : stream.hasTimeIds ? null : 'custom_ids',
+    over,
+    held: heldBack ? hold : null,
+    refused: isGone || refused === null ? null : refusedFields(refused, context),
+  }
+  context.tally.addOutcome(stream.policy, outcome)
+  context.onOutcome(policy, outcome)
+  context.onDone?.(stream.key)
+}
+
+/** Counts a key that could not be looked at. One that stopped being a stream is skipped; any other is refused. */
+export function countUnseen({ key, policy, refusal, command }: Unseen, context: CountContext): void {
+  context.onDone?.(key)
+  if (refusal.word === 'WRONGTYPE') {
+    context.tally.addSkipped(policy, 'not_a_stream')
+    return
+  }
+  const refused = refusedFields(new Refused(refusal, nameOf(command)), context)
+  context.tally.addRefused(policy, refused)
+  context.onOutcome(context.policies[policy] as Policy, {
+    key,
+    before: 0,
+    after: 0,
+    removed: forEachReason(0),
+    unread: 0,
+    deleted: false,
+    skipped: null,
+    over: forEachReason(false),
+    held: null,
+    refused,
+  })
+}
+
+/** What Redis refused; where permission for a command is missing, also reports which flag needs that command. */
+function refusedFields({ refusal, command }: Refused, { missing }: CountContext): RefusedFields {
+  const denied = deniedCommand(command, refusal)
+  if (denied !== null) missing(denied.command, denied.neededFor)
+  return { word: refusal.word, command, message: refusal.message }
+}
