@@ -11,8 +11,8 @@ import { shown } from '../text/shown.ts'
 import { type Oldest, oldestCommand, readIds, readOldest } from './stream_state.ts'
 
 /**
- * The groups of a stream. Without protection their progress is enough; else also how long they have been idle, what
- * they still have pending (`unacked`), and what a group without consumers waits for.
+ * Reads the groups of a stream. Without protection only their positions; with protection also how long they have been idle
+ * and the first entry that a group without consumers has not been delivered; with `unacked` also their oldest pending entry.
  * @throws Refused
  */
 export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect']): Promise<readonly Group[]> {
@@ -27,7 +27,7 @@ export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect
   return groups.filter((group) => group !== null)
 }
 
-/** One group as `XINFO GROUPS` tells it. */
+/** One group from the reply to `XINFO GROUPS`. */
 export function readGroup(fields: Reply): Group {
   const told = pairs(fields)
   const lag = told.get('lag')
@@ -45,8 +45,8 @@ export function readGroup(fields: Reply): Group {
 }
 
 /**
- * The same with its signs of life, or null if the group is gone by now. With the stream's oldest entry also what is
- * pending from there on: a trim leaves references to what is gone in the pending lists, and they must hold nothing.
+ * The group with its signs of life; null if it is gone by now. Given the stream's oldest entry, also the group's oldest
+ * pending entry from there on: trims leave pending references to removed entries, and those must hold nothing back.
  */
 async function readLife(ask: Ask, key: Buffer, fields: Reply, oldest: Oldest | null): Promise<Group | null> {
   const group = readGroup(fields)
@@ -69,7 +69,7 @@ async function readLife(ask: Ask, key: Buffer, fields: Reply, oldest: Oldest | n
   return { ...group, oldestPending, idleMs: idle.length > 0 ? Math.min(...idle) : null }
 }
 
-/** A stream or group that disappeared between two commands holds nothing back. */
+/** Whether the stream or group disappeared between two commands: then it holds nothing back. */
 function isGone(refusal: Refusal): boolean {
   return /^(NOGROUP|ERR no such key)/.test(refusal.message)
 }

@@ -14,7 +14,7 @@ import type { State } from './stream_state.ts'
 export interface Batching {
   /** Becomes false once Redis refuses a batch, or a batch finds IDs in the future; the rest is looked at one by one. */
   isAllowed: boolean
-  /** What of Redis's time one command should take at most, as a cost of what a bite may. */
+  /** Highest cost that one command should have. */
   readonly mostAtOnce: number
   readonly futureIds: FutureIds
 }

@@ -1,4 +1,4 @@
-/** What a sweep would do: the same walk, the same look, and not one command that writes. */
+/** What a sweep would do: the same walk and the same look, without any command that writes. */
 
 import { isDue } from '../judge/due.ts'
 import { readGroups } from '../look/consumer_groups.ts'
@@ -25,7 +25,7 @@ export interface PlanReport extends Verdict {
   readonly memory: Memory | null
   readonly policies: readonly PolicyPlan[]
   readonly total: PolicyPlan
-  /** Streams that Redis refused to have looked at, by its error word. */
+  /** Streams at which Redis refused a look, by its error word. */
   readonly errors: Readonly<Record<string, number>>
   readonly missing: ReadonlyMap<string, string>
   readonly held: readonly HeldStream[]
@@ -36,7 +36,7 @@ export interface PlanTask extends WalkTask {
   readonly longestStreams: number
 }
 
-/** Counting entries one by one is worth it where a page of them is all there is. */
+/** Streams of at most this many entries are counted entry by entry. */
 const COUNTED_ENTRIES = NODE_ENTRIES
 
 /** Looks at every matching stream and says what a sweep would remove. Never throws what Redis did. */
@@ -102,12 +102,12 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
   }
 }
 
-/** A key that became something else is nobody's business. */
+/** Whether the key stopped being a stream. */
 function isNoStream({ refusal }: Refused): boolean {
   return refusal.word === 'WRONGTYPE'
 }
 
-/** The memory of each stream; null where the ACL does not allow to ask. */
+/** The memory of each stream; null where Redis denies the command. */
 async function readMemories(visit: Visit, found: readonly Found[], missing: Missing): Promise<(number | null)[]> {
   if (found.length === 0) return []
   const replies = await visit.ask(
@@ -131,7 +131,7 @@ function addStream(sum: PolicyPlan, { state, hasTimeIds }: Found, memory: number
   if (!hasTimeIds) sum.customIdStreams++
 }
 
-/** Adds what would go from one stream. @returns the hold that keeps something its policy would remove @throws Refused */
+/** Adds what would be removed from one stream. @returns the hold that keeps entries the policy would remove @throws Refused */
 async function addRemoval(
   sum: PolicyPlan,
   stream: Found,

@@ -1,4 +1,4 @@
-/** The longest streams of a sweep, in bounded memory. */
+/** Keeps the longest streams of a sweep, in bounded memory. */
 
 export interface LongStream {
   readonly key: Buffer
@@ -9,18 +9,18 @@ export interface LongStream {
 export class Longest {
   readonly #most: number
   #streams: LongStream[] = []
-  /** A stream must be longer than this to matter, once there are enough. */
+  /** A stream must be longer than this to enter, once enough are kept. */
   #least = 0
 
   constructor(most: number) {
     this.#most = most
   }
 
-  /** Keeps the stream if it is among the longest so far. Empty streams never are. */
+  /** Keeps the stream if it is among the longest so far. Never keeps an empty one. */
   offer(key: Buffer, policy: string, length: number): void {
     if (length <= this.#least || this.#most === 0) return
     this.#streams.push({ key, policy, length })
-    // Sorting a full buffer now and then costs less than keeping one in order.
+    // Sorting a full buffer now and then costs less than keeping it sorted.
     if (this.#streams.length >= this.#most * 2 + 16) this.#prune()
   }
 

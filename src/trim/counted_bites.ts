@@ -1,4 +1,4 @@
-/** The cuts made in one stream: each with a fresh look behind it, and the count of what some group had not read. */
+/** The bites taken from one stream: each followed by a fresh look, with a count of the removed entries that a group had not read. */
 
 import { readGroup } from '../look/consumer_groups.ts'
 import { oldestCommand, readIds, readOldest, type State } from '../look/stream_state.ts'
@@ -12,30 +12,29 @@ import { forEachReason, type Reason } from '../retention/policy.ts'
 import { parseStreamId } from '../retention/stream_id.ts'
 import { GROUPS_CHANGED, type Guard, guarded } from './group_guard.ts'
 
-/** What counting the unread is for, where an ACL stands in its way. */
+/** What needs the commands for counting unread entries, named where one of them is denied. */
 export const UNREAD_COUNT = 'xtrimd_entries_trimmed_unread_total'
 
 /**
- * Where a bite may go beyond what a group has been delivered, its oldest entries are read to count to the entry: all of
- * a smaller bite where the group is among them, and where it has read none of them, so many that it still has not when
- * it reads on at that moment.
+ * How many of the oldest entries to read beside a bite that may remove unread entries, so that the count is exact. Where a
+ * group's position lies among the entries of the bite, the bite is smaller and all of it is read. Where the group has read
+ * none of them, a hundred are enough, even if it reads on at that moment.
  */
 const HEAD_ENTRIES: Readonly<Record<Delivery, number>> = { delivered: 0, partly: 1000, undelivered: 100 }
 const HEAD_BYTES = 256 * 1024
 
-export class Cuts {
+/** The stream's state after the last bite, and the sums of all bites. */
+export class CountedBites {
   readonly removed: Record<Reason, number> = forEachReason(0)
-  /** Of those, how many some group had not been delivered. */
+  /** How many of them some group had not been delivered. */
   unread = 0
-  /** The stream as it was last seen. */
   state: State
   readonly #key: Buffer
   readonly #ask: Ask
-  /** Told of a command that an ACL refused where the work could go on without it. */
   readonly #missing: Missing
-  /** The groups as they were last seen, while what they had not read is counted. */
+  /** The groups whose unread entries are counted, as last seen. */
   #groups: readonly Group[] = []
-  /** Whether a bite was not made because the groups are not what it was told to expect. */
+  /** Whether the guard stopped a bite because the groups have changed. */
   areGroupsOutdated = false
   #mayQueue = true
 
@@ -46,15 +45,15 @@ export class Cuts {
     this.#missing = missing
   }
 
-  /** From now on counts what these groups had not been delivered. */
+  /** Starts to count what these groups have not been delivered. */
   countUnreadOf(groups: readonly Group[]): void {
     this.#groups = groups
     this.areGroupsOutdated = false
   }
 
   /**
-   * One command that removes at most `most` entries, and a fresh look behind it; with a guard, only while the groups are
-   * what it expects. @returns how many Redis says are gone
+   * Sends one command that removes at most `most` entries, then looks again. With a guard, the command does nothing once
+   * the groups have changed. @returns how many entries Redis removed
    */
   async make(reason: Reason, bite: Command, most: number, guard: Guard | null): Promise<number> {
     if (!this.#countsUnread) return this.makeSeveral(reason, bite, most, 1, guard)
@@ -66,12 +65,12 @@ export class Cuts {
     return removed
   }
 
-  /** The same command `times` over, where nothing unread is counted: a backlog is not a journey to Redis for every bite. */
+  /** Sends the same command several times in one round trip. Only where no unread entries are counted. */
   async makeSeveral(reason: Reason, bite: Command, most: number, times: number, guard: Guard | null): Promise<number> {
     const command = guarded(bite, guard)
     const look = this.#lookCommands()
     const bites = Array<Command>(times).fill(command)
-    // What comes behind the last bite goes with it.
+    // The look costs nothing extra: it goes with the last bite.
     const costs = [...Array<number>(times).fill(this.#costOf(most)), ...look.map(() => 0)]
     let replies: readonly Reply[]
     try {
@@ -85,7 +84,7 @@ export class Cuts {
     return removed
   }
 
-  /** What went before one that was refused is counted. @throws Refused */
+  /** Counts the bites before a refused one, too. @throws Refused */
   #count(reason: Reason, command: Command, replies: readonly Reply[]): number {
     let removed = 0
     for (const reply of replies) {
@@ -105,7 +104,7 @@ export class Cuts {
     this.#seen(await this.#ask(look), look)
   }
 
-  /** How many bites of `limit`, out of `candidates` entries, may go without a look between them. */
+  /** How many bites of `limit`, out of `candidates` entries, may go in one round trip. */
   bitesAtOnce(limit: number, candidates: number): number {
     return this.#countsUnread ? 1 : bitesAtOnce(limit, this.state.oldest?.bytes ?? 0, candidates)
   }
@@ -114,7 +113,7 @@ export class Cuts {
     return this.#groups.some(({ lag }) => lag !== null)
   }
 
-  /** The LIMIT of a bite out of `candidates` entries: smaller where it is to be counted to the entry. */
+  /** The LIMIT of a bite out of `candidates` entries: smaller where each of its entries must be read for the unread count. */
   biteOutOf(candidates: number): number {
     const limit = biteOf(this.state.oldest?.bytes ?? 0)
     const most = Math.min(limit, candidates)
@@ -130,7 +129,7 @@ export class Cuts {
     return deliveryOf(Math.min(most, length), length, oldest ? parseStreamId(oldest.id) : null, this.#groups)
   }
 
-  /** How many of the oldest entries to read beside a command that removes at most `most`. */
+  /** How many of the oldest entries to read with a command that removes at most `most`. */
   #head(most: number): number {
     const affordable = Math.max(1, Math.floor(HEAD_BYTES / Math.max(1, this.state.oldest?.bytes ?? 0)))
     return Math.min(most, HEAD_ENTRIES[this.#deliveryOf(most)], affordable)
@@ -145,7 +144,7 @@ export class Cuts {
     this.state = { length: Number(length), oldest: readOldest(oldest ?? null) }
   }
 
-  /** The same in a transaction with the groups' progress, so that what they had not read is exact while they read on. */
+  /** Sends a bite in one transaction with the groups' positions, so that the unread count is exact while groups read on. */
   async #askAtomically(command: Command, look: readonly Command[], most: number): Promise<readonly Reply[]> {
     const head = this.#head(most)
     const before: Command[] = [
@@ -154,37 +153,37 @@ export class Cuts {
       ['XRANGE', this.#key, '-', '+', 'COUNT', String(head)],
     ]
     const inside = [...before, command, ...look]
-    // What the bite and the head take is told by themselves.
+    // The bite and the head have costs of their own; the other commands cost the least.
     const cost = this.#costOf(most) + costOfReading(head) + (inside.length - 2) * LEAST_COST
     if (!this.#mayQueue) return this.#countUnread(await this.#ask(inside, cost))
     const replies = await this.#ask([['MULTI'], ...inside, ['EXEC']], cost)
     const executed = replies.at(-1) ?? null
     if (replies.some((reply) => reply instanceof Refusal && reply.word === 'OOM')) {
-      // Queueing takes memory, so a Redis that has none discards every transaction. One by one its commands run.
+      // Queueing takes memory, so a Redis that is out of memory discards transactions. It still runs the commands one by one.
       this.#mayQueue = false
       return this.#countUnread(await this.#ask(inside, cost))
     }
     if (replies[0] instanceof Refusal && replies[0].word === 'NOPERM') {
-      // The commands ran all the same, one by one: what they removed counts, what was unread among it is not certain.
+      // The commands ran one by one. What they removed counts, but the number of unread entries is not certain.
       this.#missing('MULTI', UNREAD_COUNT)
       this.#groups = []
       return replies.slice(1 + before.length, -1)
     }
     if (executed instanceof Refusal && executed.word === 'NOPERM') {
-      // Nothing of it ran.
+      // None of the commands ran.
       this.#missing('EXEC', UNREAD_COUNT)
       this.#groups = []
       return this.#ask([command, ...look], cost)
     }
     if (!Array.isArray(executed)) {
-      // A command that may not even be queued discards the transaction; its own reply tells why.
+      // A command that cannot be queued discards the transaction; its own reply says why.
       for (const [i, queued] of inside.entries()) accepted(replies[i + 1], queued)
       accepted(executed, ['EXEC'])
     }
     return this.#countUnread(executed as Reply[])
   }
 
-  /** Counts what was unread among the removed, from what was asked before the command. @returns the replies from the command on */
+  /** Counts the unread among the removed entries from the replies before the bite. @returns the replies from the bite on */
   #countUnread([groups, length, oldest, ...rest]: readonly Reply[]): readonly Reply[] {
     const removed = rest[0]
     if (Array.isArray(groups) && typeof removed === 'number') {

@@ -1,16 +1,16 @@
-/** Bites that ask once more, inside Redis, whether the consumer groups are as they were when it was judged how far a trim may go. */
+/** Guards bites: inside Redis, a bite first checks that the consumer groups have not changed since they were judged. */
 
 import type { Command } from '../redis/connection.ts'
 import { type Group, isStale } from '../retention/groups.ts'
 import { formatStreamId } from '../retention/stream_id.ts'
 
-/** What a bite expects of a stream's groups: for each its name, what it was delivered last, and whether it is alive or dead. */
+/** What a bite expects of each group: its name, its last delivered ID, and whether it is alive or dead. */
 export type Guard = readonly (string | Buffer)[]
 
-/** What a guarded bite answers, instead of how many entries it removed, where the groups are others: then nothing was done. */
+/** The reply of a guarded bite that removed nothing because the groups have changed. */
 export const GROUPS_CHANGED = -1
 
-/** The groups as they were judged. */
+/** The guard for groups as they were judged. */
 export function guardOf(groups: readonly Group[], staleGroupAfterMs: number, nowMs: number): Guard {
   return groups.flatMap((group) => [
     Buffer.from(group.rawName),
@@ -20,9 +20,9 @@ export function guardOf(groups: readonly Group[], staleGroupAfterMs: number, now
 }
 
 /**
- * The floor holds as long as nobody needs what is below it: a group that is new, that was set back, or that was dead and
- * has been delivered something may. That a living group reads on does not matter. IDs compare as two integers, and Lua has none
- * of 64 bits: as texts of one length.
+ * A floor stays valid until a group appears that may need entries before it: a new group, a group that was set back, or a
+ * dead group that was delivered something. A living group may read on. IDs are two 64-bit integers, which Lua does not
+ * have, so they are compared as strings padded to one length.
  */
 const guardLua = (argumentsBefore: number): string => `
 local known = {}
@@ -45,7 +45,7 @@ end`
 const trimLua = (argumentsOfTrim: number): string => `
 return redis.call('XTRIM', KEYS[1], unpack(ARGV, 1, ${argumentsOfTrim}))`
 
-/** The same bite, an `XTRIM` or a script on one key, for as long as the groups are as they were; without a guard, the bite itself. */
+/** Adds the guard to a bite, which is an `XTRIM` or a script on one key. Without a guard, returns the bite itself. */
 export function guarded(bite: Command, guard: Guard | null): Command {
   if (guard === null) return bite
   const [name, ...rest] = bite

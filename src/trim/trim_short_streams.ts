@@ -1,4 +1,4 @@
-/** Trims the many short streams of a page with a few commands: what a journey to Redis each takes us is the most of it. */
+/** Trims the many short streams of a page in a few round trips, which are most of what trimming a short stream takes. */
 
 import { isOlderThan } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
@@ -7,7 +7,7 @@ import type { State } from '../look/stream_state.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
 import { Refused } from '../redis/refused.ts'
-import { biteOf, costOfBite, together } from '../retention/bites.ts'
+import { batchesWithin, biteOf, costOfBite } from '../retention/bites.ts'
 import {
   ageLimitMs,
   areLengthAndAge,
@@ -23,8 +23,8 @@ import { trimStream } from './trim_stream.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /**
- * Whether one bite for each limit is all that a stream takes: it is no longer than that bite, nodes go whole, and there
- * is no group whose unread entries were to be counted, or kept.
+ * Whether one bite for each limit is enough: the stream fits into one bite, whole nodes go, and there is no group whose
+ * unread entries must be counted or kept.
  */
 export function isOneBiteEnough({ state: { length, oldest, hasGroups } }: Found, limits: Limits): boolean {
   return (
@@ -45,7 +45,7 @@ interface Bite {
   readonly cost: number
 }
 
-/** What is under way on one stream. */
+/** The work on one stream. */
 interface Work {
   readonly stream: Found
   readonly removed: Record<Reason, number>
@@ -54,7 +54,7 @@ interface Work {
 
 /**
  * Trims streams of one policy for which `isOneBiteEnough` holds. Never throws what Redis or the connection did.
- * @returns what became of each, in their order
+ * @returns a result for each stream, in order
  */
 export async function trimTogether(
   streams: readonly Found[],
@@ -66,7 +66,7 @@ export async function trimTogether(
   try {
     const bites = bitesOf(works, context)
     const costs = bites.map(({ cost }) => cost)
-    for (const { from, to } of together(costs, 1)) {
+    for (const { from, to } of batchesWithin(costs, 1)) {
       if (stop.aborted) break
       await bite(bites.slice(from, to), context)
     }
@@ -78,11 +78,11 @@ export async function trimTogether(
     return await Promise.all(works.map((work, i) => end(work, lengths?.[i] ?? null, context)))
   } catch (error) {
     if (!(error instanceof Fault)) throw error
-    return works.map((work) => trimmed(work, stateBehind(work), error))
+    return works.map((work) => trimmed(work, stateAfter(work), error))
   }
 }
 
-/** The bites of all streams. What a stream takes of Redis's time it takes once, whatever limits it is beyond. */
+/** The bites of all streams. A stream over several limits costs only once: its second bite finds little left. */
 function bitesOf(works: readonly Work[], { limits, nowMs }: TrimContext): Bite[] {
   const cutOff = timeId(nowMs - ageLimitMs(limits))
   const [before, most] = [formatStreamId(cutOff), lengthLimit(limits)]
@@ -103,7 +103,7 @@ function bitesOf(works: readonly Work[], { limits, nowMs }: TrimContext): Bite[]
   return bites
 }
 
-/** Carries bites out, and counts what Redis says is gone, also where the connection ends among them. @throws Fault */
+/** Sends bites and counts what Redis removed, also where the connection ends among them. @throws Fault */
 async function bite(bites: readonly Bite[], { ask }: TrimContext): Promise<void> {
   let replies: readonly Reply[] = []
   try {
@@ -123,20 +123,20 @@ async function bite(bites: readonly Bite[], { ask }: TrimContext): Promise<void>
   }
 }
 
-/** The outcome of one stream that is now so long; what could not be seen, or is to be deleted, is worked on by itself. */
+/** The result for a stream of this length. A stream that could not be seen or is to be deleted is worked on by itself. */
 async function end(work: Work, length: number | null, context: TrimContext): Promise<Trimmed> {
   if (length === -1) work.refused ??= new Refused(new Refusal('WRONGTYPE'), 'XLEN')
-  if (work.refused !== null) return trimmed(work, stateBehind(work), null)
+  if (work.refused !== null) return trimmed(work, stateAfter(work), null)
   const oldest = length === 0 ? null : undefined
   if (length !== null && !(context.limits.deleteEmpty && length === 0)) return trimmed(work, { length, oldest }, null)
-  const state = length === null ? stateBehind(work) : { length, oldest }
+  const state = length === null ? stateAfter(work) : { length, oldest }
   const rest = await trimStream({ ...work.stream, state }, context)
   for (const reason of REASONS) work.removed[reason] += rest.removed[reason]
   return { ...rest, removed: work.removed }
 }
 
-/** As it must be behind what was removed. */
-function stateBehind({ stream: { state }, removed }: Work): State {
+/** The state that must follow from what was removed. */
+function stateAfter({ stream: { state }, removed }: Work): State {
   return { length: Math.max(0, state.length - sumOfReasons(removed)), oldest: undefined }
 }
 

@@ -11,21 +11,21 @@ import { biteOf, largerBite } from '../retention/bites.ts'
 import { type Group, type Hold, holdOf } from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
-import { Cuts, UNREAD_COUNT } from './counted_bites.ts'
+import { CountedBites, UNREAD_COUNT } from './counted_bites.ts'
 import { type Guard, guardOf } from './group_guard.ts'
 import { cutToLength, deleteIfEmpty, shrink } from './trim_scripts.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
-/** Entries of one cut within a node. They are counted by reading them, inside Redis: 100 take it about 0.1 ms. */
+/** Entries of one cut within a node. The script reads them to count them: 100 take Redis about 0.1 ms. */
 const ENTRIES_AT_ONCE = 100
 
-/** How often it is judged what the groups of one stream let go, while they change; then the rest is left to the next sweep. */
+/** How often the groups of one stream are judged anew while they change; after that the next sweep does the rest. */
 const MOST_JUDGED = 5
 
-/** A node that goes for its memory takes Redis about 0.03 ms, most of it to find out how many entries it holds. */
+/** Nodes removed for their memory in one script. Each takes Redis about 0.03 ms, mostly to find out how many entries it holds. */
 const NODES_AT_ONCE = 10
 
-/** Trims a stream. Never throws what Redis or the connection did: that is in the outcome, beside what was done before. */
+/** Trims a stream. Never throws what Redis or the connection did: the result holds that, beside what was done before. */
 export async function trimStream(stream: Found, context: TrimContext): Promise<Trimmed> {
   const work = new StreamWork(stream, context)
   let [refused, fault]: [Refused | null, Fault | null] = [null, null]
@@ -36,13 +36,13 @@ export async function trimStream(stream: Found, context: TrimContext): Promise<T
     else if (error instanceof Fault) fault = error
     else throw error
   }
-  const { cuts, memoryBytes, deleted, hold } = work
-  const { state, removed, unread } = cuts
+  const { bites, memoryBytes, deleted, hold } = work
+  const { state, removed, unread } = bites
   return { state, memoryBytes, removed, unread, deleted, hold, refused, fault, attempted: true }
 }
 
 class StreamWork {
-  readonly cuts: Cuts
+  readonly bites: CountedBites
   memoryBytes: number
   deleted = false
   hold: Hold | null = null
@@ -50,11 +50,11 @@ class StreamWork {
   readonly #hasTimeIds: boolean
   readonly #context: TrimContext
   readonly #limits: Limits
-  /** What bites that heed groups expect of them; null where nothing is protected. */
+  /** Guards bites that groups may hold back; null where nothing is protected. */
   #guard: Guard | null = null
 
   constructor({ key, state, memoryBytes, hasTimeIds }: Found, context: TrimContext) {
-    this.cuts = new Cuts(key, state, context.ask, context.missing)
+    this.bites = new CountedBites(key, state, context.ask, context.missing)
     this.memoryBytes = memoryBytes
     this.#key = key
     this.#hasTimeIds = hasTimeIds
@@ -66,37 +66,37 @@ class StreamWork {
     const { nowMs } = this.#context
     const { maxAgeMs, hardMaxAgeMs, maxLength, hardMaxLength, maxBytes, deleteEmpty } = this.#limits
     if (this.#state.length > 0) {
-      if (this.#state.oldest === undefined) await this.cuts.look()
+      if (this.#state.oldest === undefined) await this.bites.look()
       await this.#judgeGroups()
       if (this.#hasTimeIds) {
         const cutOff = timeId(nowMs - maxAgeMs)
-        await this.#heedingGroups((hold, guard) =>
+        await this.#respectingGroups((hold, guard) =>
           this.#removeOlder(hold === null ? cutOff : earlierOf(cutOff, hold.floor), guard),
         )
         await this.#removeOlder(timeId(nowMs - hardMaxAgeMs), null)
       }
-      await this.#heedingGroups((hold, guard) => this.#shortenTo(maxLength, hold, guard))
+      await this.#respectingGroups((hold, guard) => this.#shortenTo(maxLength, hold, guard))
       await this.#shortenTo(hardMaxLength, null, null)
       if (maxBytes !== Number.POSITIVE_INFINITY)
-        await this.#heedingGroups((hold, guard) => this.#shrinkTo(maxBytes, hold, guard))
+        await this.#respectingGroups((hold, guard) => this.#shrinkTo(maxBytes, hold, guard))
     }
     if (deleteEmpty && this.#state.length === 0) await this.#deleteIfEmpty()
   }
 
   get #state(): State {
-    return this.cuts.state
+    return this.bites.state
   }
 
   get #mayGoOn(): boolean {
-    return !this.#context.stop.aborted && !this.cuts.areGroupsOutdated
+    return !this.#context.stop.aborted && !this.bites.areGroupsOutdated
   }
 
-  /** Trims as far as the groups let it; where they have become others meanwhile, it is judged anew how far that is. */
-  async #heedingGroups(trim: (hold: Hold | null, guard: Guard | null) => Promise<void>): Promise<void> {
+  /** Trims as far as the groups allow. Where they change meanwhile, judges them again and goes on. */
+  async #respectingGroups(trim: (hold: Hold | null, guard: Guard | null) => Promise<void>): Promise<void> {
     for (let judged = 0; judged < MOST_JUDGED; judged++) {
-      if (this.cuts.areGroupsOutdated) await this.#judgeGroups()
+      if (this.bites.areGroupsOutdated) await this.#judgeGroups()
       await trim(this.hold, this.#guard)
-      if (!this.cuts.areGroupsOutdated) return
+      if (!this.bites.areGroupsOutdated) return
     }
   }
 
@@ -105,10 +105,10 @@ class StreamWork {
     const { protect, staleGroupAfterMs } = this.#limits
     this.hold = holdOf(groups, this.#limits, this.#context.nowMs)
     this.#guard = protect === 'none' ? null : guardOf(groups, staleGroupAfterMs, this.#context.nowMs)
-    this.cuts.countUnreadOf(groups)
+    this.bites.countUnreadOf(groups)
   }
 
-  /** The consumer groups. Without protection they only tell what was unread, and a missing permission costs that count alone. */
+  /** Reads the consumer groups. Without protection only the unread count needs them, so a denied command costs that count alone. */
   async #readGroups(): Promise<readonly Group[]> {
     try {
       return await readGroups(this.#context.ask, this.#key, this.#limits.protect)
@@ -119,7 +119,7 @@ class StreamWork {
     }
   }
 
-  /** Removes what is before `id`: by whole nodes, and where the policy is exact, to the entry. */
+  /** Removes entries before `id`: whole nodes, and with `exact` the rest one entry at a time. */
   async #removeOlder(id: StreamId, guard: Guard | null): Promise<void> {
     const before = formatStreamId(id)
     const isOlder = (): boolean => isOlderThan(this.#state, id)
@@ -133,7 +133,7 @@ class StreamWork {
       await this.#cutEntries('age', () => (isOlder() ? this.#state.length : 0), 0, id, guard)
   }
 
-  /** Keeps the newest `length` entries, and with a hold everything from its floor on. */
+  /** Keeps the newest `length` entries, and with a hold everything from its floor onwards. */
   async #shortenTo(length: number, hold: Hold | null, guard: Guard | null): Promise<void> {
     const excess = (): number => {
       const { oldest } = this.#state
@@ -152,11 +152,11 @@ class StreamWork {
     if (this.#limits.trim !== 'exact') return
     if (hold !== null) await this.#cutEntries('length', excess, length, hold.floor, guard)
     else if (excess() > 0 && this.#mayGoOn) {
-      await this.cuts.make('length', ['XTRIM', this.#key, 'MAXLEN', '=', String(length)], excess(), guard)
+      await this.bites.make('length', ['XTRIM', this.#key, 'MAXLEN', '=', String(length)], excess(), guard)
     }
   }
 
-  /** Removes what is below the floor entry by entry, down to the length: what is left of one node behind the bites. */
+  /** Removes single entries before the floor, down to the length: the part of one node that whole-node bites left. */
   async #cutEntries(
     reason: Reason,
     candidates: () => number,
@@ -167,19 +167,19 @@ class StreamWork {
     while (candidates() > 0 && this.#mayGoOn) {
       const most = Math.min(ENTRIES_AT_ONCE, biteOf(this.#state.oldest?.bytes ?? 0))
       const command = cutToLength(this.#key, length, floor, most, 'entries')
-      if ((await this.cuts.make(reason, command, most, guard)) === 0) break
+      if ((await this.bites.make(reason, command, most, guard)) === 0) break
     }
   }
 
-  /** Brings the memory Redis reports under `maxBytes`, node by node. The newest entry stays. */
+  /** Brings the memory that Redis reports under `maxBytes`, node by node. The newest entry stays. */
   async #shrinkTo(maxBytes: number, hold: Hold | null, guard: Guard | null): Promise<void> {
-    const { removed } = this.cuts
-    // What went for another limit took its memory along.
+    const { removed } = this.bites
+    // Entries removed for another limit have freed memory too.
     if (sumOfReasons(removed) > removed.bytes) this.memoryBytes = await this.#readMemory()
     const most = this.#state.length - 1
     while (this.memoryBytes > maxBytes && removed.bytes < most && this.#mayGoOn) {
       const command = shrink(this.#key, maxBytes, hold?.floor ?? null, NODES_AT_ONCE)
-      const gone = await this.cuts.make('bytes', command, this.#state.length - 1, guard)
+      const gone = await this.bites.make('bytes', command, this.#state.length - 1, guard)
       this.memoryBytes = await this.#readMemory()
       if (gone === 0) break
     }
@@ -192,8 +192,8 @@ class StreamWork {
   }
 
   /**
-   * Repeats a bite until nothing is left that whole nodes can give: `candidates` says how many entries may still go.
-   * What producers add meanwhile is for the next sweep, or one that adds faster than we trim would keep us here.
+   * Repeats a bite until whole nodes can give nothing more; `candidates` says how many entries may still go. Entries added
+   * meanwhile are left to the next sweep: a producer that adds faster than we trim would keep us here for ever.
    */
   async #bite(
     reason: Reason,
@@ -204,14 +204,14 @@ class StreamWork {
     let limit: number | null = null
     let due = candidates()
     while (due > 0 && candidates() > 0 && this.#mayGoOn) {
-      limit ??= this.cuts.biteOutOf(candidates())
-      // No node holds more than the stream: what such a bite leaves, whole nodes cannot give.
+      limit ??= this.bites.biteOutOf(candidates())
+      // A node holds at most the whole stream, so after a bite this large no whole node is left to remove.
       const isLast = limit >= this.#state.length
-      const times = this.cuts.bitesAtOnce(limit, due)
+      const times = this.bites.bitesAtOnce(limit, due)
       const removed: number =
         times > 1
-          ? await this.cuts.makeSeveral(reason, command(limit), limit, times, guard)
-          : await this.cuts.make(reason, command(limit), limit, guard)
+          ? await this.bites.makeSeveral(reason, command(limit), limit, times, guard)
+          : await this.bites.make(reason, command(limit), limit, guard)
       if (isLast) return
       due -= removed
       limit = removed > 0 ? null : largerBite(limit, candidates())

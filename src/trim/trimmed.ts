@@ -1,4 +1,4 @@
-/** What a trim is given beside the stream, and what it says became of it. */
+/** What trimming a stream needs, and what it results in. */
 
 import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
@@ -8,7 +8,6 @@ import type { Missing, Refused } from '../redis/refused.ts'
 import type { Hold } from '../retention/groups.ts'
 import { forEachReason, type Limits, type Reason } from '../retention/policy.ts'
 
-/** What trimming needs to know beside the stream. */
 export interface TrimContext {
   readonly ask: Ask
   readonly limits: Limits
@@ -16,28 +15,28 @@ export interface TrimContext {
   readonly nowMs: number
   /** Ends the work between two bites. */
   readonly stop: AbortSignal
-  /** Told of a command that an ACL refused where the work could go on without it. */
+  /** Called for each command that Redis denied and the work can do without. */
   readonly missing: Missing
 }
 
-/** What became of one stream. Complete also when a refusal, a fault or a stop cut the work short. */
+/** The result of trimming one stream. It is complete even when a refusal, a fault or a stop cut the work short. */
 export interface Trimmed {
   readonly state: State
   readonly memoryBytes: number
   readonly removed: Readonly<Record<Reason, number>>
-  /** Of those, how many some group had not been delivered. */
+  /** How many of them some group had not been delivered. */
   readonly unread: number
   readonly deleted: boolean
   readonly hold: Hold | null
-  /** The command Redis refused, which ended the work on this stream. */
+  /** The refused command that ended the work on this stream. */
   readonly refused: Refused | null
-  /** The end of the connection. */
+  /** What ended the connection. */
   readonly fault: Fault | null
-  /** Whether trimming was tried at all. */
+  /** Whether trimming was attempted at all. */
   readonly attempted: boolean
 }
 
-/** The outcome of leaving a stream as it was found. */
+/** The result for a stream that is left alone. */
 export function leftAsFound({ state, memoryBytes }: Found): Trimmed {
   return {
     state,

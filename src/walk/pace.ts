@@ -1,57 +1,67 @@
-/** Bounds the share of time in which one Redis has any work of ours, and how much of it Redis has at once. */
+/** Bounds the share of time in which one Redis has any of our work, and how much work it gets at once. */
 import { setMaxListeners } from 'node:events'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
-import { LEAST_COST, together } from '../retention/bites.ts'
+import { batchesWithin, LEAST_COST } from '../retention/bites.ts'
 import { settledOrStopped } from './stoppable.ts'
 
-/** How long Redis may have work of ours, time and again, before a pause. */
+/** How much work adds up before a pause. */
 const BURST_MS = 5
-/** Timers have a grain of 1 ms: smaller pauses are saved up. */
+/** Timers have a resolution of 1 ms, so shorter pauses are saved up. */
 const LEAST_PAUSE_MS = 2
 /**
- * What Redis is given at once, as a share of the most that it may be: it does all of it before it serves anybody else,
- * and who comes meanwhile waits for as long: less than 0.1 ms.
+ * Highest cost of what Redis gets at once. Redis finishes all of it before it serves another client, so this bounds how
+ * long others wait: less than 0.1 ms.
  */
 const MOST_AT_ONCE = 20 * LEAST_COST
-/** Beyond a pace of so many percent that grows with it. */
+/** Above this pace, in percent, that cost grows with the pace. */
 const GENTLE_PERCENT = 12.5
-/** Addresses come and go over months; which of them is forgotten costs one burst. */
+/** Most paces kept. Addresses come and go over months; forgetting one costs a single burst. */
 const MOST_PACES = 1000
 
 export interface Pace {
-  /** What of Redis's time commands should take at most that are one work, where they may be several. */
+  /** Highest cost that one command should have where the work can be split. */
   readonly mostAtOnce: number
-  /** Runs the work when it is its turn, or at once when `stop` fires. What it waits for does not count as its time. */
+  /** Runs the work when its turn comes, or at once when `stop` fires. */
   run<T>(work: () => Promise<T>, cost: number, stop: AbortSignal): Promise<T>
 }
 
 /**
- * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that cost, and none is begun
- * before the last is done, unless they are small and come together. At 100 nothing ever waits. `ownMs` tells how long
- * this thread has computed, in ms.
+ * A pace of `percent` (1 to 100): over a sweep, the time with work outstanding stays within that share. A batch begins
+ * only after the one before it, unless both are small and come together. At 100 nothing ever waits. `ownMs` returns how
+ * long this thread has computed, in ms.
  */
 export function makePace(percent: number, ownMs: () => number): Pace {
   if (percent === 100) return { mostAtOnce: Number.POSITIVE_INFINITY, run: (work) => work() }
   return new OneBatchAtATime((100 - percent) / percent, MOST_AT_ONCE * Math.max(1, percent / GENTLE_PERCENT), ownMs)
 }
 
-/** Somebody who waits for a turn. */
+/** A batch that waits for its turn. */
 interface Waiting {
   readonly cost: number
   readonly come: () => void
 }
 
+/**
+ * Gives Redis one batch at a time, then a pause in proportion to the time that the batch took.
+ *
+ * States: *idle* (nothing outstanding; the next batch begins at once), *open* (a batch has begun but is not written yet:
+ * small batches of the same turn of the event loop join it), *busy* (written, waiting for replies; others wait), *paused*
+ * (Redis rests; others wait). A batch moves idle → open; `#close` moves open → busy at the end of the turn; the last reply
+ * moves busy → idle, or → paused once enough work has added up; a timer moves paused → idle.
+ *
+ * The trade-off: more batches in flight would finish sooner, but other clients would wait for all of them.
+ */
 class OneBatchAtATime implements Pace {
   readonly mostAtOnce: number
   readonly #restPerBusyMs: number
   readonly #ownMs: () => number
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly #waiting = new Set<Waiting>()
   #outstanding = 0
-  /** What is outstanding takes so much of Redis's time; more may join it as long as nothing of it is written. */
+  /** The cost of what is outstanding. More may join while nothing of it is written. */
   #cost = 0
   #isOpen = false
   #isPaused = false
@@ -60,7 +70,7 @@ class OneBatchAtATime implements Pace {
   #idleSince = performance.now()
   /** Since the last pause. */
   #burstMs = 0
-  /** Rest that is owed to Redis; less than 0 where it had more than that. */
+  /** The rest owed to Redis; below 0 where it had more than was owed. */
   #owedMs = 0
 
   constructor(restPerBusyMs: number, mostAtOnce: number, ownMs: () => number) {
@@ -74,7 +84,7 @@ class OneBatchAtATime implements Pace {
     try {
       return await work()
     } catch (error) {
-      // How long nobody answered is no work of Redis, and the pause for it would be many times as long.
+      // Silence is not work: a pause in proportion to it would be many times as long.
       this.#busySince = performance.now()
       throw error
     } finally {
@@ -108,7 +118,7 @@ class OneBatchAtATime implements Pace {
     this.#cost += cost
     if (this.#outstanding > 1) return
     this.#isOpen = true
-    // What is asked in this turn of the event loop is written at its end, behind this: Redis knows of none of it before.
+    // node-redis writes at the end of this turn of the event loop, after this callback: until then Redis knows of nothing.
     setImmediate(this.#close)
     this.#busySince = performance.now()
   }
@@ -119,7 +129,7 @@ class OneBatchAtATime implements Pace {
     this.#ownMsBefore = this.#ownMs()
   }
 
-  /** What we did in a turn of the event loop that left something outstanding, we did while Redis was at work. */
+  /** What we computed in a turn that left a batch outstanding overlapped with Redis's work, so it is not subtracted. */
   readonly #goOn = (): void => {
     if (this.#outstanding > 0 && !this.#isOpen) this.#ownMsBefore = this.#ownMs()
   }
@@ -132,10 +142,10 @@ class OneBatchAtATime implements Pace {
     }
     this.#cost = 0
     const now = performance.now()
-    // We computed before it was written and when the replies had come, and Redis did nothing.
+    // Subtract what we computed ourselves before the write and after the replies: Redis did nothing then.
     const ownMs = this.#ownMs() - this.#ownMsBefore
     const busyMs = Math.max(0, now - this.#busySince - ownMs)
-    // All other time is rest, what we were busy with ourselves as much as a pause. It is not saved up for long.
+    // All other time is rest, our own computing included. Rest is not saved up for long.
     const restMs = now - this.#idleSince - busyMs
     this.#idleSince = now
     this.#burstMs += busyMs
@@ -153,7 +163,7 @@ class OneBatchAtATime implements Pace {
   }
 }
 
-/** One pace for each primary, whoever asks: a sweep, and what is done between sweeps. `ownMs` is as for `makePace`. */
+/** One pace for each primary, shared by the sweep and the work between sweeps. `ownMs` as for `makePace`. */
 export function makePaces(percent: number, ownMs: () => number): (address: Address) => Pace {
   const paces = new Map<string, Pace>()
   return (address) => {
@@ -166,19 +176,19 @@ export function makePaces(percent: number, ownMs: () => number): (address: Addre
 }
 
 /**
- * Asks over a connection, at a pace, which `stop` and the end of the connection put an end to; who has to hurry may ask
- * for so many `times` as much at once.
+ * Asks over a connection at a pace. When `stop` fires or the connection ends, nothing waits for its turn any longer. With
+ * `times`, work that is urgent may send that many times as much at once.
  */
 export function paced({ ask, ended }: Connection, pace: Pace, stop: AbortSignal, times = 1): Ask {
   const end = new AbortController()
   ended.then(() => end.abort())
-  // Nobody waits for a turn to ask a connection that is gone.
+  // Do not wait for a turn on a connection that is gone.
   const hurry = AbortSignal.any([stop, end.signal])
   setMaxListeners(0, hurry)
   return async (commands, costs = commands.length * LEAST_COST) => {
     if (typeof costs === 'number') return pace.run(() => ask(commands), costs / times, hurry)
     let replies: Reply[] = []
-    for (const { from, to, cost } of together(costs, pace.mostAtOnce * times)) {
+    for (const { from, to, cost } of batchesWithin(costs, pace.mostAtOnce * times)) {
       try {
         const more = await pace.run(() => ask(commands.slice(from, to)), cost / times, hurry)
         replies = from === 0 ? more : replies.concat(more)
