@@ -1,4 +1,4 @@
-/** Configuration: what is taken from flags, variables and files, and how it is told. */
+/** Configuration from flags, variables and files, and how it is reported. */
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
@@ -14,11 +14,11 @@ test('a flag beats its variable, and a variable its default', () => {
   assert.equal(configOf([]).policies[0]?.maxLength, 1000)
   assert.equal(configOf([], { XTRIMD_MAX_LENGTH: '5' }).policies[0]?.maxLength, 5)
   assert.equal(configOf(['--max-length', '7'], { XTRIMD_MAX_LENGTH: '5' }).policies[0]?.maxLength, 7)
-  // Nor is a variable that does not count looked at.
+  // A variable that does not count is not parsed.
   assert.equal(configOf(['--max-length', '7'], { XTRIMD_MAX_LENGTH: 'x' }).policies[0]?.maxLength, 7)
 })
 
-test('pressure is a share of maxmemory, with or without its sign, or a size', () => {
+test('--pressure takes a percentage of maxmemory, with or without %, or a size', () => {
   for (const [text, threshold] of [
     ['80%', { share: 0.8 }],
     ['80', { share: 0.8 }],
@@ -31,13 +31,13 @@ test('pressure is a share of maxmemory, with or without its sign, or a size', ()
   assert.deepEqual(configOf(['--watch', '--watch-every', '7']).watch, { every: 7, configure: false })
 })
 
-test('a page is small unless the pace is full', () => {
+test('pages are small unless --pace is 100', () => {
   assert.equal(configOf([]).pageSize, 240)
   assert.equal(configOf(['--pace', '100']).pageSize, 2000)
   assert.equal(configOf(['--pace', '100', '--page-size', '7']).pageSize, 7)
 })
 
-test('the pace is slow unless something else is said, and less so for a watch', () => {
+test('the default pace is 10, and 25 with --watch', () => {
   assert.equal(configOf([]).pacePercent, 10)
   assert.equal(configOf(['--watch']).pacePercent, 25)
   assert.equal(configOf(['--watch', '--pace', '7']).pacePercent, 7)
@@ -53,7 +53,7 @@ test('an empty variable counts as unset, for every flag', () => {
   )
 })
 
-test('a switch takes true and false in both forms, and means true where nothing stands behind it', () => {
+test('a switch takes true and false as flag and variable, and means true without a value', () => {
   const switches = Object.keys(flags).filter((name) => flags[name as FlagName].isSwitch)
   assert.ok(switches.length >= 3)
   const runOnStart = (args: readonly string[], env: Environment = {}) => configOf(args, env).runOnStart
@@ -70,12 +70,12 @@ test('a switch takes true and false in both forms, and means true where nothing 
   assert.equal(dryRun(['--dry-run']), true)
   assert.equal(dryRun(['--dry-run', 'false']), false)
   assert.equal(dryRun([], { XTRIMD_DRY_RUN: 'false' }), false)
-  // The name of a command behind it is the command.
+  // A command name after it is the command, not its value.
   const config = configOf(['--dry-run', 'sweep'])
   assert.deepEqual([config.dryRun, config.command], [true, 'sweep'])
 })
 
-test('flags stand before the command or behind it, with a space or an equals sign, the last of two counting', () => {
+test('flags go before or after the command, with a space or an equals sign; the last of two counts', () => {
   for (const args of [
     ['sweep', '--max-length', '7'],
     ['--max-length', '7', 'sweep'],
@@ -89,7 +89,7 @@ test('flags stand before the command or behind it, with a space or an equals sig
   assert.equal(configOf([]).command, 'run')
 })
 
-test('a variable that looks like ours and is none is warned of, but for those Kubernetes sets itself', async () => {
+test('an unknown XTRIMD_ variable causes a warning, except those that Kubernetes sets', async () => {
   const { warnings } = configOf([], {
     XTRIMD_MAX_AGGE: '1h',
     XTRIMD_COLOUR: 'green',
@@ -99,8 +99,8 @@ test('a variable that looks like ours and is none is warned of, but for those Ku
     OTHER_MAX_AGE: 'x',
   })
   assert.deepEqual(warnings, [
-    'XTRIMD_MAX_AGGE is no variable of xtrimd and has no effect; did you mean XTRIMD_MAX_AGE?',
-    'XTRIMD_COLOUR is no variable of xtrimd and has no effect',
+    'unknown variable XTRIMD_MAX_AGGE has no effect; did you mean XTRIMD_MAX_AGE?',
+    'unknown variable XTRIMD_COLOUR has no effect',
   ])
   const args = ['sweep', '--redis-url', 'redis://127.0.0.1:1', '--log-format', 'json']
   const ended = await runXtrimd(args, { env: { XTRIMD_MAX_AGGE: SECRET } })
@@ -109,7 +109,7 @@ test('a variable that looks like ours and is none is warned of, but for those Ku
   assert.doesNotMatch(ended.stderr, new RegExp(SECRET))
 })
 
-test('REDIS_URL is read where nothing else is given', () => {
+test('REDIS_URL is read if no other URL is given', () => {
   const address = (args: readonly string[], env: Environment) => configOf(args, env).redis.topology.addresses
   const platform = { REDIS_URL: 'redis://platform:1' }
   assert.deepEqual(address([], {}), [{ host: '127.0.0.1', port: 6379 }])
@@ -121,7 +121,7 @@ test('REDIS_URL is read where nothing else is given', () => {
   assert.equal(configOf(['--redis-url', 'redis://host/15']).redis.reach.database, 15)
 })
 
-test('user and password come from the URL, and flags and variables before it', () => {
+test('flags and variables for user and password beat the URL', () => {
   const credentials = (args: readonly string[], env: Environment = {}) => configOf(args, env).redis.reach.credentials()
   const url = ['--redis-url', 'redis://me:pa%2Fss@host']
   assert.deepEqual(credentials(url), { username: 'me', password: 'pa/ss' })
@@ -130,7 +130,7 @@ test('user and password come from the URL, and flags and variables before it', (
   assert.deepEqual(credentials([], { XTRIMD_REDIS_PASSWORD: 'variable' }), { username: null, password: 'variable' })
 })
 
-test('the password file gives its first line, and is read again whenever it is asked', (t) => {
+test('the password is the first line of its file, which is read again every time', (t) => {
   const file = passwordFile(t, 'first\r\nsecond\n')
   const { credentials } = configOf(['--redis-password-file', file]).redis.reach
   assert.equal(credentials().password, 'first')
@@ -140,14 +140,14 @@ test('the password file gives its first line, and is read again whenever it is a
   assert.throws(credentials, {
     name: 'Fault',
     code: 'connect',
-    message: '--redis-password-file: must be a file that can be read (ENOENT)',
+    message: '--redis-password-file: must be a readable file (ENOENT)',
   })
 })
 
 test('a password file without a password is refused', (t) => {
   const file = passwordFile(t, '\nbehind an empty line\n')
   assert.deepEqual(problemsOf(['--redis-password-file', file]), [
-    `--redis-password-file: must be a file with the password in its first line; got ${JSON.stringify(file)}`,
+    `--redis-password-file must be a file whose first line is the password; got ${JSON.stringify(file)}`,
   ])
 })
 
@@ -159,7 +159,7 @@ function passwordFile(t: TestContext, text: string): string {
   return file
 }
 
-test('where Redis is is told as a URL that leads there, without what may be secret in it', () => {
+test('the address of Redis is reported as a URL without user and password', () => {
   const told = (url: string) => configOf(['--redis-url', url]).settings.find(({ flag }) => flag === 'redis-url')?.value
   for (const [url, without] of [
     [`rediss://me:${SECRET}@host/3`, 'rediss://host:6379/3'],
@@ -176,7 +176,7 @@ test('where Redis is is told as a URL that leads there, without what may be secr
   }
 })
 
-test('the configuration in effect tells of every value where it came from, and no secret', () => {
+test('the configuration in effect says where every value came from, and holds no secret', () => {
   const { settings } = configOf(['--max-age', '2h', '--policy', 'a:*,max-length=1', '--policy', 'b:*'], {
     XTRIMD_MAX_LENGTH: '5',
     XTRIMD_PACE: '',
@@ -198,7 +198,7 @@ test('the configuration in effect tells of every value where it came from, and n
   assert.deepEqual([from('page-size'), from('log-format')], [[['240', 'default']], [['json', 'default']]])
 })
 
-test('what is in effect otherwise than a flag says is told as it is: pages by the pace, the pace by the watch, the log by where it is read, no lease in a dry run', () => {
+test('values that depend on other flags are reported as they take effect: page size by pace, pace by --watch, log format by terminal, no lease in a dry run', () => {
   const told = (args: readonly string[], isTerminal = false) => {
     const configured = configure(args, {}, '0.0.0', () => isTerminal)
     assert.equal(configured.kind, 'config')
@@ -215,7 +215,7 @@ test('what is in effect otherwise than a flag says is told as it is: pages by th
   assert.deepEqual(told(['--dry-run', '--lease=false'])('lease'), ['false flag'])
 })
 
-test('the daemon logs at its start what it goes by, each value with where it came from', async (t) => {
+test('the daemon logs its configuration at start, with where each value came from', async (t) => {
   const args = ['--redis-url', `redis://:${SECRET}@127.0.0.1:1`, '--max-length', '7']
   const daemon = await startDaemon(t, args, { env: { XTRIMD_PACE: '50' } })
   const { settings } = (await daemon.waitForLog('starting')) as { settings?: Record<string, unknown> }
@@ -225,20 +225,24 @@ test('the daemon logs at its start what it goes by, each value with where it cam
   assert.deepEqual(settings?.['redis-password'], { value: 'given', from: 'URL' })
 })
 
-test('--help shows every flag with its variable, and --version the version, on stdout with exit code 0', async () => {
+test('--help shows every flag in at most 120 lines of 80 columns, and --version the version, on stdout with exit code 0', async () => {
   const help = await runXtrimd(['--help'])
   assert.deepEqual([help.code, help.stderr], [0, ''])
   for (const name of Object.keys(flags)) {
-    assert.ok(help.stdout.includes(`--${name} `) && help.stdout.includes(variableOf(name)), name)
+    assert.match(help.stdout, new RegExp(`^  --${name} `, 'm'))
   }
-  for (const line of help.stdout.split('\n')) assert.ok(line.length <= 80, line)
+  assert.match(help.stdout, /^Every flag has a variable: --max-age is XTRIMD_MAX_AGE\./m)
+  // Three screens of 40 lines.
+  const lines = help.stdout.split('\n')
+  assert.ok(lines.length <= 120, `${lines.length} lines`)
+  for (const line of lines) assert.ok(line.length <= 80, line)
   for (const args of [['-h'], ['help'], ['sweep', 'help']]) {
     assert.deepEqual(configure(args, {}, '0.0.0'), { kind: 'text', text: help.stdout }, args.join(' '))
   }
   for (const flag of ['-V', '--version']) {
     assert.deepEqual(configure([flag], {}, '0.0.0'), { kind: 'text', text: '0.0.0\n' })
   }
-  // Help is asked for by who has got something else wrong.
+  // Help works in spite of other mistakes: they may be why somebody asks for it.
   const { kind } = configure(['sweep', '--help', '--max-age', 'x'], { XTRIMD_PACE: 'x' }, '0.0.0')
   assert.equal(kind, 'text')
 })

@@ -1,12 +1,12 @@
 import { BrokenRule } from '../text/quantities.ts'
 
-/** Where to listen. A port of 0 is any free one. */
+/** Where to listen. Port 0 means any free port. */
 export interface Bind {
   readonly host: string
   readonly port: number
 }
 
-/** Reads `host:port`, an IPv6 host in brackets. @throws BrokenRule */
+/** Parses `host:port`, with an IPv6 host in brackets. @throws BrokenRule */
 export function parseBind(text: string): Bind {
   const parts = /^(?:\[([0-9a-f:.%]+)\]|([^\s:[\]/@]+)):(\d{1,5})$/i.exec(text)
   const port = Number(parts?.[3])

@@ -1,24 +1,25 @@
-/** The one door to commander: arguments in, texts out, and the help. What the texts mean is decided elsewhere. */
+/** Splits the arguments into a command and flag values, and prints the help. Only this file imports commander. */
 import { Command, CommanderError, Option } from 'commander'
 import { suggestion } from '../text/nearest.ts'
 import { wrapped } from '../text/wrapped.ts'
-import { type Flag, flagGroups, flags, variableOf } from './flags.ts'
+import { type Flag, flagGroups, flags } from './flags.ts'
 import type { Problem } from './problem.ts'
+import { PASSWORD_VARIABLE } from './redis_settings.ts'
 
-/** What the program can be told to do, with what the help says of it. */
+/** Every command, with its line in the help. */
 export const COMMANDS = {
-  run: 'the daemon: sweep on a schedule until told to stop (the default)',
-  sweep: 'sweep once, now, and say what it did',
-  plan: 'look, and say what a sweep would remove; writes nothing',
+  run: 'the daemon: sweep on a schedule until stopped (the default)',
+  sweep: 'sweep once, now, and print what it did',
+  plan: 'print what a sweep would remove; writes nothing',
 } as const
 export type CommandName = keyof typeof COMMANDS
 
-/** The help fits every terminal. */
+/** The help fits a terminal of 80 columns: flags on the left, their texts from this column on. */
 const WIDTH = 80
-const INDENT = '      '
+const TEXT_COLUMN = 34
 
-const DESCRIPTION = `Keeps Redis Streams inside a retention policy: removes what is too old or too
-much, and nothing else. A flag beats its variable, a variable its default.
+const DESCRIPTION = `Keeps Redis Streams inside a retention policy: removes entries that are too old
+or too many, and nothing else.
 
 Commands:
 ${Object.entries(COMMANDS)
@@ -26,23 +27,20 @@ ${Object.entries(COMMANDS)
   .join('\n')}`
 
 const AFTER = `
-Values:
-  durations are 500ms, 90s, 15m, 24h, 7d or 1h30m; sizes 512kb, 64mb or 1gb;
-  a switch alone means true, and takes true or false
+Every flag has a variable: --max-age is XTRIMD_MAX_AGE. A flag beats its
+variable, a variable the default [in brackets]. The password has no flag, only
+${PASSWORD_VARIABLE}. A flag with [bool] means true if given without a value.
+Durations are 500ms, 90s, 15m, 24h, 7d or 1h30m; sizes are 512kb, 64mb or 1gb.
 
 Examples:
-  what a sweep would remove, without removing it:
-    xtrimd plan --redis-url redis://127.0.0.1:6379
-  one sweep, now:
-    xtrimd sweep --max-age 24h --max-length 1000
-  the daemon, every quarter of an hour, with limits of its own for other keys:
-    XTRIMD_MAX_AGE=7d xtrimd run --cron '*/15 * * * *' \\
-      --policy 'stream:fanout:*,max-length=100000,max-age=1h'
+  xtrimd plan --redis-url redis://127.0.0.1:6379
+  xtrimd sweep --max-age 24h --max-length 1000
+  xtrimd run --cron '*/15 * * * *' --policy 'stream:fanout:*,max-age=1h'
 
-Exit codes:
-  0 success; 1 no success, or a bug; 2 a bad flag, variable or combination`
+Exit codes: 0 success; 1 partial, failed or stopped, or a bug;
+2 a bad flag, variable or combination`
 
-/** A text to print and end with; or the arguments by flag, not yet looked into. */
+/** A text to print before exiting, or the values by flag, not yet parsed. */
 export type CommandLine =
   | { readonly kind: 'text'; readonly text: string }
   | {
@@ -52,7 +50,7 @@ export type CommandLine =
       readonly problems: readonly Problem[]
     }
 
-/** Takes the arguments apart. Problems with them are in the result, all at once. */
+/** Returns every problem at once; never throws for bad arguments. */
 export function parseCommandLine(args: readonly string[], version: string): CommandLine {
   const problems: Problem[] = []
   const program = makeProgram(version)
@@ -86,7 +84,7 @@ function makeProgram(version: string): Command {
     .description(DESCRIPTION)
     .usage('[command] [flags]')
     .version(version, '-V, --version', 'print the version')
-    .helpOption('-h, --help', 'print this')
+    .helpOption('-h, --help', 'print this help')
     .argument('[command...]')
     .allowUnknownOption()
     .exitOverride()
@@ -94,7 +92,8 @@ function makeProgram(version: string): Command {
     .addHelpText('after', AFTER)
   for (const [heading, group] of Object.entries(flagGroups)) {
     for (const [name, flag] of Object.entries<Flag<unknown>>(group)) {
-      const option = new Option(`--${name} ${flag.value}`, described(name, flag)).helpGroup(`${heading}:`)
+      const text = flag.default === null ? flag.help : `${flag.help} [${flag.default}]`
+      const option = new Option(`--${name} ${flag.value}`, text).helpGroup(`${heading}:`)
       if (flag.isRepeatable)
         option.argParser((value: string, before: string[] | undefined) => [...(before ?? []), value])
       program.addOption(option)
@@ -103,20 +102,15 @@ function makeProgram(version: string): Command {
   return program
 }
 
-/** What the flag does, and below it where else it may be given and what it is where it is not. */
-function described(name: string, flag: Flag<unknown>): string {
-  return `${flag.help}\n${variableOf(name)}${flag.default === null ? '' : `, default ${flag.default}`}`
-}
-
-/** A flag on a line of its own, what it does indented below it. */
+/** A flag and its text, on one line if they fit, also when the flag is longer than its column. */
 function item(term: string, text: string): string {
-  const lines = text.split('\n').flatMap((line) => wrapped(line, WIDTH - INDENT.length))
-  return [`  ${term}`, ...lines.map((line) => INDENT + line)].join('\n')
+  const left = `  ${term}`.length < TEXT_COLUMN ? `  ${term}`.padEnd(TEXT_COLUMN) : `  ${term}  `
+  return left + wrapped(text, WIDTH - left.length).join(`\n${' '.repeat(TEXT_COLUMN)}`)
 }
 
 /**
- * The arguments with what commander would guess at made plain: a switch without a value means true and takes no
- * command's name for its value, and a flag at the end without its value is a problem of its own.
+ * Settles what commander would guess: a switch without a value means true and never takes a command's name as its value,
+ * and a last flag without its value is a problem.
  */
 function completed(args: readonly string[], problems: Problem[]): string[] {
   const result: string[] = []
@@ -125,7 +119,7 @@ function completed(args: readonly string[], problems: Problem[]): string[] {
     const flag = knownFlag(arg)
     const next = args[i + 1]
     if (arg === '--') {
-      // Some package managers pass on the one that was meant for them, and no operand of ours begins with a dash.
+      // Some package managers pass on the `--` that was meant for them. Ignore it: our operands never start with a dash.
     } else if (arg === 'help') {
       result.push('--help')
     } else if (flag === null) {
@@ -135,7 +129,7 @@ function completed(args: readonly string[], problems: Problem[]): string[] {
       result.push(`${arg}=${isValue ? next : 'true'}`)
       if (isValue) i++
     } else if (next === undefined) {
-      problems.push({ subject: arg, rule: `must have a value: ${arg} ${flag.value}`, value: null })
+      problems.push({ subject: arg, rule: `must have a value, as in ${arg} ${flag.value}`, value: null })
     } else {
       result.push(`${arg}=${next}`)
       i++
@@ -149,36 +143,37 @@ function knownFlag(arg: string): Flag<unknown> | null {
   return Object.hasOwn(flags, name) ? flags[name as keyof typeof flags] : null
 }
 
-/** The command, and a problem for everything nobody knows. The value of an unknown flag may be a secret and is not quoted. */
+/** Finds the command, and notes a problem for every unknown argument. The value of an unknown flag may be a secret: never quote it. */
 function readOperands(program: Command, problems: Problem[]): CommandName {
   let command: CommandName | null = null
-  let isValue = false
+  let mayBeValue = false
   for (const operand of program.args) {
     if (operand.startsWith('-')) {
       const name = operand.startsWith('--') ? operand.replace(/=.*/s, '') : operand.slice(0, 2)
-      problems.push({ subject: name, rule: `is no flag of xtrimd${flagMeant(name)}`, value: null })
-      isValue = name === operand
+      problems.push({ subject: null, rule: `unknown flag ${name}${flagMeant(name)}`, value: null })
+      mayBeValue = name === operand
     } else if (command === null && isCommand(operand)) {
       command = operand
-      isValue = false
-    } else if (isValue) {
-      isValue = false
+      mayBeValue = false
+    } else if (mayBeValue) {
+      mayBeValue = false
     } else {
+      // A longer one may be a URL with a password.
+      const quoted = /^[\w-]{1,20}$/.test(operand) ? ` "${operand}"` : ''
       const names = Object.keys(COMMANDS)
+      const meant = suggestion(operand, names, '') || `; must be one of ${names.join(', ')}`
       const rule =
-        command === null
-          ? `must be ${names.join(' or ')}${suggestion(operand, names, '')}`
-          : `must be one alone, and ${command} stands before it`
-      problems.push({ subject: 'command', rule, value: /^[\w-]{1,20}$/.test(operand) ? operand : null })
+        command === null ? `unknown command${quoted}${meant}` : `unexpected argument${quoted} after ${command}`
+      problems.push({ subject: null, rule, value: null })
     }
   }
   return command ?? 'run'
 }
 
-/** What to say of the flag that was meant, most likely: `--no-lease` is how others write `--lease=false`. */
+/** Suggests a known flag. `--no-lease` is how other programs write `--lease=false`. */
 function flagMeant(name: string): string {
-  const denied = knownFlag(name.replace(/^--no-/, '--'))
-  if (denied?.isSwitch) return `; did you mean ${name.replace(/^--no-/, '--')}=false?`
+  const negated = knownFlag(name.replace(/^--no-/, '--'))
+  if (negated?.isSwitch) return `; did you mean ${name.replace(/^--no-/, '--')}=false?`
   return suggestion(name.slice(2), [...Object.keys(flags), 'help', 'version'], '--')
 }
 

@@ -1,4 +1,4 @@
-/** From arguments and variables to one complete, frozen configuration, or to every problem at once. */
+/** Turns arguments and variables into one complete, frozen configuration, or into a list of every problem. */
 import type { LeaseTerms } from '../redis/lease.ts'
 import { boundSize, type Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
@@ -13,62 +13,61 @@ import { type Environment, Reader } from './reader.ts'
 import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
 import { type Setting, settingsInEffect } from './settings.ts'
 
-/** Everything the program goes by. */
 export interface Config {
   readonly command: CommandName
   readonly output: FlagValue<'output'>
   readonly redis: RedisSettings
-  /** In the order in which they are tried. */
+  /** The first one that matches a key wins. */
   readonly policies: readonly Policy[]
   readonly cron: CronPattern
   readonly runOnStart: boolean
-  /** Infinity for no limit. */
+  /** Infinity means no limit. */
   readonly sweepTimeoutMs: number
   readonly pageSize: number
   readonly pacePercent: number
   readonly dryRun: boolean
-  /** Null where nothing is done between sweeps at writes. */
+  /** Null without `--watch`. */
   readonly watch: WatchTerms | null
-  /** Null where memory calls for no sweep. */
+  /** Null without `--pressure`. */
   readonly pressure: PressureTerms | null
-  /** Null where every copy may sweep. */
+  /** Null if every copy may sweep. */
   readonly lease: LeaseTerms | null
   readonly httpBind: Bind
   readonly streamMetrics: number
   readonly logLevel: FlagValue<'log-level'>
   readonly logFormat: FlagValue<'log-format'>
-  /** Every value in effect with where it came from, nothing of it secret. */
+  /** Every value in effect and where it came from, without secrets. */
   readonly settings: readonly Setting[]
-  /** Variables that look like ours and are none, each a sentence. */
+  /** Sentences about unknown XTRIMD_ variables. */
   readonly warnings: readonly string[]
 }
 
 /** How writes are watched between sweeps. */
 export interface WatchTerms {
-  /** Writes to one stream after which it is held to its policy. */
+  /** Trim a stream after this many writes to it. */
   readonly every: number
-  /** Whether Redis may be told to tell of writes. */
+  /** Whether to set notify-keyspace-events in Redis if it does not announce writes. */
   readonly configure: boolean
 }
 
-/** When memory calls for a sweep, and with which length limit. */
+/** At what use of memory to sweep, and with which length limit. */
 export interface PressureTerms {
   readonly threshold: Threshold
-  /** Infinity for the policies' own. */
+  /** Infinity keeps the policies' own limits. */
   readonly maxLength: number
-  /** The longest between two readings of memory. */
+  /** Most time between two readings of memory. */
   readonly intervalMs: number
 }
 
-/** What came of it: a text to print (help, version); what is wrong, and then of what to beware, line by line; or the configuration. */
+/** A text to print (help or version); every problem, then the warnings, as lines; or the configuration. */
 export type Configured =
   | { readonly kind: 'text'; readonly text: string }
   | { readonly kind: 'problems'; readonly lines: readonly string[] }
   | { readonly kind: 'config'; readonly config: Config }
 
 /**
- * Reads everything. What comes back needs no further check and no default. `onTerminal` says whether what the command logs
- * is read on one.
+ * Reads everything. The result is checked, and its defaults are filled in. `onTerminal` says whether a command's log goes
+ * to a terminal.
  */
 export function configure(
   args: readonly string[],
@@ -79,10 +78,10 @@ export function configure(
   const line = parseCommandLine(args, version)
   if (line.kind === 'text') return line
   const reader = new Reader(line.given, env, line.problems)
-  // As a variable it may be there for other commands.
+  // A variable is not refused: it may be set for the other commands.
   const output = line.given.get('output')
   if (line.command === 'run' && output !== undefined)
-    reader.problem('--output', 'must go with sweep or plan; the daemon logs', output.join(','))
+    reader.problem('--output', 'must be used with sweep or plan; the daemon writes a log', output.join(','))
 
   const policies = readPolicies(reader)
   const redis = readRedis(reader)
@@ -108,7 +107,7 @@ export function configure(
     logFormat: reader.value('log-format') ?? (onTerminal(line.command) ? ('pretty' as const) : ('json' as const)),
     warnings: unknownVariables(env),
   }
-  // Whatever is missing was noted as a problem, so without one the configuration is complete.
+  // Every missing value noted a problem, so without problems the configuration is complete.
   return reader.problems.length > 0
     ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem)), ...config.warnings] }
     : { kind: 'config', config: Object.freeze({ ...config, settings: settingsInEffect(reader, config) }) as Config }
@@ -117,7 +116,7 @@ export function configure(
 function readLease(reader: Reader): LeaseTerms | null | undefined {
   const [isOn, key, ttlMs] = [reader.value('lease'), reader.value('lease-key'), reader.value('lease-ttl')]
   if (isOn === undefined || key === undefined || ttlMs === undefined) return undefined
-  // A lease is a write, and a dry run makes none; nor does it matter how many copies look.
+  // Taking the lease is a write, which a dry run must not make, and any number of copies may look.
   return isOn && reader.value('dry-run') !== true ? { key, ttlMs } : null
 }
 
@@ -126,7 +125,7 @@ function readWatch(reader: Reader, policies: readonly Policy[] | undefined): Wat
   refuseAlone(reader, 'watch', ['watch-every', 'watch-configure'])
   if (!isOn || every === undefined || configure === undefined) return null
   if (policies !== undefined && !policies.some(boundSize))
-    reader.refuse('watch', 'must go with a max-length or max-bytes in some policy: it holds streams to nothing else')
+    reader.refuse('watch', 'must be used with a max-length or max-bytes in some policy; it enforces only those')
   return { every, configure }
 }
 
@@ -138,12 +137,12 @@ function readPressure(reader: Reader): PressureTerms | null {
   return { threshold, maxLength: maxLength ?? Number.POSITIVE_INFINITY, intervalMs }
 }
 
-/** Flags that do nothing without another are refused where nobody gave that, not even to turn it off. */
+/** Refuses flags that have no effect without `needed`, unless `needed` was given, even to turn it off. */
 function refuseAlone(reader: Reader, needed: FlagName, names: readonly FlagName[]): void {
   if (reader.given(needed).length > 0) return
   for (const name of names) {
     if (reader.given(name).length > 0 && reader.value(name) !== undefined)
-      reader.refuse(name, `must go with --${needed}: alone it does nothing`)
+      reader.refuse(name, `must be used with --${needed}; it has no effect alone`)
   }
 }
 
@@ -155,15 +154,16 @@ function readCron(reader: Reader): CronPattern | undefined {
 
 const PREFIX = 'XTRIMD_'
 
-/** Kubernetes sets these for a Service that happens to be called xtrimd. */
+/** Kubernetes sets these variables if a Service happens to be named xtrimd. */
 const SERVICE_LINK = /^XTRIMD_(SERVICE_(HOST|PORT)|PORT)(_|$)/
 
 function unknownVariables(env: Environment): string[] {
   const known = [...Object.keys(flags).map((name) => variableOf(name as FlagName)), PASSWORD_VARIABLE]
-  const bare = (name: string): string => name.slice(PREFIX.length)
+  const withoutPrefix = (name: string): string => name.slice(PREFIX.length)
   return Object.keys(env)
     .filter((name) => name.startsWith(PREFIX) && !known.includes(name) && !SERVICE_LINK.test(name))
-    .map(
-      (name) => `${name} is no variable of xtrimd and has no effect${suggestion(bare(name), known.map(bare), PREFIX)}`,
-    )
+    .map((name) => {
+      const meant = suggestion(withoutPrefix(name), known.map(withoutPrefix), PREFIX)
+      return `unknown variable ${name} has no effect${meant}`
+    })
 }

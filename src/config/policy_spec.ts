@@ -1,24 +1,24 @@
-/** Policies: the plain flags, and `--policy` specs of a glob, then limits by their flags' names, between commas. */
+/** Policies from flags: `--policy` specs (a glob, then limits by their flags' names, separated by commas) and the plain flags. */
 import { type Limits, makePolicy, type Policy } from '../retention/policy.ts'
-import { suggestion } from '../text/nearest.ts'
+import { nearest } from '../text/nearest.ts'
 import { BrokenRule, formatDuration } from '../text/quantities.ts'
 import { type Flag, type FlagValue, limitFlags } from './flags.ts'
 import type { Reader } from './reader.ts'
 
-/** A spec taken apart. What it does not name it takes from the plain flags. */
+/** One parsed spec. It inherits what it does not name from the plain flags. */
 interface PolicySpec {
   readonly match: string
   readonly name: string | null
-  /** Values by flag name, already through their rules. */
+  /** Parsed values by flag name. */
   readonly values: ReadonlyMap<string, unknown>
-  /** Where in the text the value of a limit stands, or of `name`; from 0. */
+  /** Where in the text the value of each limit, or of `name`, starts; from 0. */
   readonly places: ReadonlyMap<string, number>
 }
 
-/** Reads one spec. A literal comma in the glob is written `\,`. @throws BrokenRule that names the part and its place */
+/** A literal comma in the glob is written `\,`. @throws BrokenRule that names the part and its place */
 function parsePolicySpec(text: string): PolicySpec {
   const [glob, ...parts] = splitAtCommas(text)
-  if (glob === undefined || glob.text === '') throw new BrokenRule('must begin with a glob', text === '' ? null : 0)
+  if (glob === undefined || glob.text === '') throw new BrokenRule('must start with a glob', text === '' ? null : 0)
   const values = new Map<string, unknown>()
   const places = new Map<string, number>()
   let name: string | null = null
@@ -30,14 +30,13 @@ function parsePolicySpec(text: string): PolicySpec {
       ? limitFlags[key as keyof typeof limitFlags]
       : undefined
     if (key !== 'name' && flag === undefined) {
-      const names = Object.keys(limitFlags)
-      throw new BrokenRule(
-        `must hold only name and ${names.join(', ')} behind its glob; "${key}" ${place(part.at)} is none of them${suggestion(key, ['name', ...names], '')}`,
-        part.at,
-      )
+      const names = ['name', ...Object.keys(limitFlags)]
+      const meant = nearest(key, names)
+      const hint = meant === null ? `must be one of ${names.join(', ')}` : `did you mean ${meant}?`
+      throw new BrokenRule(`unknown limit "${key}" ${place(part.at)} (${hint})`, part.at)
     }
     if (places.has(key))
-      throw new BrokenRule(`must hold each limit once; "${key}" ${place(part.at)} is there again`, part.at)
+      throw new BrokenRule(`must set each limit once; "${key}" is repeated ${place(part.at)}`, part.at)
     if (value === null && flag?.isSwitch !== true)
       throw new BrokenRule(`must give "${key}" ${place(part.at)} a value, as in ${key}=…`, part.at)
     const at = equals < 0 ? part.at : part.at + equals + 1
@@ -53,8 +52,8 @@ function parsePolicySpec(text: string): PolicySpec {
 }
 
 /**
- * All policies in the order in which they are tried; the last is the plain flags under `--match`. What a spec does not
- * name it takes from the plain flags. Undefined where a problem was noted.
+ * All policies in the order in which they are tried; the last is the plain flags under `--match`. Returns undefined if it
+ * noted a problem.
  */
 export function readPolicies(reader: Reader): readonly Policy[] | undefined {
   const match = reader.value('match')
@@ -74,10 +73,10 @@ export function readPolicies(reader: Reader): readonly Policy[] | undefined {
     for (const { flags, rule } of contradictionsIn(limits)) refuse(`${flags[0]} ${rule}`, flags)
     const policy = makePolicy(spec.name ?? spec.match, spec.match, limits)
     if (policies.some(({ name }) => name === policy.name))
-      refuse('must have a name of its own: metrics tell policies apart by it', ['name'])
-    // Behind a policy for the same pattern the plain flags have nothing left to hold.
+      refuse('must have a name of its own; metrics tell policies apart by name', ['name'])
+    // If a spec has the pattern of --match, the plain flags make no policy of that name.
     if (spec.name === match && !specs.some((other) => other.spec?.match === match))
-      refuse('must not be named like the pattern of --match', ['name'])
+      refuse('must not have the pattern of --match as its name', ['name'])
     policies.push(policy)
   }
   if (policies.length < specs.length) return undefined
@@ -99,16 +98,16 @@ const limitOf = {
   'delete-empty': 'deleteEmpty',
 } as const satisfies Record<LimitFlag, keyof Limits>
 
-/** What is read: given where Limits are promised, so that one which no flag gives does not compile. */
+/** The limits that flags set. readLimits returns it as Limits, so a limit without a flag does not compile. */
 type ReadLimits = { readonly [Name in LimitFlag as (typeof limitOf)[Name]]: FlagValue<Name> }
 
-/** Limits from values that went through their rules; undefined if one is missing. */
+/** Limits from parsed values; undefined if one is missing. */
 function readLimits(read: (flag: LimitFlag) => unknown): Limits | undefined {
   const values = Object.keys(limitOf).map((flag) => [limitOf[flag as LimitFlag], read(flag as LimitFlag)] as const)
   return values.some(([, value]) => value === undefined) ? undefined : (Object.fromEntries(values) as ReadLimits)
 }
 
-/** A rule that limits break together, each of them well-formed: the flag that breaks it, and those it contradicts. */
+/** Limits that are valid alone and conflict: the flag to name in the message first, then the others. */
 interface Contradiction {
   readonly flags: readonly [LimitFlag, ...LimitFlag[]]
   readonly rule: string
@@ -122,7 +121,7 @@ function contradictionsIn(limits: Limits): Contradiction[] {
   ) {
     found.push({
       flags: ['max-length', 'max-age', 'max-bytes'],
-      rule: 'must not be off where max-age and max-bytes are off too: nothing would ever be trimmed',
+      rule: 'must not be off when max-age and max-bytes are off too; nothing would ever be trimmed',
     })
   }
   if (hardMaxLength < maxLength && maxLength !== Number.POSITIVE_INFINITY) {
@@ -134,7 +133,7 @@ function contradictionsIn(limits: Limits): Contradiction[] {
     found.push({ flags: ['hard-max-age', 'max-age'], rule })
   }
   if (limits.deleteEmpty && maxAgeMs === Number.POSITIVE_INFINITY) {
-    const rule = 'must go with a max-age: only a stream last written longer ago is deleted'
+    const rule = 'must be used with a max-age; it deletes only streams last written longer ago'
     found.push({ flags: ['delete-empty', 'max-age'], rule })
   }
   return found
@@ -142,8 +141,7 @@ function contradictionsIn(limits: Limits): Contradiction[] {
 
 function parseName(text: string, at: number): string {
   if (!/^[\w.:-]{1,64}$/.test(text)) {
-    const rule = `must be named with 1 to 64 letters, digits or any of _ . : - ; the name ${place(at)} is not`
-    throw new BrokenRule(rule, at)
+    throw new BrokenRule(`name ${place(at)} must be 1 to 64 letters, digits or any of _ . : -`, at)
   }
   return text
 }
@@ -156,11 +154,11 @@ function within<T>(key: string, at: number, parse: () => T): T {
   try {
     return parse()
   } catch (error) {
-    throw error instanceof BrokenRule ? new BrokenRule(`holds a ${key} ${place(at)} that ${error.message}`, at) : error
+    throw error instanceof BrokenRule ? new BrokenRule(`${key} at character ${at + 1} ${error.message}`, at) : error
   }
 }
 
-/** Splits at commas; `\,` is a comma that stays, any other backslash is the glob's own. `at` is the part's place in the text. */
+/** Splits at commas. `\,` is a literal comma; any other backslash belongs to the glob. `at` is where the part starts. */
 function splitAtCommas(text: string): { text: string; at: number }[] {
   const parts = [{ text: '', at: 0 }]
   for (let i = 0; i < text.length; i++) {

@@ -1,29 +1,31 @@
-/** What is wrong with a flag or a variable, and how that is told. */
+/** What is wrong with a flag or a variable, and the line that says so. */
 
-/** A flag, the rule it breaks, and the value it came with; null where the value may be a secret or there is none. */
 export interface Problem {
-  readonly subject: string
+  /** The flag, with its variable if the value came from one; null when the rule is a whole sentence. */
+  readonly subject: string | null
+  /** What is wrong: "must …" continues the sentence that the subject begins. */
   readonly rule: string
+  /** Null when there is none, or when it may be a secret. */
   readonly value: string | null
-  /** Where in the value, from 0. */
+  /** Where in the value the mistake is, from 0. */
   readonly at?: number | null
 }
 
-/** One line: the flag (and its variable), the rule, and the value unless it may be a secret; below it, where in the value, if known. */
+/** `--max-age must be …; got "24"`; and if the place of the mistake is known, the value below with a caret under it. */
 export function formatProblem({ subject, rule, value, at = null }: Problem): string {
-  if (value === null) return `${subject}: ${rule}`
-  const line = `${subject}: ${rule}; got ${JSON.stringify(value)}`
+  const sentence = subject === null ? rule : `${subject}${rule.startsWith('must ') ? '' : ':'} ${rule}`
+  if (value === null) return sentence
+  const line = `${sentence}; got ${JSON.stringify(value)}`
   return at === null ? line : `${line}\n${pointer(value, at)}`
 }
 
-/** How much of a value is shown around the place of the mistake. */
+/** Characters of the value to show before and after the mistake: with the indent they fit 80 columns. */
 const SHOWN_BEFORE = 40
-const SHOWN_BEHIND = 30
+const SHOWN_AFTER = 30
 
-/** The place in a text, shown with a caret below it. */
 function pointer(text: string, at: number): string {
   const from = Math.max(0, at - SHOWN_BEFORE)
-  const part = text.slice(from, at + SHOWN_BEHIND).replace(/\p{Cc}/gu, '?')
+  const part = text.slice(from, at + SHOWN_AFTER).replace(/\p{Cc}/gu, '?')
   const cut = from > 0 ? '…' : ''
   return `    ${cut}${part}\n    ${' '.repeat(cut.length + at - from)}^`
 }

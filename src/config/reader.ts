@@ -1,27 +1,27 @@
-/** Reads flags and variables through their rules, and collects every problem instead of stopping at the first. */
+/** Parses flags and variables, and collects every problem instead of stopping at the first. */
 import { BrokenRule } from '../text/quantities.ts'
 import { type FlagName, type FlagValue, flags, variableOf } from './flags.ts'
 import type { Problem } from './problem.ts'
 
-/** Variables by their names. */
+/** Environment variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where a value came from: a flag, the variable of that name, or the default. */
+/** Where a value came from: a flag, the default, or the variable of this name. */
 export type Source = 'flag' | 'default' | `${string}_${string}`
 
-/** A text with where it came from, and how that is told: `--max-age`, or `--max-age (from XTRIMD_MAX_AGE)`. */
+/** A value as it was typed, and where it came from. */
 export interface Given {
   readonly text: string
+  /** How messages name it: `--max-age`, or `--max-age (from XTRIMD_MAX_AGE)`. */
   readonly subject: string
   readonly source: Source
 }
 
-/** A flag as a problem names it: with the variable, where its value came from one. */
+/** How messages name a flag whose value came `from` a source. */
 export function subjectOf(flag: string, from: string): string {
   return from === 'flag' || from === 'default' ? `--${flag}` : `--${flag} (from ${from})`
 }
 
-/** Reads one command line and its variables. */
 export class Reader {
   readonly env: Environment
   readonly problems: Problem[]
@@ -34,8 +34,8 @@ export class Reader {
   }
 
   /**
-   * What was given for a flag: a flag beats its variable, an empty variable counts as unset. A variable gives a repeatable
-   * flag one value a line, and how lines are indented and ended is the file's it comes from.
+   * The values given for a flag. A flag beats its variable, and an empty variable counts as unset. The variable of a
+   * repeatable flag holds one value a line; lines are trimmed, since files may indent them or end them with CRLF.
    */
   given(name: FlagName): readonly Given[] {
     const texts = this.#flagTexts.get(name)
@@ -47,7 +47,7 @@ export class Reader {
       .map((text) => ({ text, subject: subjectOf(name, variable), source: variable }))
   }
 
-  /** What was given for a flag that takes one value, else its default, else undefined. */
+  /** The value given for a flag that takes one, else its default, else undefined. */
   text(name: FlagName): Given | undefined {
     const { default: fallback } = flags[name]
     return (
@@ -56,13 +56,13 @@ export class Reader {
     )
   }
 
-  /** The flag's value by its rule; undefined where a problem was noted, or where it is not set and has no default. */
+  /** The parsed value; undefined if it was refused (a problem was noted), or if it is not set and has no default. */
   value<Name extends FlagName>(name: Name): FlagValue<Name> | undefined {
     const given = this.text(name)
     return given && (this.attempt(given, flags[name].parse, flags[name].isSecret) as FlagValue<Name> | undefined)
   }
 
-  /** Reads a text by a rule; one that breaks it becomes a problem, without the text where that may be a secret. */
+  /** Parses a value. If it breaks its rule, notes a problem, which quotes the value unless it may be a secret. */
   attempt<T>({ text, subject }: Given, parse: (text: string) => T, isSecret = false): T | undefined {
     try {
       return parse(text)
@@ -73,13 +73,13 @@ export class Reader {
     }
   }
 
-  /** Notes that the value in effect of a flag, well-formed as it is, breaks a rule beside others. */
+  /** Notes that a flag's value is valid alone but conflicts with other flags. */
   refuse(name: FlagName, rule: string): void {
     const given = this.text(name)
     this.problem(given?.subject ?? `--${name}`, rule, flags[name].isSecret ? null : (given?.text ?? null))
   }
 
-  /** Notes a problem; `value` is null where it may be a secret, `at` the place in it, from 0. */
+  /** Notes a problem. Pass `value` as null if it may be a secret; `at` is the place of the mistake in it, from 0. */
   problem(subject: string, rule: string, value: string | null = null, at: number | null = null): void {
     this.problems.push({ subject, rule, value, at })
   }

@@ -1,4 +1,4 @@
-/** Where Redis is and how to be let in, from the URLs, the flags, and the files that are read at every connection. */
+/** Where Redis is and how to log in: from the URLs, the flags, and files that are read again at every connection. */
 import { parseRedisUrl, type RedisUrl } from '../redis/address.ts'
 import type { Credentials, Reach, TlsOptions } from '../redis/connection.ts'
 import type { Topology } from '../redis/primaries.ts'
@@ -8,18 +8,17 @@ import { readBytes } from './file.ts'
 import type { FlagName } from './flags.ts'
 import type { Given, Reader, Source } from './reader.ts'
 
-/** Which servers, how to reach them, and where that was told. */
 export interface RedisSettings {
   readonly topology: Topology
   readonly reach: Reach
-  /** Where the URLs came from, and the password, if there is one. Neither is shown: URLs may hold one too. */
+  /** Where the URLs and the password, if any, came from. Their values are never shown: a URL may hold a password too. */
   readonly from: { readonly url: Source; readonly password: Source | 'URL' | null }
 }
 
-/** A variable without a flag: what is typed as an argument, everybody on the machine can read. */
+/** A variable without a flag: every user of a machine can read the arguments of its processes. */
 export const PASSWORD_VARIABLE = 'XTRIMD_REDIS_PASSWORD'
 
-/** Reads all of it; undefined where a problem was noted. */
+/** Returns undefined if it noted a problem. */
 export function readRedis(reader: Reader): RedisSettings | undefined {
   const given = urlGiven(reader)
   const urls = reader.attempt(given, parseUrls, true)
@@ -33,22 +32,21 @@ export function readRedis(reader: Reader): RedisSettings | undefined {
   return { topology, reach: { credentials, database: urls[0].database, tls, replyTimeoutMs }, from }
 }
 
-/** `REDIS_URL` is what platforms set for the application: read where nothing was said to us. */
+/** Platforms set `REDIS_URL` for the application; it counts only if no URL was given to xtrimd itself. */
 function urlGiven(reader: Reader): Given {
   const { REDIS_URL: platform = '' } = reader.env
   const own = reader.given('redis-url')[0]
   if (own === undefined && platform.trim() !== '')
     return { text: platform, subject: '--redis-url (from REDIS_URL)', source: 'REDIS_URL' }
-  // It has a default.
+  // The flag has a default, so this is never undefined.
   return reader.text('redis-url') as Given
 }
 
-/** Several URLs lead to one system: they may differ in nothing but the address. */
+/** Several URLs lead to one system, so they may differ only in their addresses. */
 function parseUrls(text: string): RedisUrl[] {
   const urls = text.split(',').map((url) => parseRedisUrl(url.trim()))
   const rest = urls.map(({ address: _, ...url }) => JSON.stringify(url))
-  if (new Set(rest).size > 1)
-    throw new BrokenRule('must have the same scheme, user, password and database in each of its URLs')
+  if (new Set(rest).size > 1) throw new BrokenRule('must use the same scheme, user, password and database in every URL')
   return urls
 }
 
@@ -56,26 +54,26 @@ function readTopology(reader: Reader, given: Given, urls: readonly RedisUrl[] | 
   const mode = reader.value('redis-mode')
   const master = reader.text('sentinel-master')
   if (mode === 'sentinel' && master === undefined)
-    reader.problem('--sentinel-master', 'must be given with --redis-mode sentinel')
+    reader.problem('--sentinel-master', 'must be given when --redis-mode is sentinel')
   if (mode !== undefined && mode !== 'sentinel' && master !== undefined) {
-    reader.problem(master.subject, `must be given only with --redis-mode sentinel, not ${mode}`, master.text)
+    reader.problem(master.subject, `must be given only when --redis-mode is sentinel, not ${mode}`, master.text)
   }
   if (mode === undefined || urls === undefined) return undefined
   const addresses = urls.map(({ address }) => address)
   if (mode === 'standalone' && urls.length > 1)
-    reader.problem(given.subject, 'must be one URL with --redis-mode standalone')
+    reader.problem(given.subject, 'must be a single URL when --redis-mode is standalone')
   if (mode === 'cluster' && urls[0]?.database !== 0)
-    reader.problem(given.subject, 'must name no database with --redis-mode cluster, which has only 0')
+    reader.problem(given.subject, 'must not name a database when --redis-mode is cluster, which has only database 0')
   return mode === 'sentinel' ? { mode, addresses, master: master?.text ?? '' } : { mode, addresses }
 }
 
-/** User and password, which flags and variables give before the URL does. The file is read anew at every call. */
+/** User and password: flags and variables beat the URL. Each call of the result reads the password file again. */
 function readCredentials(reader: Reader, given: Given, url: RedisUrl | undefined): (() => Credentials) | undefined {
   const file = reader.text('redis-password-file')
   const { [PASSWORD_VARIABLE]: variable = '' } = reader.env
   const username = reader.value('redis-username') ?? url?.username ?? null
   if (file !== undefined) {
-    // Who takes the flag for the password itself must not find it in a log: only what can be nothing but a path is quoted.
+    // Somebody may pass the password itself by mistake, so a message quotes the value only if it is surely a path.
     const isPath = /^\.{0,2}\//.test(file.text)
     if (variable !== '')
       reader.problem(file.subject, `must not be given together with ${PASSWORD_VARIABLE}`, isPath ? file.text : null)
@@ -87,7 +85,7 @@ function readCredentials(reader: Reader, given: Given, url: RedisUrl | undefined
     const subject = url.username === null ? '--redis-username' : given.subject
     reader.problem(
       subject,
-      `must come with a password for its user: in the URL, by --redis-password-file or by ${PASSWORD_VARIABLE}`,
+      `must come with a password for the user, in the URL, --redis-password-file or ${PASSWORD_VARIABLE}`,
     )
   }
   return () => ({ username, password })
@@ -104,17 +102,20 @@ const TLS_FILES = { 'tls-ca': 'ca', 'tls-cert': 'cert', 'tls-key': 'key' } as co
   Record<FlagName, keyof TlsOptions>
 >
 
-/** What a TLS connection is made with, its files read anew at every call; null for a plain one. */
+/** The options of a TLS connection, null for a plain one. Each call of the result reads the files again. */
 function readTls(reader: Reader, url: RedisUrl | undefined): (() => TlsOptions) | null {
   const names = [...Object.keys(TLS_FILES), 'tls-servername'] as (keyof typeof TLS_FILES | 'tls-servername')[]
   const given = names.flatMap((name) =>
     reader.value(name) === undefined ? [] : [{ name, ...(reader.text(name) as Given) }],
   )
   if (url !== undefined && !url.tls)
-    for (const { subject, text } of given) reader.problem(subject, 'must go with a rediss: URL', text)
+    for (const { subject, text } of given) reader.problem(subject, 'must be used with a rediss:// URL', text)
   const pair = given.filter(({ name }) => name === 'tls-cert' || name === 'tls-key')
-  if (pair.length === 1)
-    reader.problem(pair[0]?.subject ?? '', 'must be given together: --tls-cert and --tls-key', pair[0]?.text ?? null)
+  const [one, other] = pair
+  if (one !== undefined && other === undefined) {
+    const missing = one.name === 'tls-cert' ? 'tls-key' : 'tls-cert'
+    reader.problem(one.subject, `must be given together with --${missing}`, one.text)
+  }
   if (!url?.tls) return null
   return () =>
     Object.fromEntries(
@@ -126,16 +127,16 @@ function readTls(reader: Reader, url: RedisUrl | undefined): (() => TlsOptions) 
     )
 }
 
-/** The file's first line. Rotated secrets end in a newline as often as not. */
+/** Returns the first line of the file: some secrets end in a newline, others do not. */
 function readPassword(path: string): string {
   const password = readBytes(path)
     .toString()
     .replace(/\r?\n[\s\S]*$/, '')
-  if (password === '') throw new BrokenRule('must be a file with the password in its first line')
+  if (password === '') throw new BrokenRule('must be a file whose first line is the password')
   return password
 }
 
-/** Reads a file that was there at start. @throws Fault, which costs the sweep and not the process */
+/** Reads a file that was readable at start. @throws Fault, which ends the sweep but not the process */
 function atConnect<T>({ text, subject }: Given, read: (path: string) => T): T {
   try {
     return read(text)

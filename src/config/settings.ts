@@ -1,17 +1,16 @@
-/** The configuration in effect as it is told: every value with where it came from, and nothing of it secret. */
+/** The configuration in effect, for logs and reports: every value and where it came from, without secrets. */
 import { formatRedisUrl } from '../redis/address.ts'
 import { type FlagName, flags } from './flags.ts'
 import type { Reader, Source } from './reader.ts'
 import type { RedisSettings } from './redis_settings.ts'
 
-/** A flag's value in effect, for people. */
 export interface Setting {
   readonly flag: string
   readonly value: string
   readonly from: Source | 'URL' | '--dry-run'
 }
 
-/** What of the configuration is in effect otherwise than its flag says. */
+/** Values that can differ from what their flags say. */
 interface Effective {
   readonly redis: RedisSettings | undefined
   readonly pageSize: number
@@ -20,7 +19,7 @@ interface Effective {
   readonly lease: object | null | undefined
 }
 
-/** The value of every flag that has one, or its values. Of what may be secret it says only that it is given. */
+/** The value or values of every flag that has one. A value that may be a secret is only said to be `given`. */
 export function settingsInEffect(
   reader: Reader,
   { redis, pageSize, pacePercent, logFormat, lease }: Effective,
@@ -47,7 +46,7 @@ function givenFor(reader: Reader, flag: FlagName): Setting[] {
   )
 }
 
-/** Where Redis is, without what may be secret in a URL; and that there is a password, without saying which. */
+/** The URLs without user and password; and whether there is a password, not which. */
 function redisSettings({ topology, reach, from }: RedisSettings): Setting[] {
   const urls = topology.addresses.map((address) => formatRedisUrl(address, reach.tls !== null, reach.database))
   const url: Setting = { flag: 'redis-url', value: urls.join(','), from: from.url }

@@ -1,10 +1,10 @@
-/** Where Redis is, read from URLs. Nothing here ever puts a URL, which may carry a password, into a message. */
+/** Where Redis is, parsed from URLs. No message made here quotes a URL, since it may hold a password. */
 import { BrokenRule } from '../text/quantities.ts'
 
-/** Where one server listens: a host, without brackets, and a port; or the path of a socket. */
+/** Where one server listens: a host (IPv6 without brackets) and a port, or the path of a Unix socket. */
 export type Address = { readonly host: string; readonly port: number } | { readonly path: string }
 
-/** One URL taken apart: `redis://[user[:password]@]host[:port][/database]`, `rediss://…`, `unix:///path[?db=n]`. */
+/** The parts of `redis://[user[:password]@]host[:port][/database]`, `rediss://…` or `unix:///path[?db=n]`. */
 export interface RedisUrl {
   readonly address: Address
   readonly tls: boolean
@@ -13,13 +13,13 @@ export interface RedisUrl {
   readonly database: number
 }
 
-/** For people, and to tell addresses apart: `host:port`, an IPv6 host in brackets, or `unix:/path`. */
+/** `host:port`, with an IPv6 host in brackets, or `unix:/path`. Different addresses give different texts. */
 export function formatAddress(address: Address): string {
   if ('path' in address) return `unix:${address.path}`
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`
 }
 
-/** The URL of an address without user and password, as parseRedisUrl reads it. */
+/** The URL of an address, without user and password. */
 export function formatRedisUrl(address: Address, tls: boolean, database: number): string {
   if ('path' in address) {
     const path = encodeURI(address.path).replace(/[?#]/g, encodeURIComponent)
@@ -28,17 +28,17 @@ export function formatRedisUrl(address: Address, tls: boolean, database: number)
   return `${tls ? 'rediss' : 'redis'}://${formatAddress(address)}${database === 0 ? '' : `/${database}`}`
 }
 
-/** Reads one URL. @throws BrokenRule that never quotes it */
+/** @throws BrokenRule */
 export function parseRedisUrl(text: string): RedisUrl {
   const scheme = /^([a-z]+):/i.exec(text)?.[1]?.toLowerCase()
   if (scheme === 'unix') return parseUnixUrl(text)
   if (scheme !== 'redis' && scheme !== 'rediss') {
-    throw new BrokenRule('must begin with redis://, rediss:// or unix://')
+    throw new BrokenRule('must start with redis://, rediss:// or unix://')
   }
   const url = URL.parse(text)
   if (url === null || url.hostname === '' || url.port === '0')
     throw new BrokenRule(`must be ${scheme}://[user:password@]host[:port][/database]`)
-  if (url.search !== '' || url.hash !== '') throw new BrokenRule('must not carry a query or a fragment')
+  if (url.search !== '' || url.hash !== '') throw new BrokenRule('must not have a query (?…) or a fragment (#…)')
   return {
     address: { host: url.hostname.replace(/^\[(.*)\]$/, '$1'), port: Number(url.port || 6379) },
     tls: scheme === 'rediss',
@@ -48,14 +48,14 @@ export function parseRedisUrl(text: string): RedisUrl {
 }
 
 function parseUnixUrl(text: string): RedisUrl {
-  // WHATWG URLs allow credentials only before a host, and a socket has none: one is lent to it for the parsing.
-  const lent = text.replace(/^unix:(?:\/\/)?((?:[^/@]*@)?)(?=\/(?!\/))/i, 'unix://$1socket')
-  const url = lent === text ? null : URL.parse(lent)
+  // WHATWG URLs allow credentials only before a host, and a socket has none, so parse it with the host name `socket`.
+  const withHost = text.replace(/^unix:(?:\/\/)?((?:[^/@]*@)?)(?=\/(?!\/))/i, 'unix://$1socket')
+  const url = withHost === text ? null : URL.parse(withHost)
   if (url === null || url.pathname.length < 2 || url.hash !== '') {
     throw new BrokenRule('must be unix:///absolute/path[?db=n]')
   }
   const { db, ...unknown } = Object.fromEntries(url.searchParams)
-  if (Object.keys(unknown).length > 0) throw new BrokenRule('must carry no parameter but db, as in unix:///path?db=1')
+  if (Object.keys(unknown).length > 0) throw new BrokenRule('must have only the parameter db, as in unix:///path?db=1')
   return {
     address: { path: decoded(url.pathname) },
     tls: false,
@@ -66,7 +66,7 @@ function parseUnixUrl(text: string): RedisUrl {
 
 function parseDatabase(text: string): number {
   if (!/^(?:|0|[1-9]\d{0,5})$/.test(text))
-    throw new BrokenRule('must name its database as a whole number, as in redis://host/1')
+    throw new BrokenRule('must name the database by number, as in redis://host/1')
   return Number(text)
 }
 
@@ -78,6 +78,6 @@ function decoded(part: string): string {
   try {
     return decodeURIComponent(part)
   } catch {
-    throw new BrokenRule('must percent-encode its user, password and path')
+    throw new BrokenRule('must have its user, password and path percent-encoded')
   }
 }

@@ -1,31 +1,34 @@
-/** The word that somebody most likely meant. */
+/**
+ * "Did you mean …?": the known word that somebody most likely meant. Own code, because commander suggests only for the first
+ * unknown flag and does not export its comparison, and because people type parts of names (`maxlen`, `url`).
+ */
 
-/** Shorter ones stand in too many words to mean one of them. */
-const LEAST_PART = 3
+/** Shorter parts occur in too many names to mean one of them. */
+const MIN_PART_LENGTH = 3
 
-/** The known word that is nearest to what was typed, or null where none is near: a few letters off, its beginning, or a part of it. */
+/** The known word closest to the typed one: a few letters off, or one that starts with it or contains it. Null if none is close. */
 export function nearest(typed: string, known: readonly string[]): string | null {
   const [first] = known
-    .map((word) => ({ word, far: isPartOf(typed, word) ? 0 : distance(typed.toLowerCase(), word.toLowerCase()) }))
-    .sort((a, b) => a.far - b.far)
-  return first !== undefined && first.far <= Math.max(1, Math.floor(first.word.length / 3)) ? first.word : null
+    .map((word) => ({ word, edits: isPartOf(typed, word) ? 0 : editDistance(typed.toLowerCase(), word.toLowerCase()) }))
+    .sort((a, b) => a.edits - b.edits)
+  return first !== undefined && first.edits <= Math.max(1, Math.floor(first.word.length / 3)) ? first.word : null
 }
 
-/** `; did you mean …?` where one of the known words is near. */
+/** `; did you mean …?`, or nothing if no known word is close. */
 export function suggestion(typed: string, known: readonly string[], prefix: string): string {
   const word = nearest(typed, known)
   return word === null ? '' : `; did you mean ${prefix}${word}?`
 }
 
-/** `maxlen` begins `max-length`, and `url` is a part of `redis-url`. */
+/** Whether `word` starts with `typed` (`maxlen`, `max-length`) or has it between dashes (`url`, `redis-url`). */
 function isPartOf(typed: string, word: string): boolean {
   const [part, whole] = [typed, word].map((text) => text.toLowerCase().replaceAll('_', '-')) as [string, string]
-  if (part.length < LEAST_PART) return false
+  if (part.length < MIN_PART_LENGTH) return false
   return whole.replaceAll('-', '').startsWith(part.replaceAll('-', '')) || `-${whole}-`.includes(`-${part}-`)
 }
 
-/** The number of letters to insert, remove, replace, or swap with the next, to get from one word to the other. */
-function distance(from: string, to: string): number {
+/** How many letters to insert, remove, replace or swap with a neighbour to turn one word into the other (optimal string alignment). */
+function editDistance(from: string, to: string): number {
   let before: readonly number[] = []
   let row: readonly number[] = Array.from({ length: to.length + 1 }, (_, i) => i)
   for (let i = 1; i <= from.length; i++) {

@@ -1,9 +1,12 @@
-/** Strict readers of what people type: nothing is guessed, nothing after the value is ignored. */
+/**
+ * Strict parsers for what people type, and the formatters that reverse them. Own code, because duration libraries accept
+ * `5m garbage` as 5 minutes and size libraries `10MiB` as 10 bytes.
+ */
 
-/** A text that breaks a rule. The message is the rule ("must be …"); whoever knows the flag and the value adds them. */
+/** A text breaks a rule. The message is the rule ("must be …"); the caller adds the flag and the value. */
 export class BrokenRule extends Error {
   override readonly name = 'BrokenRule'
-  /** Where in the text, from 0; null for all of it. */
+  /** Where in the text, from 0; null for the whole text. */
   readonly at: number | null
 
   constructor(rule: string, at: number | null = null) {
@@ -15,26 +18,24 @@ export class BrokenRule extends Error {
 const MS = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
 const DURATION = /^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?$/
 
-/** setTimeout holds 2^31 - 1 ms and fires at once beyond it, so what becomes a timer must stay below. */
+/** setTimeout takes at most 2^31 - 1 ms (24.8 days) and fires at once for more. */
 const LONGEST_TIMER_MS = 24 * MS.d
 
 /**
- * Reads a duration such as `500ms`, `90s`, `15m`, `24h`, `7d` or `1h30m` (units once each, largest first).
+ * Parses a duration such as `500ms`, `90s`, `15m`, `24h`, `7d` or `1h30m` (each unit once, largest first).
  * @returns milliseconds, more than 0
  * @throws BrokenRule
  */
 export function parseDuration(text: string): number {
   const parts = DURATION.exec(text)
-  if (parts === null || text === '') {
-    throw new BrokenRule('must be a duration with units such as 500ms, 90s, 15m, 24h, 7d or 1h30m')
-  }
+  if (parts === null || text === '') throw new BrokenRule('must be a duration such as 90s, 24h or 7d')
   const ms = Object.values(MS).reduce((sum, unit, i) => sum + Number(parts[i + 1] ?? 0) * unit, 0)
   if (ms === 0) throw new BrokenRule('must be longer than 0')
   if (ms > 36_500 * MS.d) throw new BrokenRule('must be at most 36500d')
   return ms
 }
 
-/** A duration that a timer will hold. @returns milliseconds @throws BrokenRule also above 24 days */
+/** Parses a duration for setTimeout. @returns milliseconds @throws BrokenRule also above 24 days */
 export function parseTimer(text: string): number {
   const ms = parseDuration(text)
   if (ms > LONGEST_TIMER_MS) throw new BrokenRule('must be at most 24d')
@@ -43,34 +44,34 @@ export function parseTimer(text: string): number {
 
 const BYTES: Record<string, number> = { b: 1, kb: 1024, mb: 1024 ** 2, gb: 1024 ** 3, tb: 1024 ** 4 }
 
-/** Reads a size such as `512kb`, `64mb` or `1gb`, powers of 1024 as Redis writes them. @returns bytes, more than 0 @throws BrokenRule */
+/** Parses a size such as `512kb`, `64mb` or `1gb`, in powers of 1024 like Redis. @returns bytes, more than 0 @throws BrokenRule */
 export function parseSize(text: string): number {
   const parts = /^(\d+)(b|kb|mb|gb|tb)$/i.exec(text)
-  if (parts === null) throw new BrokenRule('must be a size with a unit such as 512kb, 64mb or 1gb')
+  if (parts === null) throw new BrokenRule('must be a size such as 512kb, 64mb or 1gb')
   const bytes = Number(parts[1]) * (BYTES[parts[2]?.toLowerCase() ?? ''] ?? Number.NaN)
   if (bytes === 0) throw new BrokenRule('must be more than 0')
   if (!Number.isSafeInteger(bytes)) throw new BrokenRule('must be below 8192tb')
   return bytes
 }
 
-/** Reads a share of a hundred, such as `80%` or `80`. @returns 0.01 to 1 @throws BrokenRule */
+/** Parses a percentage such as `80%` or `80`. @returns 0.01 to 1 @throws BrokenRule */
 export function parsePercent(text: string): number {
   const share = Number(/^([1-9]\d{0,2})%?$/.exec(text)?.[1]) / 100
-  if (!(share <= 1)) throw new BrokenRule('must be a whole number from 1 to 100, as in 80%')
+  if (!(share <= 1)) throw new BrokenRule('must be a percentage from 1 to 100, such as 80%')
   return share
 }
 
-/** A reader of whole numbers in plain digits from `least` to `most`. The reader throws BrokenRule. */
+/** Makes a parser of whole numbers from `least` to `most`, written in digits only. The parser throws BrokenRule. */
 export function wholeNumber(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
   const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
   return (text) => {
     const n = /^(?:0|[1-9]\d*)$/.test(text) ? Number(text) : Number.NaN
-    if (!(n >= least && n <= most)) throw new BrokenRule(`must be a whole number ${range}, in plain digits`)
+    if (!(n >= least && n <= most)) throw new BrokenRule(`must be a whole number ${range}, digits only`)
     return n
   }
 }
 
-/** A reader that also takes `off`, as Infinity: a limit that nothing reaches, so comparisons need no special case. */
+/** Makes a parser that also accepts `off`, as Infinity: nothing exceeds it, so comparisons need no special case. */
 export function orOff(parse: (text: string) => number): (text: string) => number {
   return (text) => {
     if (text === 'off') return Number.POSITIVE_INFINITY
@@ -82,7 +83,7 @@ export function orOff(parse: (text: string) => number): (text: string) => number
   }
 }
 
-/** A reader of one word out of a closed set. The reader throws BrokenRule. */
+/** Makes a parser of one of these words. The parser throws BrokenRule. */
 export function oneOf<const Word extends string>(...words: Word[]): (text: string) => Word {
   return (text) => {
     const word = words.find((candidate) => candidate === text)
@@ -91,12 +92,12 @@ export function oneOf<const Word extends string>(...words: Word[]): (text: strin
   }
 }
 
-/** Reads `true` or `false`, nothing else. @throws BrokenRule */
+/** Parses `true` or `false`. @throws BrokenRule */
 export function parseSwitch(text: string): boolean {
   return oneOf('true', 'false')(text) === 'true'
 }
 
-/** The inverse of parseDuration, in its largest units: 5400000 is `1h30m`; Infinity is `off`, and nothing is `0s`. */
+/** The inverse of parseDuration, in the largest units: 5400000 is `1h30m`, Infinity is `off`, 0 is `0s`. */
 export function formatDuration(ms: number): string {
   if (ms === Number.POSITIVE_INFINITY) return 'off'
   let rest = ms
@@ -109,20 +110,20 @@ export function formatDuration(ms: number): string {
   return text || '0s'
 }
 
-/** The inverse of parseSize, in the largest unit without a rest: 1536 is `1536b`, 65536 is `64kb`; Infinity is `off`. */
+/** The inverse of parseSize, in the largest unit that divides it: 1536 is `1536b`, 65536 is `64kb`, Infinity is `off`. */
 export function formatSize(bytes: number): string {
   if (bytes === Number.POSITIVE_INFINITY) return 'off'
   const [unit, size] = Object.entries(BYTES).findLast(([, size]) => bytes >= size && bytes % size === 0) ?? ['b', 1]
   return `${bytes / size}${unit}`
 }
 
-/** What was measured, for people: in the largest unit that leaves at least 1, to three digits; 1536 is `1.5kb`. */
+/** A measured size for people: three digits in the largest unit that gives at least 1; 1536 is `1.5kb`. */
 export function roundSize(bytes: number): string {
   const [unit, size] = Object.entries(BYTES).findLast(([, size]) => bytes >= size) ?? ['b', 1]
   return `${Number((bytes / size).toPrecision(3))}${unit}`
 }
 
-/** What was measured, for people: in milliseconds below a second, in seconds below ten, and above that in whole seconds. */
+/** A measured duration for people: `180 ms`, `1.2 s`, and from ten seconds on in whole seconds, `1h2m3s`. */
 export function roundDuration(ms: number): string {
   if (ms < 1000) return `${Math.round(ms)} ms`
   return ms < 10_000 ? `${(ms / 1000).toFixed(1)} s` : formatDuration(Math.round(ms / 1000) * 1000)

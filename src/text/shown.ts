@@ -1,10 +1,10 @@
-/** Keys are bytes. Wherever a person or a label needs text, they are shown by this one rule. */
+/** Keys are bytes. This is the one way to turn them into text, for people and for metric labels. */
 
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
- * A key as printable text: UTF-8 as it is, a backslash doubled, control characters and bytes that are not UTF-8 as
- * `\xHH`. No two keys are shown as the same text.
+ * A key as printable text: UTF-8 stays, a backslash is doubled, control characters and bytes that are not UTF-8 become
+ * `\xHH`. Two different keys never give the same text.
  */
 export function shown(key: Uint8Array): string {
   try {

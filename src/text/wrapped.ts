@@ -1,6 +1,6 @@
-/** Text over several lines, for terminals. */
+/** Wraps text for terminals. Own code: wrap-ansi, the usual package, brings three more for colours that we do not wrap. */
 
-/** A sentence in lines of at most `width` characters, those after the first behind `indent`; a word that is longer is broken. */
+/** Splits a sentence into lines of at most `width` characters, all but the first indented. Breaks a word only if it is longer than a line. */
 export function wrapped(sentence: string, width: number, indent = ''): string[] {
   const lines = ['']
   for (const word of sentence.split(' ')) {
