@@ -75,7 +75,7 @@ test('where the lease lacks a right, what it needs is said', async (t) => {
   const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER])
   const line = await daemon.waitForLog('sweep')
   assert.deepEqual([line.result, line.cause], ['failed', 'NOPERM'])
-  assert.match(String(line.reason), /^--lease: the ACL does not allow it/)
+  assert.match(String(line.reason), /^the ACL forbids the lease on /)
 })
 
 const SENTINEL: Feature =

@@ -90,7 +90,7 @@ suite('TLS', { concurrency: 4 }, () => {
     scene.proxy.leadTo(tlsPort)
     assert.match(
       String((await assertLockedOut(scene, row)).reason),
-      /: does this port want TLS, and so a rediss: URL\?$/,
+      /: does this port require TLS \(a rediss:\/\/ URL\)\?$/,
     )
     scene.proxy.leadTo(scene.redis.port)
     await scene.assertOver()

@@ -312,7 +312,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.deepEqual([line.level, line.result, line.cause], ['error', 'failed', 'NOPERM'])
     assert.match(
       String(line.reason),
-      /^--lease: the ACL does not allow it on xtrimd:lease: grant it ~xtrimd:lease with \+/,
+      /^the ACL forbids the lease on xtrimd:lease: grant ~xtrimd:lease \+/,
     )
     assert.match(String(line.reason), /or turn the lease off/)
     assert.equal(await daemon.metric('xtrimd_leader'), 0)
@@ -328,7 +328,7 @@ describe('the lease', { concurrency: 3 }, () => {
     const daemon = await startDaemon(t, ['--redis-url', redis.url])
     const line = await daemon.waitForLog('sweep')
     assert.deepEqual([line.result, line.cause], ['failed', 'WRONGTYPE'])
-    assert.match(String(line.reason), /^--lease-key: xtrimd:lease holds what is no lease \(/)
+    assert.match(String(line.reason), /^--lease-key xtrimd:lease exists and is not a lease \(/)
     assert.equal(await redis.command('LLEN', LEASE), 1)
   })
 

@@ -98,7 +98,7 @@ suite('an outage of Redis', { concurrency: 3 }, () => {
     await rm(file)
     await daemon.waitForMetric('xtrimd_sweep_failures_total', { cause: 'connect' }, (failures) => failures >= 1)
     const line = await daemon.waitForLog(({ msg, cause }) => msg === 'sweep' && cause === 'connect')
-    assert.equal(line.reason, '--redis-password-file: must be a file that can be read (ENOENT)')
+    assert.equal(line.reason, '--redis-password-file: must be a readable file (ENOENT)')
 
     await writeFile(file, 'second')
     await daemon.waitForSuccesses(1)

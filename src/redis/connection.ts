@@ -1,4 +1,4 @@
-/** The one door to node-redis: a connection that answers within its deadline or is gone. */
+/** A connection whose every reply has a deadline; it is closed when one passes. Only this file imports node-redis. */
 import { ConnectionTimeoutError, createClient, ErrorReply, RESP_TYPES } from '@redis/client'
 import { type Address, formatAddress } from './address.ts'
 import { Fault, Refusal, type Reply } from './refusal.ts'
@@ -15,46 +15,47 @@ export interface TlsOptions {
   readonly ca?: Buffer
   readonly cert?: Buffer
   readonly key?: Buffer
-  /** The name to expect in the server's certificate, and to ask for. */
+  /** The name to expect in the server's certificate, also sent as SNI. */
   readonly servername?: string
 }
 
+/** How to reach a server, whatever its address. */
 export interface Reach {
-  /** Read at every connection, so that a rotated password file counts. May throw a Fault. */
+  /** Called for every connection, so a rotated password file takes effect. May throw a Fault. */
   readonly credentials: () => Credentials
   readonly database: number
-  /** Null for a plain connection. Read at every one as well. */
+  /** Called for every connection; null for a plain one. */
   readonly tls: (() => TlsOptions) | null
-  /** The longest that connecting, or one batch of replies, may take, in milliseconds. */
+  /** Deadline for connecting, and for each batch of replies, in milliseconds. */
   readonly replyTimeoutMs: number
 }
 
 export interface Connection {
   readonly address: Address
   /**
-   * Sends the commands in one write and waits for all replies, in order. An error reply is a Refusal in its place.
-   * @throws Fault when the connection is lost (`connect`) or the deadline passes (`timeout`), with the replies that had
-   * come; it is unusable then
+   * Sends the commands in one write and waits for all replies, in order. An error reply becomes a Refusal in its place.
+   * @throws Fault when the connection is lost (`connect`) or the deadline passes (`timeout`), with the replies received
+   * until then. The connection is unusable afterwards.
    */
   ask(commands: readonly Command[]): Promise<Reply[]>
   /**
-   * Gives every message on the channel to `listener` from now on. Nothing but PING may be asked afterwards.
-   * @throws Fault also where Redis does not allow it
+   * Passes every message on the channel to `listener` from now on. Only PING may be sent afterwards.
+   * @throws Fault, also if Redis refuses the subscription
    */
   subscribe(channel: string, listener: (message: Buffer) => void): Promise<void>
-  /** Resolves when the connection is gone, with what ended it. */
+  /** Resolves when the connection has ended, with the reason. */
   readonly ended: Promise<Fault>
-  /** Ends the connection now, whatever is under way. */
+  /** Ends the connection now, without waiting for replies. */
   close(): void
 }
 
 /**
- * How long replies are still waited for once a stop was asked: a page is answered in milliseconds, and a frozen Redis
- * must not keep a pod from ending.
+ * How long to wait for replies after a stop was requested. Redis answers a page in milliseconds, and a frozen Redis must not
+ * keep a pod from ending.
  */
 const STOP_GRACE_MS = 2000
 
-/** What of node-redis is used. Its own type takes seconds to check and does not fit its own factory. */
+/** The part of node-redis used here. Its own type takes seconds to check and does not match its own factory. */
 interface Client {
   connect(): Promise<unknown>
   sendCommand(args: Command): Promise<Reply>
@@ -64,7 +65,7 @@ interface Client {
   on(event: 'connect', listener: () => void): unknown
 }
 
-/** Opens a connection. After `stop` its replies are waited for a grace of two seconds only. @throws Fault */
+/** Opens a connection, which closes two seconds after `stop` at the latest. @throws Fault */
 export async function connect(address: Address, reach: Reach, stop?: AbortSignal): Promise<Connection> {
   const client = makeClient(address, reach)
   let lost: Error | undefined
@@ -76,29 +77,29 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
 
   const waiting = new Set<(fault: Fault) => void>()
   const close = (fault = new Fault('connect', 'the connection was closed')): void => {
-    stop?.removeEventListener('abort', hurry)
+    stop?.removeEventListener('abort', startGrace)
     clearTimeout(grace)
-    // Who asks now is told what ended it, too.
+    // A later `ask` fails with the same reason.
     lost ??= fault
     end(fault)
-    // Its commands are rejected first, so that they tell the reason and not what destroy() makes of it.
+    // Reject the waiting commands before destroy() rejects them with an error that hides the reason.
     for (const reject of waiting) reject(fault)
-    // A socket that is still being connected is not ended with its client, and would be let in when it is through.
+    // destroy() does not end a socket that is still connecting: destroy again once it has connected.
     client.on('connect', () => client.destroy())
     client.destroy()
   }
 
   let grace: NodeJS.Timeout | undefined
-  const hurry = (): void => {
+  const startGrace = (): void => {
     grace = setTimeout(
       () => close(new Fault('timeout', `no reply within ${STOP_GRACE_MS} ms of being asked to stop`)),
       STOP_GRACE_MS,
     )
   }
-  if (stop?.aborted) hurry()
-  else stop?.addEventListener('abort', hurry, { once: true })
+  if (stop?.aborted) startGrace()
+  else stop?.addEventListener('abort', startGrace, { once: true })
 
-  /** The deadline of one wait: destroys the connection when it passes, since what it still answers is nobody's. */
+  /** Runs `work` with the reply deadline. If it passes, closes the connection: nobody would match its late replies to commands. */
   const within = <T>(work: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> =>
     new Promise<T>((resolve, reject) => {
       let reading: NodeJS.Immediate | undefined
@@ -110,7 +111,7 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
       }
       const fail = (error: Error): void => settle(() => reject(asFault(lost ?? error, address)))
       const timer = setTimeout(() => {
-        // A process that stood still finds the time over first, and then what came meanwhile: that is read before.
+        // After a pause of this process the timer fires before the replies that arrived meanwhile are read. Read them first.
         reading = setImmediate(() => {
           reading = setImmediate(giveUp)
         })
@@ -125,14 +126,14 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
     let sent: readonly Promise<Reply>[] = []
     try {
       return await within((resolve, reject) => {
-        // The same two functions for all: closures of their own for each of a thousand replies cost a tenth of a sweep.
+        // Use the same two functions for all replies: a closure for each costs a tenth of a sweep's speed.
         sent = commands.map((command) => client.sendCommand(command).then(asReply, asRefusal))
         Promise.all(sent).then(resolve, reject)
       })
     } catch (error) {
       if (!(error instanceof Fault)) throw error
       const { code, message, cause } = error
-      throw new Fault(code, message, { cause }, await answersTo(sent))
+      throw new Fault(code, message, { cause }, await receivedReplies(sent))
     }
   }
 
@@ -146,7 +147,7 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
       client.connect().then(resolve, reject)
     })
     lost = undefined
-    await greet(ask)
+    await introduce(ask)
     return { address, ask, subscribe, ended, close: () => close() }
   } catch (error) {
     close()
@@ -155,15 +156,15 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
 }
 
 /**
- * node-redis has a deadline for connecting too, and would be first where ours gives a late reply its chance. It ends what a
- * connection leaves behind that was given up while its socket was being made.
+ * Added to node-redis's own connect deadline, so that ours, which still reads late replies, comes first. The later one cleans
+ * up a socket that was still connecting when we gave up.
  */
-const ITS_OWN_DEADLINE_LATER_MS = 1000
+const CONNECT_DEADLINE_MARGIN_MS = 1000
 
 function makeClient(address: Address, reach: Reach): Client {
   const { username, password } = reach.credentials()
   return createClient({
-    // RESP2 needs no HELLO, which an ACL may not allow and which drops a user name that comes without a password.
+    // RESP2 does not need HELLO, which an ACL may forbid and which drops a user name given without a password.
     RESP: 2,
     socket:
       'path' in address
@@ -171,15 +172,15 @@ function makeClient(address: Address, reach: Reach): Client {
         : {
             ...address,
             ...(reach.tls === null ? {} : { ...reach.tls(), tls: true }),
-            connectTimeout: reach.replyTimeoutMs + ITS_OWN_DEADLINE_LATER_MS,
+            connectTimeout: reach.replyTimeoutMs + CONNECT_DEADLINE_MARGIN_MS,
             reconnectStrategy: false,
           },
     ...(username === null ? {} : { username }),
     ...(password === null ? {} : { password }),
     database: reach.database,
-    // Commands queued before the handshake is through run even where AUTH or SELECT fails: on the wrong database.
+    // Commands queued before the handshake run even if AUTH or SELECT fails, and then on the wrong database.
     disableOfflineQueue: true,
-    // A timer per command would halve the speed; `ask` has one per batch.
+    // A timer for each command would halve the speed; `ask` sets one for each batch.
     commandOptions: { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
     disableClientInfo: true,
     maintNotifications: 'disabled',
@@ -187,25 +188,25 @@ function makeClient(address: Address, reach: Reach): Client {
 }
 
 /**
- * The first words: a name for CLIENT LIST, and NO-TOUCH, so that looking at streams does not make them look hot. Both
- * may be refused (an older server, an ACL) without harm; a server that refuses everything is found out here.
+ * Sets a name for CLIENT LIST, and NO-TOUCH, so that looking at a stream does not reset its idle time. An older server or
+ * an ACL may refuse either without harm; a server that refuses every command is noticed here.
  */
-async function greet(ask: Connection['ask']): Promise<void> {
-  const named = ask([['CLIENT', 'SETNAME', 'xtrimd']])
-  const untouching = ask([['CLIENT', 'NO-TOUCH', 'ON']])
-  // A server with too many clients says so to the first command and hangs up on the second.
-  untouching.catch(() => {})
-  const [reply] = await named
+async function introduce(ask: Connection['ask']): Promise<void> {
+  const setName = ask([['CLIENT', 'SETNAME', 'xtrimd']])
+  const setNoTouch = ask([['CLIENT', 'NO-TOUCH', 'ON']])
+  // A server with too many clients answers the first command with an error and hangs up on the second.
+  setNoTouch.catch(() => {})
+  const [reply] = await setName
   if (reply instanceof Refusal && (reply.word === 'NOAUTH' || /max number of clients/.test(reply.message))) {
     throw Fault.of(reply)
   }
-  await untouching
+  await setNoTouch
 }
 
 const UNANSWERED = Symbol('unanswered')
 
-/** The replies that have come; Redis answers in order. */
-async function answersTo(sent: readonly Promise<Reply>[]): Promise<Reply[]> {
+/** The replies received so far. Redis answers in order. */
+async function receivedReplies(sent: readonly Promise<Reply>[]): Promise<Reply[]> {
   const unanswered = Promise.resolve(UNANSWERED)
   const settled = await Promise.all(
     sent.map((reply) => Promise.race([reply, unanswered]).catch(() => UNANSWERED) as Promise<Reply | symbol>),
@@ -215,7 +216,7 @@ async function answersTo(sent: readonly Promise<Reply>[]): Promise<Reply[]> {
 }
 
 function asReply(reply: Reply): Reply {
-  // Errors of commands inside a transaction come inside its reply.
+  // Errors of commands inside a transaction arrive inside its reply.
   return Array.isArray(reply) && reply.some(isErrorReply)
     ? reply.map((part) => (isErrorReply(part) ? asRefusal(part) : part))
     : reply
@@ -225,7 +226,7 @@ function isErrorReply(reply: unknown): reply is Error {
   return reply instanceof ErrorReply
 }
 
-/** An error that Redis replied is an answer; any other is the end of the connection. */
+/** An error reply of Redis is an answer; any other error ended the connection. */
 function asRefusal(error: Error): Refusal {
   if (isErrorReply(error)) return new Refusal(error.message)
   throw error
@@ -234,7 +235,7 @@ function asRefusal(error: Error): Refusal {
 function asFault(error: Error, address: Address): Fault {
   if (error instanceof Fault) return error
   if (error instanceof ErrorReply) return Fault.of(new Refusal(error.message))
-  // An AggregateError (several addresses of one name tried) has no message of its own.
+  // An AggregateError (every address of a host name failed) has an empty message.
   const first = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error
   const code = first instanceof ConnectionTimeoutError ? 'timeout' : 'connect'
   return new Fault(code, `${formatAddress(address)}: ${first.message || first.name}`, { cause: first })

@@ -1,4 +1,7 @@
-/** The lease: a key that one of several daemons holds, so that one sweeps. Own code, since no lease library is safe on node-redis. */
+/**
+ * The lease: a key that one of several daemons holds, so that only this one sweeps. Own code: redis-semaphore let two
+ * holders in with node-redis, and the redlock packages do not run on it.
+ */
 import type { Address } from './address.ts'
 import type { Command, Reach, Reply } from './connection.ts'
 import { findPrimaries, primaryOf, type Topology, withConnection } from './primaries.ts'
@@ -6,21 +9,23 @@ import { Fault, isOfServer, Refusal } from './refusal.ts'
 import { redirectionOf } from './slots.ts'
 
 /**
- * `held` until `untilMs` of this process's monotonic clock; `other`: another daemon holds it, for `leftMs` more unless it
- * renews it; `open`: nobody can hold it, so everybody may sweep, since double work is harmless and none may not be.
+ * The result of a claim.
+ * - `held`: we hold it until `untilMs` of this process's monotonic clock.
+ * - `other`: another daemon holds it for another `leftMs`, unless it renews it.
+ * - `open`: nobody can hold it, so every copy may sweep. Sweeping twice is harmless; not sweeping at all may not be.
  */
 export type Claim =
   | { readonly kind: 'held'; readonly untilMs: number }
   | { readonly kind: 'other'; readonly leftMs: number }
   | { readonly kind: 'open'; readonly why: string }
 
-/** What the lease is: the key, and how long it lasts without being renewed. */
 export interface LeaseTerms {
   readonly key: string
+  /** How long it lasts without being renewed. */
   readonly ttlMs: number
 }
 
-/** Answers 'held', or for how many milliseconds another still holds it: below 0 is for ever. */
+/** Replies 'held', or the milliseconds for which another daemon still holds it; below 0 means forever. */
 const CLAIM_LUA = `
 local holder = redis.call('GET', KEYS[1])
 if holder == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 'held' end
@@ -32,18 +37,18 @@ const RELEASE_LUA = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
-/** A slot moves at most a few times while it is being looked for. */
-const MOST_REDIRECTIONS = 3
+/** Redirections to follow for one command; a slot rarely moves even twice in that time. */
+const MAX_REDIRECTIONS = 3
 
-/** The lease as one daemon sees it, which is known by its `token`. */
+/** The lease from the view of one daemon, which writes its `token` into the key. */
 export class Lease {
   readonly #terms: LeaseTerms
   readonly #token: string
   readonly #topology: Topology
   readonly #reach: Reach
-  /** The node that held the key when it was last asked for. */
+  /** The cluster node that had the key last time; null to look it up. */
   #home: Address | null = null
-  /** Of a cluster: since when that node alone has failed whenever it was asked, on the monotonic clock. */
+  /** In a cluster: since when the node of the key has failed at every claim, on the monotonic clock. */
   #downSince: number | null = null
 
   constructor(terms: LeaseTerms, token: string, topology: Topology, reach: Reach) {
@@ -54,15 +59,15 @@ export class Lease {
   }
 
   /**
-   * Takes the lease if it is free, and renews it if it is ours. In a cluster it is open once its node has failed for a whole
-   * term, in which whoever held it has ceased to.
-   * @throws Fault where Redis cannot be reached or does not allow it
+   * Takes the lease if it is free, and renews it if it is ours. In a cluster it becomes `open` once its node has been down
+   * for a whole term: by then the last holder has lost it.
+   * @throws Fault if Redis cannot be reached or refuses
    */
   async claim(stop?: AbortSignal): Promise<Claim> {
-    // Judged from before it is asked for: however late the answer, Redis's clock for it cannot have begun earlier.
+    // Count the term from before the request: however late the reply, Redis cannot have started counting earlier.
     const askedAt = performance.now()
     const downSince = this.#downSince
-    // Whatever else fails says nothing of that node: it may be our own network.
+    // A failure to find the node does not say that it is down: our own network may be.
     this.#downSince = null
     const node = await this.#findNode(stop)
     let reply: Reply
@@ -71,8 +76,7 @@ export class Lease {
       reply = await this.#ask(node, ['EVAL', CLAIM_LUA, '1', key, this.#token, String(ttlMs)], stop)
     } catch (error) {
       if (!(error instanceof Fault)) throw error
-      if (/\bOOM\b/.test(error.message))
-        return { kind: 'open', why: 'Redis is out of memory, and trimming is the cure' }
+      if (/\bOOM\b/.test(error.message)) return { kind: 'open', why: 'Redis is out of memory; trimming can free some' }
       if (this.#topology.mode !== 'cluster' || !isOfServer(error)) throw error
       this.#downSince = downSince ?? performance.now()
       if (performance.now() - this.#downSince < this.#terms.ttlMs) throw error
@@ -80,17 +84,18 @@ export class Lease {
     }
     if (typeof reply === 'number') return { kind: 'other', leftMs: reply < 0 ? Number.POSITIVE_INFINITY : reply }
     const untilMs = askedAt + this.#terms.ttlMs
-    if (performance.now() >= untilMs) throw new Fault('timeout', '--lease-ttl: the lease ran out before the reply came')
+    if (performance.now() >= untilMs)
+      throw new Fault('timeout', 'the lease expired before Redis replied: raise --lease-ttl')
     return { kind: 'held', untilMs }
   }
 
-  /** Gives the lease up if it is ours. @returns whether it was @throws Fault */
+  /** Deletes the lease if it is ours. @returns whether it was @throws Fault */
   async release(): Promise<boolean> {
     const node = await this.#findNode()
     return (await this.#ask(node, ['EVAL', RELEASE_LUA, '1', this.#terms.key, this.#token])) === 1
   }
 
-  /** Undefined where nobody serves the slot of the key. */
+  /** Undefined if no primary serves the slot of the key. */
   async #findNode(stop?: AbortSignal): Promise<Address | undefined> {
     return this.#home ?? primaryOf(this.#terms.key, await findPrimaries(this.#topology, this.#reach, stop))
   }
@@ -104,15 +109,15 @@ export class Lease {
       const replies = await withConnection(address, this.#reach, stop, ({ ask }) => ask(commands))
       const reply = replies.find((one) => one instanceof Refusal) ?? replies.at(-1) ?? null
       if (!(reply instanceof Refusal)) {
-        // A cluster is asked where it was found; a sentinel is asked again, since the primary may have changed.
+        // Remember the node only in a cluster, which redirects us if it is wrong. A demoted primary behind Sentinel would not.
         if (this.#topology.mode === 'cluster' && !asking) this.#home = address
         return reply
       }
       const redirection = redirectionOf(reply, address)
-      if (redirection === null || redirections === MOST_REDIRECTIONS) throw refused(reply, this.#terms.key)
+      if (redirection === null || redirections === MAX_REDIRECTIONS) throw refused(reply, this.#terms.key)
       next = redirection
     }
-    throw new Fault('CLUSTERDOWN', 'the cluster has no primary')
+    throw new Fault('CLUSTERDOWN', 'no primary serves the slot of the lease key')
   }
 }
 
@@ -120,10 +125,10 @@ function refused(refusal: Refusal, key: string): Fault {
   if (refusal.word === 'NOPERM')
     return new Fault(
       'NOPERM',
-      `--lease: the ACL does not allow it on ${key}: grant it ~${key} with +eval +get +set +pttl +pexpire +del (and +asking in a cluster), or turn the lease off (${refusal.message})`,
+      `the ACL forbids the lease on ${key}: grant ~${key} +eval +get +set +pttl +pexpire +del (in a cluster also +asking), or set --lease=false (${refusal.message})`,
     )
-  // Redis before 7.0 tells of what a script met as ERR.
+  // Redis before 7.0 reports an error inside a script as ERR, with the real word further on.
   if (/\bWRONGTYPE\b/.test(refusal.message))
-    return new Fault('WRONGTYPE', `--lease-key: ${key} holds what is no lease (${refusal.message})`)
+    return new Fault('WRONGTYPE', `--lease-key ${key} exists and is not a lease (${refusal.message})`)
   return Fault.of(refusal)
 }

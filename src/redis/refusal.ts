@@ -1,10 +1,11 @@
-/** What Redis replies, and what it says no with: the first word of an error reply tells what is wrong. */
+/** Replies and errors: a Refusal is Redis's error reply to one command, a Fault ends the work on a server. */
 
-/** Texts come as Buffers: keys are bytes. */
+/** Texts arrive as Buffers, since keys are bytes. */
 export type Reply = number | Buffer | string | null | Refusal | readonly Reply[]
 
-/** An error reply to one command. It concerns that command alone; the connection goes on. */
+/** An error reply to one command. The connection stays usable. */
 export class Refusal {
+  /** One of ERROR_WORDS: the first word of the message, which names the kind of error. */
   readonly word: string
   readonly message: string
 
@@ -14,7 +15,7 @@ export class Refusal {
   }
 }
 
-/** The words that errors are counted under. Closed, since labels of metrics must be; everything else is `other`. */
+/** The error words that are counted. A closed set, since they are metric labels; any other word counts as `other`. */
 export const ERROR_WORDS = [
   'ERR',
   'NOPERM',
@@ -36,7 +37,7 @@ export const ERROR_WORDS = [
   'other',
 ] as const
 
-/** Of a command that a script runs, Redis says ERR; of EXEC, that the transaction is discarded. It is the ACL all the same. */
+/** How Redis reports NOPERM for a command inside a script (as ERR) or a transaction (as EXECABORT). */
 const NOPERM_INSIDE =
   /^(?:ERR (?:ACL failure in script|The user executing the script can't)|EXECABORT .*because of: NOPERM)\b/
 
@@ -46,10 +47,10 @@ function wordOf(message: string): string {
   return ERROR_WORDS.find((known) => known === word) ?? 'other'
 }
 
-/** Why a whole server could not be swept: it could not be reached, did not answer in time, or refused with a word. */
+/** Why a server could not be swept: `connect` (unreachable or cut off), `timeout` (no reply in time), or an error word. */
 export const FAULT_CODES = ['connect', 'timeout', ...ERROR_WORDS] as const
 
-/** States of a whole server, not of one key: what it answers to one write it answers to all of them. */
+/** Words that describe the state of a server, not of a key: it answers every write with them. */
 const SERVER_WIDE = new Set([
   'NOAUTH',
   'READONLY',
@@ -61,11 +62,11 @@ const SERVER_WIDE = new Set([
   'CLUSTERDOWN',
 ])
 
-/** The end of the work on one server. `code` is one of FAULT_CODES; the message holds no secret. */
+/** Ends the work on one server. `code` is one of FAULT_CODES; the message never holds a secret. */
 export class Fault extends Error {
   override readonly name = 'Fault'
   readonly code: string
-  /** Of the batch that it ended, the replies that had come: so many commands, from the first on, were carried out. */
+  /** The replies received in the batch that it ended: this many commands, counted from the first, were executed. */
   readonly answered: readonly Reply[]
 
   constructor(code: string, message: string, options?: ErrorOptions, answered: readonly Reply[] = []) {
@@ -74,7 +75,7 @@ export class Fault extends Error {
     this.answered = answered
   }
 
-  /** The same, where replies to what was asked before had come as well. */
+  /** The same fault, with the replies to earlier commands in front. */
   behind(replies: readonly Reply[]): Fault {
     return new Fault(this.code, this.message, { cause: this.cause }, [...replies, ...this.answered])
   }
@@ -84,12 +85,12 @@ export class Fault extends Error {
   }
 }
 
-/** Whether it is the server that fails, and not what it was asked for: others may do well. */
+/** Whether the server failed, not the command: other servers may still work. */
 export function isOfServer({ code }: Fault): boolean {
   return code === 'connect' || code === 'timeout' || SERVER_WIDE.has(code)
 }
 
-/** Whether a refusal says that this server will refuse everything else as well. */
+/** Whether this server will refuse every other command too. */
 export function endsSweep(refusal: Refusal): boolean {
   return SERVER_WIDE.has(refusal.word)
 }

@@ -1,13 +1,13 @@
-/** What Redis refused of one stream, which ends the work on it and not on others; and what an ACL lacks, where that is why. */
+/** A command refused for one stream, which ends the work on this stream only; and the right that the ACL user lacks. */
 
 import type { Command, Reply } from './connection.ts'
 import { Refusal } from './refusal.ts'
 
-/** A refused command, thrown to end the work on one stream, as the outcome tells. */
+/** Thrown to end the work on one stream; its outcome then holds the refusal. */
 export class Refused extends Error {
   override readonly name = 'Refused'
   readonly refusal: Refusal
-  /** The command that was refused, by its name, such as `XINFO GROUPS`. */
+  /** The name of the refused command, such as `XINFO GROUPS`. */
   readonly command: string
 
   constructor(refusal: Refusal, command: string) {
@@ -17,7 +17,7 @@ export class Refused extends Error {
   }
 }
 
-/** What stands or falls with a command; a sweep cannot do without the others. */
+/** What needs each command. A sweep needs every command that is not in this list. */
 const NEEDS: Readonly<Record<string, string>> = {
   XRANGE: '--max-age',
   XREVRANGE: 'plan',
@@ -29,8 +29,8 @@ const NEEDS: Readonly<Record<string, string>> = {
 }
 
 /**
- * The command that the ACL does not allow, and the flag that needs it; null where it is something else that was refused,
- * such as the key. What a script lacks is named by Redis from 7.2 on.
+ * The command that the ACL forbids, and the flag that needs it; null if Redis refused for another reason, such as the key.
+ * Since 7.2 Redis names the command that a script may not run.
  */
 export function deniedCommand(command: string, refusal: Refusal): { command: string; neededFor: string } | null {
   const named = /\brun the '([^']+)' command/.exec(refusal.message)?.[1]
@@ -42,22 +42,21 @@ export function deniedCommand(command: string, refusal: Refusal): { command: str
   }
 }
 
-/** The command's name as ACLs know it. */
+/** The name of a command, with its subcommand, as in `XINFO GROUPS`. */
 export function nameOf(command: Command): string {
   const container = /^(?:XINFO|MEMORY|CLIENT|CONFIG)$/.test(String(command[0]))
   return container ? `${command[0]} ${command[1]}` : String(command[0])
 }
 
-/** The reply, which must be no Refusal. @throws Refused */
+/** Returns the reply. @throws Refused if it is a Refusal */
 export function accepted(reply: Reply | undefined, command: Command): Reply {
   if (reply instanceof Refusal) throw new Refused(reply, nameOf(command))
   return reply ?? null
 }
 
-/** Told of a command that an ACL refused, and of what goes without it. */
+/** Called with a command that the ACL forbids, and what needs it. */
 export type Missing = (command: string, neededFor: string) => void
 
-/** The same as a sentence. */
 export function deniedTold(command: string, neededFor: string): string {
-  return `the ACL allows no ${command}, which ${neededFor} needs`
+  return `the ACL forbids ${command}, which ${neededFor} needs`
 }

@@ -1,16 +1,17 @@
-/** What a server says of itself: its clock, the only judge of age, and its memory. */
+/** A server's clock, which decides what is old, its memory, and its number of keys. */
 import type { Command, Connection, Reply } from './connection.ts'
 import { Fault, Refusal } from './refusal.ts'
 
-/** Memory of one or all primaries, in bytes. A maximum of 0 is none. */
+/** Memory of one or all primaries, in bytes. */
 export interface Memory {
   readonly usedBytes: number
+  /** Redis's maxmemory; 0 means no maximum. */
   readonly maxBytes: number
-  /** What of the used Redis does not hold against the maximum: buffers of replicas and of the append-only file. */
+  /** Used memory that does not count towards maxmemory: buffers of replicas and of the append-only file. */
   readonly uncountedBytes: number
 }
 
-/** Of a server that does not say. */
+/** For a server that does not tell. */
 export const NO_MEMORY: Memory = { usedBytes: 0, maxBytes: 0, uncountedBytes: 0 }
 
 const TIME: Command = ['TIME']
@@ -22,26 +23,26 @@ export async function readClock(ask: Connection['ask']): Promise<number> {
   return clockOf(time)
 }
 
-/** The server's memory now. @throws Fault, also where Redis does not allow to ask */
+/** @throws Fault, also if the ACL forbids INFO */
 export async function readMemory(ask: Connection['ask']): Promise<Memory> {
   const [info] = await ask([INFO_MEMORY])
   if (info instanceof Refusal) throw Fault.of(info)
   return memoryOf(info)
 }
 
-/** Both at once; `memory` is null where Redis does not allow to ask. @throws Fault */
+/** Reads clock and memory at once; `memory` is null if the ACL forbids INFO. @throws Fault */
 export async function readServer(ask: Connection['ask']): Promise<{ nowMs: number; memory: Memory | null }> {
   const [time, info] = await ask([TIME, INFO_MEMORY])
   return { nowMs: clockOf(time), memory: info instanceof Refusal ? null : memoryOf(info) }
 }
 
-/** How many keys there are, of all kinds; 0 where Redis does not allow to ask. @throws Fault */
+/** The number of keys of every type; 0 if the ACL forbids DBSIZE. @throws Fault */
 export async function readSize(ask: Connection['ask']): Promise<number> {
   const [size] = await ask([['DBSIZE']])
   return size instanceof Refusal ? 0 : Number(size)
 }
 
-/** Two primaries' as one. */
+/** The sum for two primaries. */
 export function addMemory(a: Memory, b: Memory): Memory {
   return {
     usedBytes: a.usedBytes + b.usedBytes,

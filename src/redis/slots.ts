@@ -1,25 +1,25 @@
-/** The slots of a cluster: which one a key belongs to, who serves it, and whether it is on its way to another node. */
+/** Cluster slots: the slot of a key, which node serves it, and whether it is moving to another node. */
 import type { Address } from './address.ts'
 import type { Connection } from './connection.ts'
 import { Fault, Refusal } from './refusal.ts'
 
-/** How many there are; every key belongs to one. */
+/** Number of slots in a cluster. Every key belongs to one. */
 export const SLOTS = 16_384
 
-/** Slots next to each other, and the primary that serves them. */
+/** Adjacent slots and the primary that serves them. Both ends are included. */
 export interface SlotRange {
   readonly from: number
   readonly to: number
   readonly address: Address
 }
 
-/** The slot of a key: of what stands in its first braces, where something does. */
+/** The slot of a key. If its first braces hold something (a hash tag), only that counts. */
 export function slotOf(key: string): number {
   const tag = /^[^{]*\{([^}]+)\}/s.exec(key)?.[1]
   return crc16(Buffer.from(tag ?? key)) % SLOTS
 }
 
-/** CRC-16/XMODEM, by which clusters spread keys. */
+/** CRC-16/XMODEM, the hash that Redis Cluster uses. */
 function crc16(bytes: Buffer): number {
   let crc = 0
   for (const byte of bytes) {
@@ -30,34 +30,34 @@ function crc16(bytes: Buffer): number {
   return crc
 }
 
-/** The slots of one node, as it says itself in its own line of `CLUSTER NODES`. */
+/** A node's slots, from its own line of `CLUSTER NODES`. */
 export interface OwnSlots {
-  /** Ranges that it serves, as one text. */
+  /** The ranges it serves, as one text. */
   readonly served: string
-  /** Whether some are open, `[slot->-id]` or `[slot-<-id]`: their keys move one by one, and one may be on neither side. */
+  /** Whether some are being moved (`[slot->-id]` or `[slot-<-id]`): keys move one by one, and a scan may miss one on the way. */
   readonly areOpen: boolean
 }
 
-/** Asks a node for its slots. @throws Fault where Redis does not allow to ask */
+/** @throws Fault, also if the ACL forbids CLUSTER NODES */
 export async function readOwnSlots({ ask }: Connection): Promise<OwnSlots> {
   const [reply] = await ask([['CLUSTER', 'NODES']])
   if (reply instanceof Refusal) throw Fault.of(reply)
   const own = String(reply)
     .split('\n')
     .find((line) => / (?:\S+,)?myself\b/.test(line))
-  // Eight fields stand before the slots.
+  // A line has eight fields before the slots.
   const slots = own?.split(' ').slice(8) ?? []
   const isOpen = (slot: string): boolean => slot.startsWith('[')
   return { served: slots.filter((slot) => !isOpen(slot)).join(' '), areOpen: slots.some(isOpen) }
 }
 
-/** Where else to ask. While a slot is open its new node answers only to those who say `ASKING`. */
+/** Which node to ask instead. While a slot is moving, its new node answers only after `ASKING`. */
 export interface Redirection {
   readonly address: Address
   readonly asking: boolean
 }
 
-/** Where a key has gone, out of `MOVED <slot> <host>:<port>` or `ASK …`; null for another refusal. */
+/** Parses `MOVED <slot> <host>:<port>` or `ASK …`; null for any other refusal. */
 export function redirectionOf(refusal: Refusal, asked: Address): Redirection | null {
   const parts = /^(MOVED|ASK) \d+ (.*):(\d+)$/.exec(refusal.message)
   if (parts === null) return null
