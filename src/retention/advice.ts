@@ -1,9 +1,9 @@
-/** What the figures of a plan call for, in sentences. */
+/** Advice that follows from the figures of a plan, in sentences. */
 import { counted } from '../text/counted.ts'
 import { NODE_BYTES, NODE_ENTRIES } from './bites.ts'
 import type { Policy } from './policy.ts'
 
-/** What of one policy's plan advice is drawn from. */
+/** The figures of one policy's plan that advice is based on. */
 export interface Figures {
   readonly streams: number
   readonly emptyStreams: number
@@ -13,10 +13,10 @@ export interface Figures {
   readonly customIdStreams: number
 }
 
-/** Below this number of streams, what their nodes cost is not worth a word. */
+/** Below this number of streams, the memory of half-empty nodes is not worth a remark. */
 const MANY_STREAMS = 1000
 
-/** Sentences about one policy, none where there is nothing to say. */
+/** Sentences about one policy; empty if there is nothing to advise. */
 export function adviceFor(policy: Policy, figures: Figures): string[] {
   const { name, deleteEmpty, maxLength, trim, maxAgeMs } = policy
   const advice: string[] = []
@@ -25,12 +25,12 @@ export function adviceFor(policy: Policy, figures: Figures): string[] {
   }
   if (figures.oneEntryStreams >= MANY_STREAMS && figures.oneEntryStreams * 2 > figures.streams) {
     say(
-      `${figures.oneEntryStreams} streams hold one entry and take about ${NODE_BYTES / 1024} KB each all the same, since Redis allocates a whole node: a smaller stream-node-max-bytes makes new ones cheaper, a shorter --max-age with --delete-empty removes them`,
+      `${figures.oneEntryStreams} streams hold one entry and still take about ${NODE_BYTES / 1024} KB each, because Redis allocates a whole node: a smaller stream-node-max-bytes makes new ones cheaper, a shorter --max-age with --delete-empty removes them`,
     )
   }
   if (trim === 'approx' && maxLength < NODE_ENTRIES) {
     say(
-      `--max-length ${maxLength} is less than a node of ${NODE_ENTRIES} entries, which approx removes whole: up to ${maxLength + NODE_ENTRIES} may stay; --trim exact keeps not one more`,
+      `--max-length ${maxLength} is less than a node of ${NODE_ENTRIES} entries, and approx removes only whole nodes: up to ${maxLength + NODE_ENTRIES} entries may stay; use --trim exact to keep exactly ${maxLength}`,
     )
   }
   if (!deleteEmpty && figures.emptyStreams > 0 && Number.isFinite(maxAgeMs)) {
@@ -40,17 +40,17 @@ export function adviceFor(policy: Policy, figures: Figures): string[] {
   }
   if (figures.protectedStreams > 0) {
     say(
-      `a group holds ${counted(figures.protectedStreams, 'stream', 'streams')} back; an abandoned one is removed with XGROUP DESTROY, and --hard-max-length bounds what any may hold`,
+      `groups hold ${counted(figures.protectedStreams, 'stream', 'streams')} back; remove an abandoned group with XGROUP DESTROY, or set --hard-max-length to limit what groups can hold`,
     )
   }
   if (figures.staleGroupStreams > 0) {
     say(
-      `${counted(figures.staleGroupStreams, 'stream has', 'streams have')} a group that has been dead for --stale-group-after: it protects nothing, and XGROUP DESTROY removes it`,
+      `${counted(figures.staleGroupStreams, 'stream has', 'streams have')} a group that has been dead for --stale-group-after: it protects nothing; remove it with XGROUP DESTROY`,
     )
   }
   if (figures.customIdStreams > 0 && !Number.isFinite(maxLength)) {
     say(
-      `${counted(figures.customIdStreams, 'stream has', 'streams have')} IDs that are no times, so --max-age does not hold them: give a --max-length`,
+      `${counted(figures.customIdStreams, 'stream has', 'streams have')} custom IDs, which --max-age cannot judge: set a --max-length`,
     )
   }
   return advice

@@ -1,32 +1,34 @@
-/** What a sweep would remove from a stream, from a few figures and without touching it. */
+/** Estimates what a sweep would remove from a stream, from a few figures. */
 import { NODE_ENTRIES } from './bites.ts'
 import type { Hold } from './groups.ts'
 import { type Limits, type Reason, sumOfReasons } from './policy.ts'
 
-/** What is known of one stream. Times in ms of Redis's clock. */
+/** What is known about one stream. Times are in ms of Redis's clock. */
 export interface Measured {
   readonly length: number
-  /** Of its oldest and newest entry; null where the IDs are no times, or there is no entry. */
+  /** The times of its oldest and newest entry; null for custom IDs or an empty stream. */
   readonly oldestMs: number | null
   readonly newestMs: number | null
-  /** Entries before the age limit that holds in the end, where they were counted one by one; null also where a group holds any. */
+  /** Entries older than the effective age limit, if they were counted one by one; null too if a group holds any of them. */
   readonly countedOlder: number | null
-  /** Of all its entries, as Redis reports it. */
+  /** Memory of all its entries, as Redis reports it. */
   readonly memoryBytes: number
 }
 
-/** Entries a sweep would remove, and the bytes that would free, about. `isExact` is false where any of the entries is an estimate. */
+/** What a sweep would remove. */
 export interface Estimate {
   readonly removed: Readonly<Record<Reason, number>>
+  /** Approximate bytes freed. */
   readonly bytes: number
+  /** Whether every entry of `removed` is certain. */
   readonly isExact: boolean
 }
 
-/** Age, then length, then bytes, each on what the one before leaves, and none beyond what a group holds. */
+/** Applies age, then length, then bytes, each to what the one before left, and never past what a group holds. */
 export function estimateTrim(stream: Measured, limits: Limits, hold: Hold | null, nowMs: number): Estimate {
   const { length, memoryBytes } = stream
   const holdMs = hold === null ? Number.POSITIVE_INFINITY : Number(hold.floor.ms)
-  /** Entries that no group holds: only limits that groups do not hold back go beyond them. */
+  /** Entries that no group holds. Only the hard limits remove more than these. */
   const free = hold === null ? length : Math.round(entriesBefore(stream, holdMs))
 
   let left = length
@@ -35,13 +37,13 @@ export function estimateTrim(stream: Measured, limits: Limits, hold: Hold | null
     left -= removed
     return removed
   }
-  const byAge =
+  const olderThanLimit =
     stream.countedOlder ??
     Math.max(
       entriesBefore(stream, Math.min(nowMs - limits.maxAgeMs, holdMs)),
       entriesBefore(stream, nowMs - limits.hardMaxAgeMs),
     )
-  const age = stream.oldestMs === null ? 0 : take(byAge)
+  const age = stream.oldestMs === null ? 0 : take(olderThanLimit)
   const byLength = Math.max(Math.min(left - limits.maxLength, free - age), left - limits.hardMaxLength)
   const removedByLength = take(byLength)
   const bytesLeft = length === 0 ? 0 : (memoryBytes * left) / length
@@ -59,13 +61,13 @@ export function estimateTrim(stream: Measured, limits: Limits, hold: Hold | null
   }
 }
 
-/** `approx` leaves the node that is only partly due: on average half of one, of Redis's default size. */
+/** `approx` leaves the node that is only partly due: on average half a node of Redis's default size. */
 function wholeNodes(removed: Record<Reason, number>): Record<Reason, number> {
   const last = removed.bytes > 0 ? 'bytes' : removed.length > 0 ? 'length' : 'age'
   return { ...removed, [last]: Math.max(0, removed[last] - NODE_ENTRIES / 2) }
 }
 
-/** How many entries are before a time, if they were written at an even rate; none before minus Infinity, the cut-off of a limit that is off. */
+/** How many entries are older than a time, if they were written at an even rate. A limit that is off has the cut-off -Infinity. */
 function entriesBefore({ length, oldestMs, newestMs }: Measured, cutOffMs: number): number {
   if (oldestMs === null || newestMs === null || cutOffMs <= oldestMs) return 0
   if (cutOffMs > newestMs) return length

@@ -1,6 +1,6 @@
 /**
- * Redis's own glob (`stringmatchlen` in its util.c), on bytes: `*`, `?`, `[abc]`, `[^a-z]`, `\x`. Own code, because
- * every glob library differs from it where it hurts: unclosed brackets, `/`, `{}`, bytes that are not UTF-8.
+ * Redis's glob (`stringmatchlen` in its util.c), on bytes: `*`, `?`, `[abc]`, `[^a-z]`, `\x`. Own code, because glob
+ * libraries differ from it in ways that select the wrong keys: unclosed brackets, `/`, `{}`, bytes that are not UTF-8.
  */
 
 const STAR = 0x2a
@@ -11,7 +11,7 @@ const CARET = 0x5e
 const BACKSLASH = 0x5c
 const DASH = 0x2d
 
-/** A test for keys. Follows what `SCAN MATCH` answers on x86-64, where bytes in a range compare as signed. */
+/** Returns a function that tests keys, with the results of `SCAN MATCH` on x86-64, where bytes in a range compare as signed. */
 export function compileGlob(pattern: string): (key: Uint8Array) => boolean {
   const bytes = Buffer.from(pattern)
   const prefix = Buffer.from(literalPrefix(pattern))
@@ -21,12 +21,12 @@ export function compileGlob(pattern: string): (key: Uint8Array) => boolean {
   return (key) => matchFrom(bytes, 0, key, 0).matched
 }
 
-/** The part of a pattern before its first special character: every key that matches begins with it. */
+/** The part of a pattern before its first special character. Every key that matches starts with it. */
 export function literalPrefix(pattern: string): string {
   return /^[^*?[\\]*/.exec(pattern)?.[0] ?? ''
 }
 
-/** `final`: a later star has tried every place and failed, so an earlier one need not try again. */
+/** `final`: a later star has tried every place, so an earlier star cannot succeed either. */
 interface Attempt {
   readonly matched: boolean
   readonly final: boolean
@@ -64,7 +64,7 @@ function matchFrom(pattern: Uint8Array, patternAt: number, key: Uint8Array, keyA
   return p === pattern.length && k === key.length ? YES : NO
 }
 
-/** One `[…]`, `from` being behind the bracket; `end` is the closing bracket, or the last byte where there is none. */
+/** Matches one `[…]`, with `from` after the opening bracket; `end` is the closing bracket, or the last byte if it is missing. */
 function matchSet(pattern: Uint8Array, from: number, byte: number): { matched: boolean; end: number } {
   let p = from
   const not = pattern[p] === CARET

@@ -1,38 +1,38 @@
-/** Consumer groups: how far they let a trim go, and what of it they had not been delivered. */
+/** Consumer groups: how far they let a trim go, and how many removed entries they had not read. */
 import type { Limits } from './policy.ts'
 import { earlierOf, isBefore, isTime, nextStreamId, type StreamId } from './stream_id.ts'
 
-/** What Redis says of one consumer group. */
+/** What Redis reports about one consumer group. */
 export interface Group {
-  /** As shown to people. */
+  /** Printable, for people. */
   readonly name: string
-  /** As Redis knows it. */
+  /** The bytes that Redis knows it by. */
   readonly rawName: Uint8Array
   readonly lastDelivered: StreamId
-  /** Entries not delivered yet; null where Redis does not know (before 7.0, or after an XDEL in between). */
+  /** Entries not delivered yet; null if Redis does not know (before 7.0, or after an XDEL in between). */
   readonly lag: number | null
   readonly consumers: number
-  /** The lowest ID that is delivered and not acknowledged, where it was asked for. */
+  /** The lowest ID that was delivered and not acknowledged. Read only for some policies. */
   readonly oldestPending: StreamId | null
-  /** How long the least idle of its consumers has been idle; null for a group without consumers. */
+  /** How long its most recently active consumer has been idle; null for a group without consumers. */
   readonly idleMs: number | null
-  /** The first entry it has not been delivered, where it was asked for (groups without consumers). */
+  /** The first entry not delivered to it. Read only for groups without consumers. */
   readonly firstUndelivered: StreamId | null
 }
 
-/** How far a stream may be trimmed: entries below `floor` are nobody's. */
+/** What groups keep: every entry from `floor` on. */
 export interface Hold {
   readonly floor: StreamId
-  /** The group that holds the floor where it is. */
+  /** The name of the group that needs the entry at the floor. */
   readonly group: string
-  /** When the group last showed life, by Redis's clock; null where that cannot be known. */
+  /** When the group was last active, in ms of Redis's clock; null if unknown. */
   readonly lastAliveMs: number | null
 }
 
 /**
- * When a group was last alive, in milliseconds of Redis's clock. A consumer tells by its idle time. A group without
- * consumers has no clock of its own: it counts as alive at the moment at which the first entry it was not delivered
- * was written, since before that it had nothing to read. Null where that ID is no time: nothing is known.
+ * When a group was last alive, in milliseconds of Redis's clock, by the idle time of its consumers. A group without
+ * consumers counts as alive when its first undelivered entry was written, since before that it had nothing to read. Null
+ * if that entry has a custom ID: then nothing is known.
  */
 export function lastAlive(group: Group, nowMs: number): number | null {
   if (group.idleMs !== null) return nowMs - group.idleMs
@@ -41,13 +41,13 @@ export function lastAlive(group: Group, nowMs: number): number | null {
   return isTime(ms, nowMs) ? ms : null
 }
 
-/** Whether the group has been dead for `staleGroupAfterMs` and so protects nothing. One that cannot be judged is alive. */
+/** Whether the group has been dead for `staleGroupAfterMs` and so protects nothing. If that is unknown, it is alive. */
 export function isStale(group: Group, staleGroupAfterMs: number, nowMs: number): boolean {
   const alive = lastAlive(group, nowMs)
   return alive !== null && nowMs - alive >= staleGroupAfterMs
 }
 
-/** The lowest ID a living group still needs, and whose it is; null where no group holds anything. */
+/** The lowest ID that a living group still needs, and which group; null if no group needs any. */
 export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number): Hold | null {
   if (limits.protect === 'none') return null
   let hold: Hold | null = null
@@ -64,11 +64,12 @@ export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number):
 }
 
 /**
- * How many of `removed` oldest entries, out of a stream that held `length`, some group had not been delivered. Groups
- * read in order, so the one that is furthest behind lost what any other lost. Where Redis does not know a group's lag,
- * that group counts nothing. `head` are the oldest entries there were, as many as were looked at: a lag may be too large
- * (Redis before 8.0 goes on counting what was gone before the group could read it), they cannot. `next` is the oldest
- * entry there is now: who was delivered that was delivered all that went before it.
+ * How many of the `removed` oldest entries of a stream that held `length` some group had not read. Groups read in order, so
+ * the one furthest behind lost every entry that any other lost. A group without a lag counts 0.
+ *
+ * A lag may be too large: Redis before 8.0 keeps counting entries that were removed before the group could read them. So
+ * `head`, the oldest entries before the trim as far as they were read, takes precedence. `next` is the oldest entry now: a
+ * group that has read it has read everything before it.
  */
 export function unreadAmong(
   removed: number,
@@ -88,12 +89,12 @@ export function unreadAmong(
   return unread
 }
 
-/** What the groups were delivered of a stream's oldest entries: all; some; or, those that are behind in them, none. */
+/** How much of a stream's oldest entries the groups have read: all, some, or none (by each group that is behind). */
 export type Delivery = 'delivered' | 'partly' | 'undelivered'
 
 /**
- * What they were delivered of the `most` oldest of `length` entries, by their lag, which is never too small. `oldest` is
- * the first of them, null where it is not known. A group without a lag counts as if it were delivered all.
+ * How much of the `most` oldest of `length` entries the groups have read, by their lag, which is never too small. `oldest`
+ * is the first entry, null if unknown. A group without a lag counts as having read everything.
  */
 export function deliveryOf(most: number, length: number, oldest: StreamId | null, groups: readonly Group[]): Delivery {
   const behind = groups.filter(({ lag }) => lag !== null && most > length - lag)

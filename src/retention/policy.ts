@@ -1,102 +1,103 @@
-/** Policies: which streams, and what they may keep. */
+/** Policies: which streams they cover, and what those may keep. */
 import { compileGlob, literalPrefix } from './glob.ts'
 
-/** How near to its limits a stream is brought: to a node, or to the entry. */
+/** `approx` removes whole nodes only; `exact` trims to the entry. */
 export const TRIM_MODES = ['approx', 'exact'] as const
-/** What consumer groups keep in spite of the limits: nothing, what they were not delivered, or also what they did not acknowledge. */
+/** What consumer groups keep in spite of the limits: nothing, undelivered entries, or unacknowledged entries too. */
 export const PROTECT_MODES = ['none', 'unread', 'unacked'] as const
 
-/** What one stream may keep, and how it is brought there. Times in milliseconds; a limit that is off is Infinity. */
+/** What a stream may keep, and how it is trimmed. Times are in milliseconds; a limit that is off is Infinity. */
 export interface Limits {
   readonly maxAgeMs: number
   readonly maxLength: number
   readonly maxBytes: number
   readonly trim: (typeof TRIM_MODES)[number]
   readonly protect: (typeof PROTECT_MODES)[number]
-  /** Limits that hold whatever a group has not read. */
+  /** Limits that apply in spite of groups. */
   readonly hardMaxAgeMs: number
   readonly hardMaxLength: number
   readonly staleGroupAfterMs: number
   readonly deleteEmpty: boolean
 }
 
-/** Limits for the streams whose keys match. `name` is the label of metrics and reports. */
+/** Limits for the streams whose keys match. */
 export interface Policy extends Limits {
+  /** The label in metrics and reports. */
   readonly name: string
   readonly match: string
   readonly matches: (key: Uint8Array) => boolean
-  /** What a stream is judged by, also where it is held to something tighter for once. */
+  /** The configured limits. They decide whether a stream is over its limits, also when one sweep trims to tighter ones. */
   readonly own: Limits
 }
 
-/** Why an entry was removed: the limit it was beyond. Applied in this order, so each removal has one reason. */
+/** The limit that removed an entry. Limits apply in this order, so each removal has one reason. */
 export const REASONS = ['age', 'length', 'bytes'] as const
 export type Reason = (typeof REASONS)[number]
 
-/** The same for every reason, to begin with. */
+/** The same value for every reason, such as 0 to start counting. */
 export function forEachReason<T>(value: T): Record<Reason, T> {
   return { age: value, length: value, bytes: value }
 }
 
-/** What went for any reason, in all. */
+/** Entries removed for all reasons together. */
 export function sumOfReasons(removed: Readonly<Record<Reason, number>>): number {
   return REASONS.reduce((sum, reason) => sum + removed[reason], 0)
 }
 
-/** A policy that knows which keys it covers: those that `match`, a glob of Redis, does. */
+/** `match` is a glob as Redis understands it. */
 export function makePolicy(name: string, match: string, limits: Limits): Policy {
   return Object.freeze({ ...limits, name, match, matches: compileGlob(match), own: limits })
 }
 
-/** The first policy whose pattern covers the key: its place in `policies`, or -1. */
+/** The index of the first policy whose pattern matches the key, or -1. */
 export function policyFor(policies: readonly Policy[], key: Uint8Array): number {
   for (let place = 0; place < policies.length; place++) if (policies[place]?.matches(key)) return place
   return -1
 }
 
-/** One glob that covers every key any of the policies covers, so that Redis sends few others: one SCAN serves them all. */
+/** One glob that matches every key of every policy and few others, so that one SCAN serves all policies. */
 export function scanPattern(policies: readonly Policy[]): string {
   const patterns = policies.map((policy) => policy.match)
   if (new Set(patterns).size === 1) return patterns[0] ?? '*'
   const prefixes = patterns.map(literalPrefix)
-  // By whole characters: half of one that takes two places in a text is no character of any key.
+  // Shorten by whole characters: half a surrogate pair matches no key.
   const common = Array.from(prefixes[0] ?? '')
   while (!prefixes.every((prefix) => prefix.startsWith(common.join('')))) common.pop()
   return `${common.join('')}*`
 }
 
-/** What of a policy can be held at every write, and not only by a sweep: the limits on what a stream may hold. */
+/** The policy without its age limits and deletion: what remains can be enforced at every write, between sweeps. */
 export function betweenSweeps(policy: Policy): Policy {
   const off = { maxAgeMs: Number.POSITIVE_INFINITY, hardMaxAgeMs: Number.POSITIVE_INFINITY, deleteEmpty: false }
   return Object.freeze({ ...policy, ...off, own: { ...policy.own, ...off } })
 }
 
-/** The policy with a length limit that is at most this; streams are judged by its own all the same. */
+/** The policy with a length limit of at most `maxLength`. The configured limits still decide what is over. */
 export function tightened(policy: Policy, maxLength: number): Policy {
   return Object.freeze({ ...policy, maxLength: Math.min(policy.maxLength, maxLength) })
 }
 
-/** Whether any limit of the policy needs the oldest entry: one entry carried per stream and sweep. */
+/** Whether a limit depends on the oldest entry, which then must be read from every stream. */
 export function needsOldest(limits: Limits): boolean {
   return limits.maxAgeMs !== Number.POSITIVE_INFINITY || limits.hardMaxAgeMs !== Number.POSITIVE_INFINITY
 }
 
-/** The age limit that holds in the end, whatever groups protect. */
+/** The stricter of the age limits: past it, entries go in spite of groups or because none holds them. */
 export function ageLimitMs(limits: Limits): number {
   return Math.min(limits.maxAgeMs, limits.hardMaxAgeMs)
 }
 
-/** The length limit that holds in the end. */
+/** The stricter of the length limits. */
 export function lengthLimit(limits: Limits): number {
   return Math.min(limits.maxLength, limits.hardMaxLength)
 }
 
-/** Whether nothing but a stream's length and its oldest entry tells if it is beyond these limits. */
+/** Whether a stream's length and oldest entry are enough to tell if it is over these limits. */
 export function areLengthAndAge(limits: Limits): boolean {
   return needsOldest(limits) && limits.maxBytes === Number.POSITIVE_INFINITY
 }
 
-/** Whether anything bounds what a stream may hold, however young it is. */
+/** Whether any limit bounds a stream's length or bytes. */
 export function boundSize(limits: Limits): boolean {
   return [limits.maxLength, limits.hardMaxLength, limits.maxBytes].some(Number.isFinite)
 }

@@ -1,15 +1,15 @@
-/** Stream IDs: two 64-bit integers, compared as such and never as text. */
+/** Stream IDs: two 64-bit integers, compared as integers and never as text. */
 
-/** An entry's ID, `<ms>-<seq>`; the first part is milliseconds since 1970 where Redis made it. */
+/** An entry's ID, `<ms>-<seq>`. If Redis generated it, the first part is milliseconds since 1970. */
 export interface StreamId {
   readonly ms: bigint
   readonly seq: bigint
 }
 
-/** The largest that either part can be. */
+/** The largest value of either part. */
 const LAST = 2n ** 64n - 1n
 
-/** Reads `<ms>-<seq>` as Redis writes it. A text without `-` has the sequence 0. */
+/** Parses `<ms>-<seq>`. Without a `-` the sequence is 0. */
 export function parseStreamId(text: string): StreamId {
   const dash = text.indexOf('-')
   return dash < 0
@@ -22,7 +22,7 @@ export function formatStreamId(id: StreamId): string {
   return `${id.ms}-${id.seq}`
 }
 
-/** The first ID that can follow `id`: an exclusive start as an inclusive one. Nothing follows the last there can be. */
+/** The smallest ID after `id`, which turns an exclusive start into an inclusive one. The largest possible ID returns itself. */
 export function nextStreamId(id: StreamId): StreamId {
   if (id.seq < LAST) return { ms: id.ms, seq: id.seq + 1n }
   return id.ms < LAST ? { ms: id.ms + 1n, seq: 0n } : id
@@ -33,17 +33,16 @@ export function isBefore(a: StreamId, b: StreamId): boolean {
   return a.ms < b.ms || (a.ms === b.ms && a.seq < b.seq)
 }
 
-/** The one that comes first in a stream. */
 export function earlierOf(a: StreamId, b: StreamId): StreamId {
   return isBefore(b, a) ? b : a
 }
 
-/** The first ID of a time in milliseconds; of one before 1970 (an age limit that is off: minus Infinity) the first of all. */
+/** The first ID of a time in milliseconds; 0-0 for one before 1970, such as -Infinity, the cut-off of an age limit that is off. */
 export function timeId(ms: number): StreamId {
   return { ms: BigInt(Math.max(0, ms)), seq: 0n }
 }
 
-/** The ID's first part as a number: exact for every time that is one (below 2^53), still larger than those above. */
+/** The first part of an ID as a number: exact for every real time (below 2^53), approximate and larger above. */
 export function millisecondsOf(id: Uint8Array): number {
   let ms = 0
   for (const byte of id) {
@@ -54,27 +53,27 @@ export function millisecondsOf(id: Uint8Array): number {
 }
 
 /**
- * Below this a number of milliseconds is a counter, or a time in seconds, and no time of an entry: 2000-01-01, years
- * before streams. Seconds reach it in 30,000 years, a counter after 946 billion entries.
+ * A smaller first part is a counter or a time in seconds, not milliseconds. 2000-01-01 is long before streams existed;
+ * seconds reach it in 30,000 years, a counter after 946 billion entries.
  */
 export const EARLIEST_TIME_MS = Date.UTC(2000, 0, 1)
 
-/** Clocks of producers run ahead; by more than a day they do not, and IDs in microseconds are 50,000 years ahead. */
-const LATEST_AHEAD_MS = 86_400_000
+/** How far the clock of a producer may run ahead. IDs in microseconds are 50,000 years ahead. */
+const MAX_AHEAD_MS = 86_400_000
 
-/** The latest ID that can be a time, by Redis's clock `nowMs`. */
+/** The largest ID that counts as a time, by Redis's clock `nowMs`. */
 export function latestTimeId(nowMs: number): StreamId {
-  return { ms: BigInt(nowMs + LATEST_AHEAD_MS), seq: LAST }
+  return { ms: BigInt(nowMs + MAX_AHEAD_MS), seq: LAST }
 }
 
-/** Whether an ID's first part can be the time at which an entry was written, by Redis's clock `nowMs`. */
+/** Whether the first part of an ID can be the time at which its entry was written, by Redis's clock `nowMs`. */
 export function isTime(ms: number, nowMs: number): boolean {
-  return ms >= EARLIEST_TIME_MS && ms <= nowMs + LATEST_AHEAD_MS
+  return ms >= EARLIEST_TIME_MS && ms <= nowMs + MAX_AHEAD_MS
 }
 
 /**
- * What a stream's IDs are. IDs only grow, so an oldest one that is a time vouches for all after it; one that is none
- * leaves it `open`, until the second is read.
+ * Classifies a stream by its oldest ID. IDs only grow, so if the oldest is a time, all are (`times`). A small one may be a
+ * placeholder such as `0-1` before times: `open` until the second ID is read.
  */
 export function idsAre(oldestMs: number, nowMs: number): 'times' | 'open' | 'custom' {
   if (isTime(oldestMs, nowMs)) return 'times'
