@@ -1,12 +1,12 @@
-/** The README's list of ACL rights: each feature works with exactly its rules, and not one of them is too many. */
+/** The list of ACL rights: each feature works with exactly its rules, and not one of them is too many. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { planJson, sweepJson } from '../src/report/json.ts'
 import { plan } from '../src/plan/plan.ts'
+import { planJson, sweepJson } from '../src/report/json.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from './acl.ts'
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from './harness/acl_user.ts'
+import { readPage, sectionOf } from './harness/documents.ts'
 import { readOutput } from './harness/output.ts'
 import { runXtrimd } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
@@ -171,13 +171,13 @@ async function isServing(redis: RedisServer): Promise<boolean> {
   return /cluster_state:ok/.test(String(await redis.command('CLUSTER', 'INFO')))
 }
 
-test('the README shows exactly this list', () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-  const [, section = ''] = readme.split(/^## What the ACL user needs$/m)
+test('docs/security.md shows exactly this list', () => {
+  const page = readPage('docs/security.md')
+  const section = sectionOf(page, 'What the ACL user needs')
   assert.ok(section.startsWith(`\n\n${aclTable()}\n\n`), `it is to be:\n${aclTable()}`)
   // The control: another right would be noticed.
   const other = aclTable([...ACL_LINES.slice(1), { feature: BASE, rules: '+@all' }])
-  assert.equal(readme.includes(other), false)
+  assert.equal(page.includes(other), false)
 })
 
 for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenario][]) {
@@ -194,7 +194,11 @@ for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenari
     await scenario.works(report, redis)
     const refused = await refusals(redis)
     const deniedCommand = refused.filter((name) => !DISPENSABLE.includes(name) || rules.includes(`+${name}`))
-    assert.deepEqual(deniedCommand, [], 'nothing was refused that this feature is said to need, or that is not said at all')
+    assert.deepEqual(
+      deniedCommand,
+      [],
+      'nothing was refused that this feature is said to need, or that is not said at all',
+    )
 
     for (const rule of own) {
       await t.test(`without ${rule}`, async () => {

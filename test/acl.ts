@@ -1,4 +1,4 @@
-/** What an ACL user needs for each feature: the README's table is this list, and the tests hold it to real servers. */
+/** What an ACL user needs for each feature: the table in docs/security.md is this list, and the tests hold it to real servers. */
 
 export interface AclLine {
   readonly feature: string

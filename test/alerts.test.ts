@@ -199,13 +199,19 @@ test('every alert has a case in which it fires and one in which it is silent to 
   }
 })
 
-test('every alert has its runbook in the README, where its annotation points', () => {
-  const headings = Array.from(readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/^#+ (.*)$/gm), ([, text]) => text)
+/** Where the runbooks are. */
+const PAGE = 'docs/metrics-and-alerts.md'
+
+test('every alert has its runbook in docs, where its annotation points', () => {
+  const headings = Array.from(readFileSync(join(ROOT, PAGE), 'utf8').matchAll(/^#+ (.*)$/gm), ([, text]) => text)
   for (const { alert = '', annotations = {} } of ALERTS) {
     // Absolute: it is opened from a page of Alertmanager, which knows of no repository.
     const { host, pathname, hash } = new URL(annotations.runbook_url ?? '')
-    assert.deepEqual([host, pathname, hash], ['github.com', '/your-fork/xtrimd', `#${alert.toLowerCase()}`])
-    assert.ok(headings.includes(alert), `the README has a heading ${alert}`)
+    assert.deepEqual(
+      [host, pathname, hash],
+      ['github.com', `/your-fork/xtrimd/blob/main/${PAGE}`, `#${alert.toLowerCase()}`],
+    )
+    assert.ok(headings.includes(alert), `the page has a heading ${alert}`)
   }
 })
 

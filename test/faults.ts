@@ -1,9 +1,9 @@
-/** What can happen, above all to Redis, or between it and us: the README's tables are these lists, and the tests hold them to real faults. */
+/** What can happen, above all to Redis, or between it and us: the tables of docs/faults.md are these lists, and the tests hold them to real faults. */
 
 import assert from 'node:assert/strict'
 
 export interface FaultRow {
-  /** What happens, as the README's table says it. */
+  /** What happens, as the table in docs/faults.md says it. */
   readonly name: string
   /** How a sweep ends that meets it. */
   readonly result: 'success' | 'partial' | 'failed'
@@ -185,7 +185,7 @@ export const FAULTS: readonly FaultRow[] = [
 /** Faults of more than one server, of a stream's own making, and of the daemon's life: each is shown by a test of its own. */
 export interface OtherFault {
   readonly name: string
-  /** How the sweep ends, as the README says it. */
+  /** How the sweep ends, as docs/faults.md says it. */
   readonly outcome: string
   readonly note?: string
   /** Whose test it is, and what stands in its title. */
@@ -317,7 +317,7 @@ export function assertToldAs(name: string, told: object): void {
   assert.ok((causes.length === 0 ? [null] : causes).includes(cause), `${outcome}, and not ${cause}`)
 }
 
-/** Both lists as the README shows them, as tables of Markdown. */
+/** Both lists as docs/faults.md shows them, as tables of Markdown. */
 export function faultTable(rows: readonly FaultRow[] = FAULTS): string {
   const ends = ({ result, cause }: FaultRow) => (cause === null ? result : `${result}, \`${cause}\``)
   return table(
@@ -327,7 +327,7 @@ export function faultTable(rows: readonly FaultRow[] = FAULTS): string {
 }
 
 export function otherFaultTable(rows: readonly OtherFault[] = OTHER_FAULTS): string {
-  const link = ({ file }: OtherFault['shownBy']) => `[${file}](test/${file}.test.ts)`
+  const link = ({ file }: OtherFault['shownBy']) => `[${file}](../test/${file}.test.ts)`
   return table(
     ['what happens', 'how the sweep ends', '', 'shown in'],
     rows.map(({ name, outcome, note = '', shownBy }) => [name, outcome, note, link(shownBy)]),

@@ -1,9 +1,10 @@
-/** What the README says under "When X happens" is what the tests show. */
+/** What docs/faults.md says is what the tests show. */
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { assertToldAs, FAULTS, faultTable, OTHER_FAULTS, otherFaultTable } from './faults.ts'
+import { readPage } from './harness/documents.ts'
 
 /** Ends that are none of a sweep, or several. */
 const MANIFOLD = [
@@ -14,23 +15,21 @@ const MANIFOLD = [
   'the process ends at once',
 ]
 
-const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-const [, BEHIND = ''] = README.split(/^## When X happens$/m)
-const SECTION = BEHIND.split(/^## /m)[0] ?? ''
+const PAGE = readPage('docs/faults.md')
 
-test('the README shows exactly these two lists of faults', () => {
+test('docs/faults.md shows exactly these two lists of faults', () => {
   for (const table of [faultTable(), otherFaultTable()]) {
-    assert.ok(SECTION.includes(`\n\n${table}\n\n`), `it is to have:\n${table}`)
+    assert.ok(PAGE.includes(`\n${table}\n`), `it is to have:\n${table}`)
   }
-  const rows = SECTION.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| what happens'))
+  const rows = PAGE.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| what happens'))
   assert.equal(rows.length, FAULTS.length + OTHER_FAULTS.length, 'and no other row')
 })
 
 test('the comparison notices a row that tells something else, and one that is missing', () => {
   const [first, ...rest] = FAULTS
   assert.ok(first)
-  assert.equal(SECTION.includes(faultTable([{ ...first, cause: 'other' }, ...rest])), false)
-  assert.equal(SECTION.includes(`\n\n${faultTable(rest)}\n\n`), false)
+  assert.equal(PAGE.includes(faultTable([{ ...first, cause: 'other' }, ...rest])), false)
+  assert.equal(PAGE.includes(`\n${faultTable(rest)}\n`), false)
 })
 
 test('no fault stands there twice', () => {

@@ -7,13 +7,14 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import { flags } from '../src/config/flags.ts'
+import { readPage } from './harness/documents.ts'
 import { type KubernetesObject, problemsOf, render } from './harness/manifests.ts'
 import { runXtrimd, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const README = readFileSync(join(ROOT, 'README.md'), 'utf8')
+const PAGE = readPage('docs/kubernetes.md')
 const FOLDERS = ['example', 'standalone', 'cronjob', 'monitoring'] as const
 const rendered = Object.fromEntries(FOLDERS.map((folder) => [folder, render(folder)])) as Record<
   (typeof FOLDERS)[number],
@@ -72,8 +73,8 @@ test('the check notices a misspelt field, a value of the wrong type and a missin
   assert.match(problems, /PodMonitor xtrimd: .*selector/)
 })
 
-test('the lines in the README give the sidecar to the Deployment that asks for it, and to no other', (t) => {
-  const told = Array.from(README.matchAll(/^```yaml\n([\s\S]*?)^```$/gm), ([, text]) => parse(text ?? ''))
+test('the lines in docs/kubernetes.md give the sidecar to the Deployment that asks for it, and to no other', (t) => {
+  const told = Array.from(PAGE.matchAll(/^```yaml\n([\s\S]*?)^```$/gm), ([, text]) => parse(text ?? ''))
   const [overlay] = told.filter((block): block is { components: string[]; patches: unknown } => 'components' in block)
   const folder = temporaryFolder(t)
   const components = overlay?.components.map((path) => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { test } from 'node:test'
+import { readPage, sectionOf } from './harness/documents.ts'
 
 /** A file imports only from its own folder and from those before it. `main.ts` comes last. */
 const READING_ORDER = [
@@ -116,12 +117,7 @@ const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', impo
   dependencies: Record<string, string>
 }
 
-/** The README's section on how it is built. */
-function told(readme: string): string {
-  return readme.split(/^## How it is built$/m)[1]?.split(/^## /m)[0] ?? ''
-}
-
-/** What the section names that is not ours. */
+/** What the page names that is not ours. */
 const REDIS_WORDS = ['XTRIM']
 
 /** What a section names in backticks that is not there: a file, a folder, or something that a file of ours defines. */
@@ -142,17 +138,17 @@ function isThere(path: string, root: URL): boolean {
   return ['src/', '', 'test/retention_model/'].some((folder) => existsSync(new URL(folder + path, root)))
 }
 
-const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
+const TOLD = sectionOf(readPage('docs/architecture.md'), 'How it is built')
 
-test('the README tells of the folders in their reading order, and names no file, function or type that is not there', () => {
-  const rows = [...told(README).matchAll(/^\| `src\/([\w.]+)` \|/gm)].map(([, folder]) => folder)
+test('docs/architecture.md tells of the folders in their reading order, and names no file, function or type that is not there', () => {
+  const rows = [...TOLD.matchAll(/^\| `src\/([\w.]+)` \|/gm)].map(([, folder]) => folder)
   assert.deepEqual(rows, READING_ORDER)
   const tests = readdirSync(new URL('.', import.meta.url), { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith('.ts'))
     .map((path) => readFileSync(new URL(path, import.meta.url), 'utf8'))
   const root = new URL('../', import.meta.url)
   const texts = [...sources.map(({ text }) => text), ...tests]
-  assert.deepEqual(missingOf(told(README), root, texts), [])
+  assert.deepEqual(missingOf(TOLD, root, texts), [])
   // The control: what is not there is noticed.
   const wrong = 'in `isDew` of `sweep/dew.ts`, and in `isDue` of `sweep/due.ts`'
   assert.deepEqual(missingOf(wrong, root, texts), ['isDew', 'sweep/dew.ts'])

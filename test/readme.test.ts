@@ -1,34 +1,25 @@
 /** What the README says is held to the program: its tables, and the commands it tells people to type. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { withoutOurs } from '../scripts/stage/environment.ts'
 import { flags, variableOf } from '../src/config/flags.ts'
 import { TRIGGERS } from '../src/daemon/sweep_line.ts'
 import { ERROR_WORDS } from '../src/redis/refusal.ts'
+import { commandsIn, linksOf, PAGES, readPage, sectionOf, tableIn } from './harness/documents.ts'
 import { startDaemon } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const README = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-
-/** The rows of the table under a heading, cells trimmed, `\|` as `|`; without its head. */
-function tableUnder(heading: string, text = README): string[][] {
-  const section = text.split(new RegExp(`^## ${heading}$`, 'm'))[1]?.split(/^## /m)[0] ?? ''
-  const lines = section.split('\n').filter((line) => line.startsWith('| ') || line.startsWith('|-'))
-  return lines.slice(lines.findIndex((line) => line.startsWith('|-')) + 1).map((line) =>
-    line
-      .slice(1, -1)
-      .split(/(?<!\\)\|/)
-      .map((cell) => cell.trim().replaceAll('\\|', '|')),
-  )
-}
+const README = readPage('README.md')
+const FLAGS = readPage('docs/flags.md')
+const METRICS = sectionOf(readPage('docs/metrics-and-alerts.md'), 'Metrics')
 
 test('the table of flags has every flag with its default and its help, and no other', () => {
-  const told = tableUnder('Flags')
+  const told = tableIn(FLAGS)
   const real = Object.entries(flags).map(([name, flag]) => [
     `\`--${name} ${flag.value}\``,
     flag.default === null ? '' : `\`${flag.default}\``,
@@ -53,10 +44,10 @@ test('the table of metrics has every metric with its type and its help, and no o
   const types = described('TYPE')
   const helps = described('HELP')
   assert.deepEqual(
-    tableUnder('Metrics').map(([name, type, , help]) => [name, type, help]),
+    tableIn(METRICS).map(([name, type, , help]) => [name, type, help]),
     [...types].map(([name, type]) => [`\`${name}\``, type, helps.get(name)]),
   )
-  for (const [name = '', , labels = ''] of tableUnder('Metrics')) {
+  for (const [name = '', , labels = ''] of tableIn(METRICS)) {
     const [told = '', values = ''] = labels.split(/: (?=[^,]+(?:,|$))/)
     const metric = name.replaceAll('`', '')
     const series = text.split('\n').filter((line) => new RegExp(`^${metric}(_bucket|_sum|_count)?[ {]`).test(line))
@@ -74,31 +65,24 @@ test('the table of metrics has every metric with its type and its help, and no o
       )
     }
   }
-  for (const word of ERROR_WORDS) assert.ok(README.includes(`\`${word}\``), `the README names the error word ${word}`)
+  for (const word of ERROR_WORDS) assert.ok(METRICS.includes(`\`${word}\``), `the page names the error word ${word}`)
 })
 
 test('the comparison notices a row that tells something else', () => {
-  const changed = README.replace('| `--max-age <duration\\|off>` | `24h` |', '| `--max-age <duration\\|off>` | `25h` |')
-  assert.notEqual(changed, README)
-  assert.notDeepEqual(tableUnder('Flags', changed), tableUnder('Flags'))
+  const changed = FLAGS.replace('| `--max-age <duration\\|off>` | `24h` |', '| `--max-age <duration\\|off>` | `25h` |')
+  assert.notEqual(changed, FLAGS)
+  assert.notDeepEqual(tableIn(changed), tableIn(FLAGS))
 })
 
-test('every picture and file that the README names is there', () => {
-  const named = [...README.matchAll(/\]\(([^)#:]+)\)|(?:src|srcset)="([^":]+)"/g)].map(
-    ([, link, picture]) => link ?? picture ?? '',
-  )
-  assert.ok(named.length > 10)
-  for (const path of named) assert.ok(existsSync(new URL(`../${path}`, import.meta.url)), path)
-})
-
-test('the pictures of the README are there, small, and in neither the image nor the package', () => {
-  const pictures = Array.from(
-    README.matchAll(/(?:src|srcset)="([^"]+)"|!\[[^\]]*\]\(([^)]+)\)/g),
-    ([, one, other]) => one ?? other,
+test('the pictures of README and docs are there, small, and in neither the image nor the package', () => {
+  const pictures = new Set(
+    PAGES.flatMap((page) => linksOf(page))
+      .map(({ path }) => path)
+      .filter((path) => /\.(?:png|svg)$/.test(path)),
   )
   const drawn = ['bench/memory.svg', 'bench/results.svg']
   const taken = ['docs/dashboard.png', 'docs/status_page_dark.png', 'docs/status_page_light.png']
-  assert.deepEqual(pictures.toSorted(), [...drawn, ...taken])
+  assert.deepEqual([...pictures].sort(), [...drawn, ...taken])
   for (const picture of taken) {
     const bytes = readFileSync(new URL(`../${picture}`, import.meta.url))
     assert.equal(bytes.toString('latin1', 1, 4), 'PNG', picture)
@@ -124,7 +108,8 @@ test('the pictures of the README are there, small, and in neither the image nor 
 })
 
 test('every trigger of a sweep is told', () => {
-  const told = /line `sweep`, whose `trigger` says why it was made: (.*?)\./s.exec(README)?.[1] ?? ''
+  const told =
+    /line `sweep`, whose `trigger` says why it was made: (.*?)\./s.exec(readPage('docs/errors.md'))?.[1] ?? ''
   assert.deepEqual([...told.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort(), TRIGGERS.toSorted())
 })
 
@@ -137,9 +122,7 @@ test('the commands of the README work as they stand', async (t) => {
   const now = await redisNow(redis)
   const key = 'stream:conversation:a'
   await fillStream(redis, key, { count: 3000, from: now - 1_000_000, stepMs: 1, bytes: 100 })
-  const commands = Array.from(README.matchAll(/^```sh\n([\s\S]*?)^```$/gm), ([, block]) => block ?? '')
-    .flatMap((block) => block.split('\n'))
-    .filter((line) => line !== '' && !line.startsWith('scripts/'))
+  const commands = commandsIn(README).filter((line) => !line.startsWith('scripts/'))
   const [plan = '', sweep = '', run = '', ...others] = commands.map((line) =>
     line.replace('127.0.0.1:6379', `127.0.0.1:${redis.port}`),
   )

@@ -1,12 +1,12 @@
 /** What the watch remembers: bounded, fair, and never too trusting. */
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { neededEvents, writesChannel } from '../src/watch/notifications.ts'
 import { WriteCounts } from '../src/watch/write_counts.ts'
+import { readPage } from './harness/documents.ts'
 
 const all = (): boolean => true
 const key = (n: number): Buffer => Buffer.from(`stream:conversation:${n}`)
@@ -141,9 +141,8 @@ setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
 for (const keyBytes of [84, 1024]) {
-  test(`200,000 hot streams with keys of ${keyBytes} bytes take no more memory than the README tells`, () => {
-    const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-    const told = Number(/takes at most (\d+) MB for each primary/.exec(readme)?.[1])
+  test(`200,000 hot streams with keys of ${keyBytes} bytes take no more memory than docs/between-sweeps.md tells`, () => {
+    const told = Number(/takes at most (\d+) MB for each primary/.exec(readPage('docs/between-sweeps.md'))?.[1])
     const bytes = Buffer.alloc(keyBytes, 'x')
     const counts = new WriteCounts(2, all)
     collectGarbage()

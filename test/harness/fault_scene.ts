@@ -169,7 +169,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
 export async function assertMeets({ nextSweep, daemon }: Scene, { result, cause }: FaultRow): Promise<LogLine> {
   const line = await nextSweep()
   assert.deepEqual([line.result, line.cause ?? null], [result, cause], JSON.stringify(line))
-  if (cause !== null) assert.ok(isTold(String(line.reason)), `the README tells of it: ${line.reason}`)
+  if (cause !== null) assert.ok(isTold(String(line.reason)), `docs/errors.md tells of it: ${line.reason}`)
   for (const probe of ['/healthz', '/readyz']) assert.equal((await daemon.get(probe)).status, 200)
   // A refusal is an answer.
   const isSilent = cause === 'connect' || cause === 'timeout'

@@ -1,7 +1,7 @@
-/** The errors that the README tells of, each with its cause and its cure. */
+/** The errors that docs/errors.md tells of, each with its cause and its cure. */
 
-import { readFileSync } from 'node:fs'
 import { ERROR_WORDS } from '../../src/redis/refusal.ts'
+import { readPage } from './documents.ts'
 
 export interface ToldError {
   /** What differs from case to case is `…`. */
@@ -13,18 +13,18 @@ export interface ToldError {
 /** What stands behind an address says the system, OpenSSL or the client: rows of its words are examples of this one. */
 export const OF_THE_SYSTEM = '…: …'
 
-/** The rows under the heading, of which each begins with the error in backticks. */
+/** The rows of the page, of which each begins with the error in backticks. */
 export function toldErrors(): readonly ToldError[] {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  const section = readme.split(/^## Errors$/m)[1]?.split(/^## /m)[0] ?? ''
-  return [...section.matchAll(/^\| `(.*?)` \| (.*?) \| (.*?) \|$/gm)].map(([, error = '', cause = '', cure = '']) => ({
-    error: error.replaceAll('\\|', '|'),
-    cause,
-    cure,
-  }))
+  return [...readPage('docs/errors.md').matchAll(/^\| `(.*?)` \| (.*?) \| (.*?) \|$/gm)].map(
+    ([, error = '', cause = '', cure = '']) => ({
+      error: error.replaceAll('\\|', '|'),
+      cause,
+      cure,
+    }),
+  )
 }
 
-/** Whether the README has a row for just this; what Redis itself says, with its word in front, stands as Redis says it. */
+/** Whether the page has a row for just this; what Redis itself says, with its word in front, stands as Redis says it. */
 export function isTold(reason: string, told = toldErrors()): boolean {
   if (ERROR_WORDS.some((word) => reason.startsWith(`${word} `))) return true
   return told.some(({ error }) => error !== OF_THE_SYSTEM && patternOf(error).test(reason))

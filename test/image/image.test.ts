@@ -8,6 +8,7 @@ import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { freePort } from '../../scripts/stage/free_port.ts'
+import { readPage, sectionOf } from '../harness/documents.ts'
 import { startNameServer } from '../harness/name_server.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
@@ -88,24 +89,23 @@ async function sizeOf(root: string, places: readonly string[]): Promise<number> 
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
 }
 
-/** What the README says of the image's size: in all, and of each place in it. */
-async function holdToReadme({ root }: Image): Promise<void> {
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
-  const section = readme.split('\n## Image\n')[1]?.split('\n## ')[0] ?? ''
+/** What docs/operations.md says of the image's size: in all, and of each place in it. */
+async function holdToPage({ root }: Image): Promise<void> {
+  const section = sectionOf(readPage('docs/operations.md'), 'Image')
   const isNear = (bytes: number, told: number): boolean => Math.abs(bytes / 1e6 - told) <= Math.max(0.1 * told, 0.1)
   const all = Number(/an image of (\d+) MB/.exec(section)?.[1])
   const size = await sizeOf(root, await readdir(root))
-  assert.ok(isNear(size, all), `the README says ${all} MB, and there are ${size} bytes`)
+  assert.ok(isNear(size, all), `the page says ${all} MB, and there are ${size} bytes`)
   const rows = Array.from(section.matchAll(/^\| (`.*) \| ([\d.]+) \|$/gm), ([, what = '', told]) => ({
     places: Array.from(what.matchAll(/`([^`]+)`/g), ([, place = '']) => place),
     told: Number(told),
   }))
   for (const { places, told } of rows) {
     const bytes = await sizeOf(root, places)
-    assert.ok(isNear(bytes, told), `the README says ${told} MB of ${places}, and there are ${bytes} bytes`)
+    assert.ok(isNear(bytes, told), `the page says ${told} MB of ${places}, and there are ${bytes} bytes`)
   }
   const named = new Set(rows.flatMap(({ places }) => places.map((place) => place.split('/')[1])))
-  assert.deepEqual([...named].sort(), (await readdir(root)).sort(), 'the README names all that is in the image')
+  assert.deepEqual([...named].sort(), (await readdir(root)).sort(), 'the page names all that is in the image')
 }
 
 test('the image holds the program and no shell, runs as nobody on a read-only file system, and ends when asked', async (t) => {
@@ -125,7 +125,7 @@ test('the image holds the program and no shell, runs as nobody on a read-only fi
   const told = (await promisify(execFile)(process.execPath, [licences])).stdout
   assert.equal(await readFile(join(image.root, 'LICENCES.txt'), 'utf8'), told)
 
-  await holdToReadme(image)
+  await holdToPage(image)
 
   const run = (args: readonly string[], env = {}) => start(image, [...image.config.Entrypoint, ...args], env)
   assert.deepEqual(await ended(run(['--version'])), { code: 0, stdout: `${version}\n`, stderr: '' })
