@@ -122,7 +122,8 @@ const REDIS_WORDS = ['XTRIM']
 
 /** What a section names in backticks that is not there: a file, a folder, or something that a file of ours defines. */
 function missingOf(section: string, root: URL, texts: readonly string[]): string[] {
-  const names = new Set([...section.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
+  const prose = section.replace(/^```[\s\S]*?^```$/gm, '')
+  const names = new Set([...prose.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
   return [...names].filter((name) => {
     if (/[/.*]/.test(name)) return !isThere(name, root)
     const definition = new RegExp(
@@ -133,9 +134,11 @@ function missingOf(section: string, root: URL, texts: readonly string[]): string
   })
 }
 
-/** By its path in the project, below `src`, or beside the model that was named before it. */
+/** By its path in the project, below `src`, or anywhere below `test`. */
 function isThere(path: string, root: URL): boolean {
-  return ['src/', '', 'test/retention_model/'].some((folder) => existsSync(new URL(folder + path, root)))
+  if (['src/', ''].some((folder) => existsSync(new URL(folder + path, root)))) return true
+  const tests = readdirSync(new URL('test/', root), { recursive: true, encoding: 'utf8' })
+  return tests.some((file) => file === path || file.endsWith(`/${path}`))
 }
 
 const TOLD = sectionOf(readPage('docs/architecture.md'), 'How it is built')
