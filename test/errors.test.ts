@@ -1,4 +1,4 @@
-/** Every error that the program can print stands in the README, with its cause and its cure. */
+/** docs/errors.md lists every error that the program can print, with cause and cure. */
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -12,8 +12,8 @@ const SRC = new URL('../src/', import.meta.url)
 const LITERAL = String.raw`'(?:[^'\\\n]|\\.)*'|\x60(?:[^\x60\\]|\\.)*\x60`
 
 /**
- * Where errors are made: rules that are broken, faults, what is logged above info, why a sweep was no success, and why a
- * probe fails.
+ * Where the source makes errors: broken rules, faults, log lines above info, reasons of sweeps that did not succeed, and
+ * reasons of failing probes.
  */
 const MADE = [
   new RegExp(`(${LITERAL})`, 'g'),
@@ -22,15 +22,15 @@ const MADE = [
   new RegExp(String.raw`\b(?:message|why): (${LITERAL})`, 'g'),
   new RegExp(`\\bBUG = (${LITERAL})`, 'g'),
   new RegExp(String.raw`\blimited\(\s*(${LITERAL})`, 'g'),
-  new RegExp(String.raw`\bfunction lackTold\([^)]*\): string \{\s*return (${LITERAL})`, 'g'),
+  new RegExp(String.raw`\bfunction deniedTold\([^)]*\): string \{\s*return (${LITERAL})`, 'g'),
   new RegExp(String.raw`\bplain\(503, (${LITERAL})`, 'g'),
   /\? (\x60[^\x60]*\x60)\s*: null$/gm,
 ]
 
-/** A literal is a broken rule by how it begins, wherever it stands. */
-const RULE = /^(?:… )?(?:must |is no |holds a )/
+/** A literal that starts like this is a rule, wherever it is in the source. */
+const RULE = /^(?:must |unknown (?:flag|command|variable|limit)|unexpected argument|(?:…|name) at character )/
 
-/** The errors in a source, what differs from case to case as `…`. */
+/** The errors in a source file, with `…` for the parts that vary. */
 function errorsIn(source: string): string[] {
   const code = source.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
   return MADE.flatMap((pattern, i) =>
@@ -40,12 +40,12 @@ function errorsIn(source: string): string[] {
 
 function plain(literal: string): string {
   let text = literal.slice(1, -1)
-  // From the inside out: what is filled in may hold literals of its own.
+  // From the inside out, since a placeholder may hold another literal.
   for (let before = ''; before !== text; ) {
     before = text
     text = text.replace(/\$\{[^{}]*\}/g, '…')
   }
-  return text.replaceAll("\\'", "'")
+  return text.replace(/(?:… ?)+…/g, '…').replaceAll("\\'", "'")
 }
 
 function errorsOfProgram(): string[] {
@@ -53,7 +53,7 @@ function errorsOfProgram(): string[] {
   return [...new Set(files.flatMap((path) => errorsIn(readFileSync(new URL(path, SRC), 'utf8'))))].sort()
 }
 
-test('every error in the source is in the README with cause and cure, and no other but examples of what the system says', () => {
+test('docs/errors.md lists every error in the source with cause and cure, and otherwise only examples of system errors', () => {
   const told = toldErrors()
   const isExample = ({ error }: ToldError): boolean => error !== OF_THE_SYSTEM && error.startsWith('…: ')
   const inSource = errorsOfProgram()
@@ -69,7 +69,7 @@ test('every error in the source is in the README with cause and cure, and no oth
   for (const { error, cause, cure } of told) assert.ok(cause.length > 3 && cure.length > 3, error)
 })
 
-test('what the system says where Redis is not to be reached is in the README in its words', async (t) => {
+test('docs/errors.md lists the system errors for an unreachable Redis as the system words them', async (t) => {
   const silent = createServer((socket) => socket.destroy())
   silent.listen(0, '127.0.0.1')
   await once(silent, 'listening')
@@ -80,16 +80,18 @@ test('what the system says where Redis is not to be reached is in the README in 
     assert.equal(result, 'failed')
     assert.ok(isTold(message ?? ''), message ?? '')
   }
-  // The control: other words are not found.
+  // The control: other words are not listed.
   assert.equal(isTold('127.0.0.1:1: connect EODD 127.0.0.1:1'), false)
 })
 
-test('the control: an error that is added anywhere would be noticed', () => {
+test('the control: an error that is added anywhere is noticed', () => {
   const none = errorsOfProgram().length
   assert.ok(none > 60, `${none}`)
   for (const [source, error] of [
     ["throw new BrokenRule('must be blue')", 'must be blue'],
     ["reader.problem('--x', `must go with #{y('z')}, or not`)", 'must go with …, or not'],
+    ['const rule = `unknown flag #{name}#{meant}`', 'unknown flag …'],
+    ['throw new BrokenRule(`#{key} at character #{at} #{rule}`)', '… at character …'],
     ["throw new Fault('connect', `#{a}: it's gone`)", "…: it's gone"],
     ["log.warn({ a: f(b), c }, 'something odd')", 'something odd'],
     ["return { kind: 'open', why: 'nobody knows' }", 'nobody knows'],

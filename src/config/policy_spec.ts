@@ -141,7 +141,7 @@ function contradictionsIn(limits: Limits): Contradiction[] {
 
 function parseName(text: string, at: number): string {
   if (!/^[\w.:-]{1,64}$/.test(text)) {
-    throw new BrokenRule(`name ${place(at)} must be 1 to 64 letters, digits or any of _ . : -`, at)
+    throw new BrokenRule(`name at character ${at + 1} must be 1 to 64 letters, digits or any of _ . : -`, at)
   }
   return text
 }
