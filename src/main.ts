@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The process: arguments and environment in, exit codes and signals out. The only place that touches `process`. */
+/** The process: arguments and environment in, exit codes and signals out. Only this file uses `process`. */
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { styleText } from 'node:util'
@@ -23,19 +23,19 @@ const EXIT = { success: 0, failure: 1, badInput: 2 } as const
 
 const BUG = 'bug: please report it'
 
-/** Listening failed for a reason that only another `--http-bind` can mend. */
+/** Reasons why listening failed that only another `--http-bind` can fix. */
 const UNUSABLE_BIND: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'must be an address that is free (EADDRINUSE)',
+  EADDRINUSE: 'must be an address that is not in use (EADDRINUSE)',
   EADDRNOTAVAIL: 'must be an address of this machine (EADDRNOTAVAIL)',
-  EAFNOSUPPORT: 'must be an address of a kind this machine has (EAFNOSUPPORT)',
-  EINVAL: 'must be an address that can be listened on (EINVAL)',
+  EAFNOSUPPORT: 'must be an address of a family that this machine supports (EAFNOSUPPORT)',
+  EINVAL: 'must be an address that the system can listen on (EINVAL)',
   EACCES: 'must be a port this user may listen on (EACCES)',
   ENOTFOUND: 'must name a host that resolves (ENOTFOUND)',
   EAI_AGAIN: 'must name a host that resolves (EAI_AGAIN)',
 }
 
 async function main(): Promise<number> {
-  // Arguments may carry a password in a URL, and everybody on the machine may run ps.
+  // Hide the arguments: a URL among them may hold a password, and every user of the machine may run ps.
   process.title = 'xtrimd'
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
     version: string
@@ -80,7 +80,7 @@ async function run(config: Config, task: SweepTask, stop: AbortSignal, log: Log,
 
 async function sweepOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
   const { stderr } = process
-  // A line is drawn over only where nothing else is written, on a terminal that can.
+  // Redraw one line only if the terminal supports it and no log lines come between.
   const isOwn = stderr.isTTY && process.env.TERM !== 'dumb' && !/^(?:trace|debug)$/.test(config.logLevel)
   const line = isOwn ? makeProgressLine((text) => stderr.write(text), stderr.columns || 80) : null
   const report = await sweep({ ...task, ...(line && { onProgress: line.update, extent: line.extent }) }, stop)
@@ -107,25 +107,25 @@ async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Pro
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
 
 /**
- * How long this thread has computed, in ms; where Node does not tell that, all threads, such as those that collect garbage.
- * What the system took for it is left out: while a write is under way, Redis is at work on it.
+ * CPU time of this thread in ms, or of all threads (such as garbage collection) if Node cannot tell them apart. System time
+ * is left out: during a write, Redis is already working on it.
  */
 function ownMs(): number {
   const { user } = process.threadCpuUsage?.() ?? process.cpuUsage()
   return user / 1000
 }
 
-/** What a command prints is on stdout alone; its log is beside it. */
+/** The daemon logs to stdout. Other commands print their result there, so they log to stderr. */
 function logStream(command: CommandName): NodeJS.WriteStream & { readonly fd: 1 | 2 } {
   return command === 'run' ? process.stdout : process.stderr
 }
 
-/** Only a terminal that knows colours, and never with NO_COLOR. */
+/** Whether to print colours: only on a terminal that supports them, and never with NO_COLOR. */
 function takesColour(out: NodeJS.WriteStream): boolean {
   return !process.env.NO_COLOR && out.isTTY === true && out.hasColors()
 }
 
-/** A summary with its first word, the result, in colour where stdout takes it. */
+/** Colours the first word of a summary, the result, if stdout shows colours. */
 function coloured({ result }: Verdict, summary: string): string {
   if (!takesColour(process.stdout)) return summary
   const word = styleText(result === 'success' ? 'green' : 'red', result, { validateStream: false })
@@ -133,11 +133,11 @@ function coloured({ result }: Verdict, summary: string): string {
 }
 
 async function complain(lines: readonly string[]): Promise<number> {
-  await write(process.stderr, `${lines.map((line) => `xtrimd: ${line}`).join('\n')}\nxtrimd --help tells all flags\n`)
+  await write(process.stderr, `${lines.map((line) => `xtrimd: ${line}`).join('\n')}\nsee xtrimd --help for all flags\n`)
   return EXIT.badInput
 }
 
-/** The first SIGTERM or SIGINT asks to stop; a second one ends the process at once. */
+/** The first SIGTERM or SIGINT requests a stop; the second ends the process at once. */
 function stopOnSignal(): AbortSignal {
   const stop = new AbortController()
   for (const [signal, number] of [
@@ -152,7 +152,7 @@ function stopOnSignal(): AbortSignal {
   return stop.signal
 }
 
-/** Resolves when the text is with the system, or its reader is gone. */
+/** Resolves when the system has taken the text, or when nobody reads it anymore. */
 function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
   return new Promise((resolve) => {
     stream.on('error', () => resolve())
@@ -160,12 +160,12 @@ function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
   })
 }
 
-/** A bug before there is a log. Node would show all that the error carries, such as a URL with its password. */
-async function tellBug(error: unknown): Promise<number> {
+/** Reports a bug before the log exists. Node would print every property of the error, such as a URL with its password. */
+async function reportBug(error: unknown): Promise<number> {
   const stack = error instanceof Error ? error.stack : undefined
   await write(process.stderr, `xtrimd: ${BUG}: ${stack ?? error}\n`)
   return EXIT.failure
 }
 
-// At once: a connection that a frozen Redis keeps open is not waited for.
-process.exit(await main().catch(tellBug))
+// Exit at once: a frozen Redis may keep a connection open.
+process.exit(await main().catch(reportBug))

@@ -179,7 +179,7 @@ test('all problems are printed at once, only on stderr, with exit code 2', async
     lines.slice(0, -1).sort(),
     [...several.map(([, line]) => line), pace].map((line) => `xtrimd: ${line}`).sort(),
   )
-  assert.equal(lines.at(-1), 'xtrimd --help tells all flags')
+  assert.equal(lines.at(-1), 'see xtrimd --help for all flags')
   assert.doesNotMatch(ended.stderr, new RegExp(SECRET))
 })
 
@@ -205,17 +205,17 @@ test('an address that cannot be listened on is bad input: in use, or not of this
   t.after(() => taken.close())
   const { port } = taken.address() as { port: number }
   for (const { bind, rule } of [
-    { bind: '[fe80::1]:9464', rule: 'must be an address that can be listened on (EINVAL)' },
-    { bind: `127.0.0.1:${port}`, rule: 'must be an address that is free (EADDRINUSE)' },
+    { bind: '[fe80::1]:9464', rule: 'must be an address that the system can listen on (EINVAL)' },
+    { bind: `127.0.0.1:${port}`, rule: 'must be an address that is not in use (EADDRINUSE)' },
     { bind: '192.0.2.1:9464', rule: 'must be an address of this machine (EADDRNOTAVAIL)' },
   ]) {
     const ended = await runXtrimd(['run', '--log-level', 'silent', '--http-bind', bind])
     assert.deepEqual([ended.code, ended.stdout], [2, ''])
-    assert.equal(ended.stderr, `xtrimd: --http-bind ${rule}; got "${bind}"\nxtrimd --help tells all flags\n`)
+    assert.equal(ended.stderr, `xtrimd: --http-bind ${rule}; got "${bind}"\nsee xtrimd --help for all flags\n`)
   }
   const env = { XTRIMD_HTTP_BIND: `127.0.0.1:${port}` }
   const { stderr } = await runXtrimd(['run', '--log-level', 'silent'], { env })
-  assert.match(stderr, /^xtrimd: --http-bind \(from XTRIMD_HTTP_BIND\) must be an address that is free /)
+  assert.match(stderr, /^xtrimd: --http-bind \(from XTRIMD_HTTP_BIND\) must be an address that is not in use /)
 })
 
 test('no message holds a secret, wherever it comes from and whatever else is wrong', () => {
