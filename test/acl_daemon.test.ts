@@ -49,7 +49,7 @@ test('exactly these rules are enough for the lease: it is taken, renewed and rel
   )
 })
 
-test('where the lease lacks a right, what it needs is said', async (t) => {
+test('if a right on the lease is missing, the error says what to grant', async (t) => {
   const redis = await startRedis(t)
   for (const rule of rulesOf(LEASE)) {
     await begin(
@@ -67,7 +67,11 @@ test('where the lease lacks a right, what it needs is said', async (t) => {
         await leaseOf('another').claim()
         await lease.release()
       },
-      { code: 'NOPERM', message: /^--lease: .*grant it ~xtrimd:lease with \+eval \+get \+set \+pttl \+pexpire \+del/ },
+      {
+        code: 'NOPERM',
+        message:
+          /^the ACL forbids the lease on xtrimd:lease: grant ~xtrimd:lease \+eval \+get \+set \+pttl \+pexpire \+del/,
+      },
       rule,
     )
   }

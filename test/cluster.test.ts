@@ -1,4 +1,4 @@
-/** Redis Cluster: every primary is swept, and what befalls one costs the streams of that one. */
+/** Redis Cluster: every primary is swept, and a failing primary costs only its own streams. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -16,16 +16,16 @@ import { startProxy } from './harness/tcp_proxy.ts'
 import { waitUntil } from './harness/waiting.ts'
 
 const CLUSTER = ['--redis-mode', 'cluster']
-/** What a cluster answers for a slot that is not where it was. */
+/** The errors a cluster gives while slots move or fail. */
 const HAS_MOVED = ['MOVED', 'ASK', 'TRYAGAIN']
 
-/** With hash tags and without; each kind has keys on every primary. */
+/** Keys with and without hash tags; each kind has keys on every primary. */
 const KEYS = Array.from({ length: 30 }, (_, i) => [
   `stream:conversation:${i}`,
   `stream:conversation:{tag${i}}:x`,
 ]).flat()
 
-/** The keys by their primary's place. */
+/** The keys, by the index of their primary. */
 async function byHome(cluster: RedisCluster, keys: readonly string[]): Promise<string[][]> {
   const homes = await Promise.all(keys.map((key) => cluster.homeOf(key)))
   return cluster.primaries.map((_, place) => keys.filter((_, i) => homes[i] === place))
@@ -58,7 +58,7 @@ async function assertUntouched(node: RedisServer, keys: readonly string[]): Prom
 }
 
 describe('a cluster', { concurrency: 2 }, () => {
-  test('every primary is swept, whatever the keys are tagged with, and one that is gone costs its own streams', async (t) => {
+  test('every primary is swept, whatever hash tags the keys have, and a missing primary costs only its own streams', async (t) => {
     const slowToLoad = { 'key-load-delay': '50000', 'loading-process-events-interval-bytes': '1024' }
     const cluster = await startCluster(t, { config: { ...WITHOUT_FULL_COVERAGE.config, ...slowToLoad } })
     const homes = await byHome(cluster, KEYS)
@@ -155,7 +155,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     })
   })
 
-  test('a replica takes over: the daemon goes on with the new primary, also where the old one held the lease', async (t) => {
+  test('after a failover the daemon continues with the new primary, even if the old one held the lease', async (t) => {
     const cluster = await startCluster(t, { withReplicas: true })
     const home = await cluster.homeOf('xtrimd:lease')
     const old = cluster.primaries[home] as RedisServer
@@ -180,7 +180,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     })
     for (const [key, ids] of kept) assert.deepEqual(await streamIds(successor, key), ids)
     await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
-    // The sweep that trimmed them tells so when it has ended.
+    // The sweep that trimmed them logs only when it has ended.
     await daemon.waitForMetric('xtrimd_streams', {}, (streams) => streams === keys.length)
     assert.equal((await daemon.stop()).code, 0)
   })
@@ -198,23 +198,23 @@ describe('a cluster', { concurrency: 2 }, () => {
     const { report, code } = await sweepOnce(cluster.urls, CLUSTER)
     assert.equal(code, 1)
     assertToldAs('most primaries of a cluster are down', report)
-    // Which of them are gone is said as well.
+    // The message also says how many slots are missing.
     for (const { port } of others) assert.match(String(report.reason), new RegExp(`127\\.0\\.0\\.1:${port}`))
     assert.equal(report.removed.length, 0)
-    // Their slots are empty now.
+    // Their slots are empty by now.
     for (const node of others) await node.restart()
     await cluster.untilServing(cluster.primaries)
     await assertUntouched(survivor, homes[0] as string[])
     assert.equal((await sweepWell(cluster.urls, CLUSTER)).removed.length, (homes[0] as string[]).length * SURPLUS)
   })
 
-  test('slots that nobody serves are told, and the others swept, unless the cluster then serves none', async (t) => {
+  test('unserved slots are reported and the others are swept, unless the cluster refuses to serve any', async (t) => {
     const cluster = await startCluster(t, WITHOUT_FULL_COVERAGE)
     const homes = await byHome(cluster, KEYS)
     await overfillAll(cluster, homes)
     for (const node of cluster.primaries) await node.command('CLUSTER', 'DELSLOTS', '0', '1')
     const [first] = cluster.primaries as [RedisServer]
-    // A node that is new to the cluster knows of no slot: those who know more are heard.
+    // A node that just joined knows no slots: the answers of nodes that know more are used.
     const seeds = `${(await startRedis(t, { config: { 'cluster-enabled': 'yes' } })).url},${cluster.urls}`
     const { report, code } = await sweepOnce(seeds, CLUSTER)
     assert.equal(code, 1)
@@ -224,7 +224,7 @@ describe('a cluster', { concurrency: 2 }, () => {
 
     for (const node of cluster.primaries) {
       await node.command('CONFIG', 'SET', 'cluster-require-full-coverage', 'yes')
-      // It looks again at what it serves when that changes.
+      // The node re-evaluates the cluster's state only when its own slots change.
       await node.command('CLUSTER', 'DELSLOTS', '2')
     }
     await assert.rejects(first.command('XLEN', homes[0]?.[0] as string), /^Error: CLUSTERDOWN/)
@@ -232,7 +232,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     assert.deepEqual([none.code, none.report.result, none.report.cause], [1, 'failed', 'CLUSTERDOWN'])
   })
 
-  test('slots move during a sweep: it tells so, nothing the policy keeps is lost, and the next one is a success', async (t) => {
+  test('if slots move during a sweep, it says so, nothing within the policy is lost, and the next sweep succeeds', async (t) => {
     const cluster = await startCluster(t)
     const homes = await byHome(cluster, KEYS)
     const kept = await overfillAll(cluster, homes)
@@ -245,7 +245,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     const report = await sweep(
       {
         ...task,
-        // They move from the first page on, and the sweep looks for the primaries again only when they have moved.
+        // Start moving at the first page; the sweep looks up the primaries again only after the slots have moved.
         onProgress: () => {
           moved ??= moveSlots(cluster, source, target, moving)
         },
@@ -273,7 +273,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     assert.equal(report.total.removed.length + next.total.removed.length, KEYS.length * SURPLUS)
   })
 
-  test('a stream that moves behind the back of a sweep, its slot still open, is not skipped silently', async (t) => {
+  test('a stream that moves past the scan while its slot is still moving is not missed silently', async (t) => {
     const cluster = await startCluster(t)
     const [source, target] = cluster.primaries as [RedisServer, RedisServer]
     const [key] = (await byHome(cluster, KEYS))[0] as [string]
@@ -291,7 +291,7 @@ describe('a cluster', { concurrency: 2 }, () => {
       timeoutMs: 60_000,
       what: 'the announced port to spread',
     })
-    // The source is asked for its keys only when the target's have been gone through.
+    // The source node is scanned only after the target has been scanned.
     proxy.hold('SCAN')
     const scansBefore = await target.callsOf('scan')
     const sweeping = sweepOnce(target.url, [...CLUSTER, '--reply-timeout', '60s'])
@@ -312,7 +312,7 @@ async function isSweeping(node: RedisServer): Promise<boolean> {
   return / name=xtrimd /.test(String(await node.command('CLIENT', 'LIST')))
 }
 
-/** Moves the slots of these keys as redis-cli does, and waits until every node knows. */
+/** Moves the slots of these keys like redis-cli, and waits until every node knows. */
 async function moveSlots(
   cluster: RedisCluster,
   source: RedisServer,

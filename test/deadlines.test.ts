@@ -1,4 +1,4 @@
-/** Deadlines of replies: it is Redis's silence that they bound, and not the time in which we ourselves stood still. */
+/** Reply deadlines limit Redis's silence, not a pause of our own process. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -13,10 +13,10 @@ const REPLY_TIMEOUT_MS = 2_000
 describe('deadlines', { concurrency: 3 }, () => {
   for (const [who, ends] of [
     ['the daemon', ['success', undefined]],
-    // The control: so long a silence of Redis is none to be waited for.
+    // The control: the same silence of Redis does end the sweep.
     ['Redis', ['failed', 'timeout']],
   ] as const) {
-    test(`${who} stands still in the middle of a sweep, longer than --reply-timeout and shorter than the lease lasts: ${ends[0]}`, async (t) => {
+    test(`${who} pauses during a sweep for longer than --reply-timeout and less than --lease-ttl: ${ends[0]}`, async (t) => {
       const redis = await startRedis(t)
       const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
       const patience = ['--reply-timeout', `${REPLY_TIMEOUT_MS}ms`, '--lease-ttl', '60s', '--pace', '100']

@@ -1,4 +1,4 @@
-/** The lease: of several copies of the daemon one sweeps, and when that one is gone another does. */
+/** The lease: of several copies of the daemon only one sweeps; when it is gone, another takes over. */
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
@@ -16,7 +16,7 @@ const HOUR = 3_600_000
 const KEY = 'stream:conversation:1'
 const LEASE = 'xtrimd:lease'
 const TTL_MS = 4_000
-/** How late a busy machine may be. */
+/** Delay to allow for on a busy machine. */
 const SLACK_MS = 8_000
 
 const SHORT_TERM = ['--lease-ttl', `${TTL_MS}ms`]
@@ -28,7 +28,7 @@ function startCopies(t: TestContext, redis: RedisServer, count: number, args: re
   return Promise.all(Array.from({ length: count }, () => startDaemon(t, ['--redis-url', redis.url, ...args])))
 }
 
-/** Waits until every copy knows whether it leads. @returns the one that does, and the others */
+/** Waits until every copy knows whether it leads. @returns the leader and the others */
 async function leaderAmong(copies: readonly Daemon[]): Promise<{ leader: Daemon; others: Daemon[] }> {
   const isSettled = (copy: Daemon) => said(copy, 'lease held') || said(copy, 'lease held by another')
   await waitUntil(() => copies.every(isSettled), { timeoutMs: 60_000, what: 'every copy to have asked for the lease' })
@@ -42,9 +42,9 @@ async function fill(redis: RedisServer, key: string, count: number): Promise<voi
   await fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
 }
 
-/** Most of their time is waiting for ticks and terms. */
+/** These tests mostly wait for ticks and lease terms. */
 describe('the lease', { concurrency: 3 }, () => {
-  test('of three copies exactly one sweeps, and only that one says it leads', async (t) => {
+  test('of three copies exactly one sweeps, and only that one reports that it leads', async (t) => {
     const redis = await startRedis(t)
     const copies = await startCopies(t, redis, 3, [...EVERY_SECOND, ...SHORT_TERM])
     const { leader, others } = await leaderAmong(copies)
@@ -56,14 +56,14 @@ describe('the lease', { concurrency: 3 }, () => {
       assert.equal(await other.metric('xtrimd_redis_up'), 1, 'it was Redis that told who leads')
     }
     assert.equal(await leader.metric('xtrimd_leader'), 1)
-    // The term is renewed: by now the first one would have passed.
+    // Without renewal the first term would be over by now.
     await leader.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 4)
     assert.equal(leader.logs.filter(({ msg }) => msg === 'lease held').length, 1)
     const left = Number(await redis.command('PTTL', LEASE))
     assert.ok(left > 0 && left <= TTL_MS, `${left} ms`)
   })
 
-  test('with --lease=false every copy sweeps and leads, and nobody touches the key', async (t) => {
+  test('with --lease=false every copy sweeps and leads, and none touches the key', async (t) => {
     const redis = await startRedis(t)
     const monitor = await startMonitor(t, redis)
     const copies = await startCopies(t, redis, 2, [...EVERY_SECOND, '--lease', 'false'])
@@ -80,9 +80,9 @@ describe('the lease', { concurrency: 3 }, () => {
     )
   })
 
-  test('the leader is killed: another leads when the term is over, not before, and sweeps at once', async (t) => {
+  test('when the leader is killed, another leads once the term is over, not before, and sweeps at once', async (t) => {
     const redis = await startRedis(t)
-    // No tick comes in this test: what sweeps after the first sweep is the takeover.
+    // This test has no tick, so a second sweep can only come from the takeover.
     const copies = await startCopies(t, redis, 3, [...HARDLY_EVER, ...SHORT_TERM])
     const { leader, others } = await leaderAmong(copies)
     await leader.waitForLog('sweep')
@@ -97,7 +97,7 @@ describe('the lease', { concurrency: 3 }, () => {
       everyMs: 5,
     })
     const tookMs = performance.now() - killedAt
-    // Redis's clock and ours count whole milliseconds.
+    // Redis's clock and ours count in whole milliseconds.
     assert.ok(tookMs >= left - 5, `taken over after ${tookMs} ms with ${left} ms left`)
     assert.ok(successor)
     const [line] = sweeps(successor)
@@ -108,7 +108,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(others.filter((copy) => sweeps(copy).length > 0).length, 1)
   })
 
-  test('who waits asks again when the term of the other is over, and not only at its own turn', async (t) => {
+  test('a waiting copy asks again when the term of the holder ends, not only at its own interval', async (t) => {
     const redis = await startRedis(t)
     const [leftMs, turnMs] = [2_500, 30_000]
     await redis.command('SET', LEASE, 'another', 'PX', String(leftMs))
@@ -126,7 +126,7 @@ describe('the lease', { concurrency: 3 }, () => {
       const redis = await startRedis(t)
       const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
       const term = frozenPastItsTerm ? SHORT_TERM : ['--lease-ttl', '60s']
-      // Its patience with replies outlasts the frost, which must be what ends the sweep.
+      // The reply timeout is longer than the freeze: the lost lease must end the sweep, not the timeout.
       const leader = await startDaemon(t, [...args, ...HARDLY_EVER, ...term, '--reply-timeout', '60s'])
       await leader.waitForLog('lease held')
       const [other] = (await startCopies(t, redis, 1, [...HARDLY_EVER, ...term])) as [Daemon]
@@ -158,7 +158,7 @@ describe('the lease', { concurrency: 3 }, () => {
     })
   }
 
-  test('a copy alone that was frozen past its term in the middle of a sweep makes up for it at once', async (t) => {
+  test('a single copy that was frozen past its term during a sweep sweeps again at once', async (t) => {
     const redis = await startRedis(t)
     const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
     const patience = ['--reply-timeout', '60s', '--pace', '100']
@@ -184,14 +184,14 @@ describe('the lease', { concurrency: 3 }, () => {
     )
     assert.equal(await gone(), surplus)
 
-    // The control: where no sweep was under way, none is made up for.
+    // The control: without a sweep in progress, it does not sweep again.
     await freezePastItsTerm()
     await waitUntil(() => redis.command('EXISTS', LEASE), { timeoutMs: 60_000, what: 'it to have the lease again' })
     await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
     assert.equal(sweeps(daemon).length, 2)
   })
 
-  test('a sweep that failed since the lease was not to be had is made up for when it is', async (t) => {
+  test('a sweep that failed because Redis was unreachable is repeated as soon as the lease is acquired', async (t) => {
     const redis = await startRedis(t)
     const proxy = await startProxy(t, redis.port)
     await proxy.refuse()
@@ -204,12 +204,12 @@ describe('the lease', { concurrency: 3 }, () => {
     const from = daemon.logs.length
     const line = await daemon.waitForLog('sweep', undefined, from)
     assert.deepEqual([line.trigger, line.result], ['takeover', 'success'])
-    // The control: who had nothing to sweep does not.
+    // The control: a copy whose sweep was not due does not sweep.
     await idle.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
     assert.deepEqual(sweeps(idle), [])
   })
 
-  test('SIGTERM gives the lease up: another has it long before the term is over', async (t) => {
+  test('SIGTERM releases the lease, and another copy acquires it long before the term ends', async (t) => {
     const redis = await startRedis(t)
     const copies = await startCopies(t, redis, 2, [...EVERY_SECOND, '--lease-ttl', '10m'])
     const { leader, others } = await leaderAmong(copies)
@@ -226,13 +226,13 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await other.metric('xtrimd_leader'), 1)
   })
 
-  test('a lease that carries another token is neither extended nor deleted, and ends our sweeping', async (t) => {
+  test('a lease with another token is neither extended nor deleted, and this copy stops sweeping', async (t) => {
     const redis = await startRedis(t)
     const [daemon] = (await startCopies(t, redis, 1, [...EVERY_SECOND, ...SHORT_TERM])) as [Daemon]
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 1)
     await redis.command('SET', LEASE, 'another', 'PX', '600000')
     await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 0)
-    // A sweep that was under way then has ended by the next tick, which is skipped.
+    // By the next tick, which is skipped, any sweep in progress has ended.
     const skips = async (more: number): Promise<void> => {
       const before = await daemon.metric('xtrimd_sweeps_total', { result: 'skipped' })
       await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= before + more)
@@ -248,9 +248,9 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.ok(left > TTL_MS && left < 600_000, `${left} ms: its own term, neither longer nor ours`)
   })
 
-  test('who ends without knowing that the lease has gone to another says that it was not released', async (t) => {
+  test('a copy that exits without knowing that it lost the lease logs that it was not released', async (t) => {
     const redis = await startRedis(t)
-    // Renewed long after this test: the daemon learns of it only when it gives the lease up.
+    // The next renewal is long after this test: the daemon finds out only when it releases the lease.
     const [daemon] = (await startCopies(t, redis, 1, [...HARDLY_EVER, '--lease-ttl', '10m'])) as [Daemon]
     await daemon.waitForLog('sweep')
     await redis.command('SET', LEASE, 'another', 'PX', '600000')
@@ -260,7 +260,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await redis.command('GET', LEASE), 'another')
   })
 
-  test('a lease that was taken though the answer was lost is given up as well', async (t) => {
+  test('a lease that was acquired although the reply was lost is released too', async (t) => {
     const redis = await startRedis(t)
     const proxy = await startProxy(t, redis.port)
     proxy.hold('EVAL')
@@ -278,7 +278,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await isTaken(), 0)
   })
 
-  test('while Redis is out of memory nobody can hold the lease, so every copy sweeps; afterwards one does', async (t) => {
+  test('while Redis is out of memory the lease cannot be held and every copy sweeps; afterwards only one does', async (t) => {
     const redis = await startRedis(t)
     await fill(redis, KEY, 3_000)
     await redis.command('CONFIG', 'SET', 'maxmemory', '100kb')
@@ -303,18 +303,15 @@ describe('the lease', { concurrency: 3 }, () => {
     }
   })
 
-  test('an ACL that does not allow the key is told with what to grant, and granting it is enough', async (t) => {
+  test('if the ACL forbids the lease, the log says what to grant, and granting it is enough', async (t) => {
     const redis = await startRedis(t)
     await redis.command('ACL', 'SETUSER', 'ops', 'on', '>pass', '+@all', '~stream:*')
     const args = ['--redis-url', `redis://ops:pass@127.0.0.1:${redis.port}`, ...EVERY_SECOND, ...SHORT_TERM]
     const daemon = await startDaemon(t, args)
     const line = await daemon.waitForLog('sweep')
     assert.deepEqual([line.level, line.result, line.cause], ['error', 'failed', 'NOPERM'])
-    assert.match(
-      String(line.reason),
-      /^the ACL forbids the lease on xtrimd:lease: grant ~xtrimd:lease \+/,
-    )
-    assert.match(String(line.reason), /or turn the lease off/)
+    assert.match(String(line.reason), /^the ACL forbids the lease on xtrimd:lease: grant ~xtrimd:lease \+/)
+    assert.match(String(line.reason), /, or set --lease=false \(/)
     assert.equal(await daemon.metric('xtrimd_leader'), 0)
 
     await redis.command('ACL', 'SETUSER', 'ops', `~${LEASE}`)
@@ -322,7 +319,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await daemon.metric('xtrimd_leader'), 1)
   })
 
-  test('a key of the lease that something else holds is told by its name', async (t) => {
+  test('if the lease key holds something else, the log names the key', async (t) => {
     const redis = await startRedis(t)
     await redis.command('RPUSH', LEASE, 'mine')
     const daemon = await startDaemon(t, ['--redis-url', redis.url])
@@ -345,7 +342,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.deepEqual(((await redis.command('KEYS', '*lease*')) as string[]).toSorted(), ['lease:a', 'lease:b'])
   })
 
-  test('the command sweep takes no lease and heeds none', async (t) => {
+  test('the command sweep ignores the lease', async (t) => {
     const redis = await startRedis(t)
     await redis.command('SET', LEASE, 'another', 'PX', '600000')
     await fill(redis, KEY, 3_000)

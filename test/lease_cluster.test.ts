@@ -1,4 +1,4 @@
-/** The lease in a cluster: it is asked of the primary of its slot, and open only when that one alone has failed for a term. */
+/** The lease in a cluster: the primary of its slot holds it, and it is open only after that primary was down for a term. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -17,13 +17,13 @@ const OPEN = 'sweeping without the lease'
 const said = ({ logs }: Daemon, message: string): boolean => logs.some(({ msg }) => msg === message)
 const isSweep = ({ msg }: LogLine): boolean => msg === 'sweep'
 
-/** A key of which this primary is the home. */
+/** A key whose slot this primary serves. */
 async function keyAt(cluster: RedisCluster, place: number): Promise<string> {
   for (let i = 0; ; i++) if ((await cluster.homeOf(`lease:${i}`)) === place) return `lease:${i}`
 }
 
 describe('the lease in a cluster', { concurrency: 2 }, () => {
-  test('what befalls a primary opens the lease only if it is the one of its slot, and only after a whole term', async (t) => {
+  test('a primary that goes down opens the lease only if it serves the slot of the key, and only after a whole term', async (t) => {
     const cluster = await startCluster(t, WITHOUT_FULL_COVERAGE)
     const [first, , home] = cluster.primaries as [RedisServer, RedisServer, RedisServer]
     const key = await keyAt(cluster, 2)
@@ -37,7 +37,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
       await standby.waitForLog('lease held by another')
       await standby.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
       assert.deepEqual([standby.logs.filter(isSweep), said(standby, OPEN)], [[], false])
-      // The control: somebody does, and tells what is down.
+      // The control: the holder does sweep, and its sweep reports the primary that is down.
       const from = holder.logs.length
       const line = await holder.waitForLog(isSweep, undefined, from)
       assert.deepEqual([line.result, line.cause], ['partial', 'connect'])
@@ -90,7 +90,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
     })
   })
 
-  test('while its slot is on its way the lease is asked for where it is, and exactly these rules are enough', async (t) => {
+  test('while its slot moves, the lease is found on the right node, and exactly these ACL rules are enough', async (t) => {
     const cluster = await startCluster(t)
     const [source, target] = cluster.primaries as [RedisServer, RedisServer]
     const key = await keyAt(cluster, 0)
@@ -116,9 +116,9 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
     assert.equal(await ours.release(), true)
     assert.equal((await others.claim()).kind, 'held')
 
-    // The control: without the right it is told.
+    // The control: without one of the rights, the log says so.
     await allow(settled.flatMap(rulesOf))
-    await assert.rejects(others.claim(), { code: 'NOPERM', message: /and \+asking in a cluster.*'asking'/ })
+    await assert.rejects(others.claim(), { code: 'NOPERM', message: /\(in a cluster also \+asking\).*'asking'/ })
     await allow([...settled, moving].flatMap(rulesOf))
 
     const targetId = String(await target.command('CLUSTER', 'MYID'))
@@ -129,7 +129,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
     assert.equal((await ours.claim()).kind, 'other')
   })
 
-  test('the slot of a key is the one that Redis says', async (t) => {
+  test('our slot of a key equals CLUSTER KEYSLOT', async (t) => {
     const cluster = await startCluster(t)
     for (const key of ['xtrimd:lease', '', '{', '{}', '{}{a}', 'a{b}c', '{a}{b}', 'a{{b}}c', 'a{b', 'ü{é}', 'a{\n}b']) {
       assert.equal(slotOf(key), await cluster.slotOf(key), JSON.stringify(key))

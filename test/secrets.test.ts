@@ -1,4 +1,4 @@
-/** A secret is used, and is never seen: whatever goes wrong, in whatever place it was given. */
+/** Secrets are used and never shown, whatever goes wrong and wherever they were given. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,18 +16,18 @@ import { waitUntil } from './harness/waiting.ts'
 const HOUR = 3_600_000
 const KEY = 'stream:conversation:1'
 
-/** With a character that URLs must encode. What is searched for reads the same encoded, and stands in either half. */
+/** Contains a character that URLs must encode. The search finds either half, encoded or not. */
 const SECRET = 'Troubadour4/Xyzzy99'
 const ENCODED = encodeURIComponent(SECRET)
 const SEARCH = /troubadour4|xyzzy99/i
 
 function assertHidden(texts: Readonly<Record<string, string>>): void {
   for (const [what, text] of Object.entries(texts)) {
-    assert.doesNotMatch(text, SEARCH, `the secret stands in ${what}`)
+    assert.doesNotMatch(text, SEARCH, `the secret is in ${what}`)
   }
 }
 
-/** Wrong in as many ways as there are: each holds the secret, and none can be taken for a Redis. */
+/** Invalid URLs of every kind. Each holds the secret. */
 const BAD_URLS = [
   SECRET,
   `user:${SECRET}@host`,
@@ -59,7 +59,7 @@ const BAD_URLS = [
   `unix:///socket#${ENCODED}`,
 ]
 
-test('no problem with a URL, a flag or a variable quotes what may be a secret', () => {
+test('a message about a URL, a flag or a variable never quotes a possible secret', () => {
   const given: [readonly string[], Record<string, string>][] = BAD_URLS.flatMap((url) => [
     [['sweep', '--redis-url', url], {}],
     [['run', `--redis-url=${url}`], {}],
@@ -82,24 +82,24 @@ test('no problem with a URL, a flag or a variable quotes what may be a secret', 
   for (const [args, env] of given) {
     const configured = configure(args, env, '0')
     assert.equal(configured.kind, 'problems', JSON.stringify([args, env]))
-    assertHidden({ [`what is said to ${JSON.stringify([args, env])}`]: JSON.stringify(configured) })
-    // The control: it is in what was given.
+    assertHidden({ [`the answer to ${JSON.stringify([args, env])}`]: JSON.stringify(configured) })
+    // The control: the input does hold the secret.
     assert.match(JSON.stringify([args, env]), SEARCH)
   }
 })
 
-test('the program refuses bad input with exit code 2, and says no secret', async () => {
+test('bad input exits with 2 and shows no secret', async () => {
   const args = ['sweep', '--redis-url', `redis://user:${ENCODED}@host:99999`, '--redis-password', SECRET, '-a', SECRET]
   const env = { XTRIMD_REDIS_PASSWORD: SECRET, XTRIMD_REDIS_PASSWROD: SECRET, REDIS_URL: `redis://:${ENCODED}@host` }
   const ended = await runXtrimd([...args, '--max-age', '1', '--log-level', 'trace'], { env })
   assert.equal(ended.code, 2)
-  for (const subject of ['--redis-url', '--redis-password', '-a', '--max-age']) {
-    assert.ok(ended.stderr.includes(`xtrimd: ${subject}: `), ended.stderr)
+  for (const problem of ['--redis-url must', 'unknown flag --redis-password', 'unknown flag -a', '--max-age must']) {
+    assert.match(ended.stderr, new RegExp(`^xtrimd: ${problem}\\b`, 'm'))
   }
   assertHidden({ stdout: ended.stdout, stderr: ended.stderr })
 })
 
-test('a sweep that is not let in, or reaches nobody, says no secret', async (t) => {
+test('a sweep that cannot log in or connect shows no secret', async (t) => {
   const folder = await secretFolder(t)
   const open = await startRedis(t)
   const locked = await startRedis(t, { config: { requirepass: 'another' } })
@@ -123,7 +123,7 @@ test('a sweep that is not let in, or reaches nobody, says no secret', async (t) 
     ['no such socket', ['--redis-url', `unix://user:${ENCODED}@/nowhere/redis.sock`], {}, /ENOENT/],
     ['no sentinel', ['--redis-url', at(nobody), '--redis-mode', 'sentinel', '--sentinel-master', 'm'], {}, /REFUSED/],
     ['no cluster', ['--redis-url', at(locked.port), '--redis-mode', 'cluster'], {}, /WRONGPASS/],
-    // The control of what is secret here: without one nobody is let in.
+    // The control: this server does need a password.
     ['none at all', ['--redis-url', locked.url], {}, /NOAUTH/],
   ]
   await twoAtATime(cases, async ([what, args, env, said], i) => {
@@ -136,7 +136,7 @@ test('a sweep that is not let in, or reaches nobody, says no secret', async (t) 
   })
 })
 
-test('a daemon shows no secret: while it sweeps, while it is locked out, and while Redis is gone', async (t) => {
+test('a daemon shows no secret while it sweeps, while it is locked out, and while Redis is down', async (t) => {
   const { file } = await secretFolder(t)
   const redis = await startRedis(t, { config: { requirepass: SECRET } })
   await redis.command('ACL', 'SETUSER', SECRET, 'on', `>${SECRET}`, '~*', '&*', '+@all')
@@ -151,7 +151,7 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
     [['--redis-url', withSecret, '--log-format', 'pretty'], {}],
     [['--redis-url', redis.url, '--redis-password-file', file, '--log-format', 'pretty'], {}],
   ]
-  // All that asks Redis for something: each leads, watches, and reads its memory.
+  // Use every part that connects to Redis: each daemon leads, watches and reads memory.
   const between = ['--watch', '--watch-configure', '--pressure', '1tb', '--pressure-interval', '1s']
   const common = [...EVERY_SECOND, '--log-level', 'trace', ...between]
   const daemons = await Promise.all(
@@ -180,7 +180,7 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
     for (const daemon of daemons) assertHidden(await shown(daemon))
   }
 
-  // The control: the secret lets each of them in.
+  // The control: the secret lets every daemon in.
   await successes()
   await say('watching')
   await assertAllHidden()
@@ -199,31 +199,31 @@ test('a daemon shows no secret: while it sweeps, while it is locked out, and whi
   for (const daemon of daemons) {
     const { code, stdout, stderr } = await daemon.stop()
     assert.equal(code, 0)
-    // The control: it had something to tell. The file is gone, too.
+    // The control: there were errors to log. The password file is gone, too.
     assert.match(stdout, /WRONGPASS[\s\S]*(ECONNREFUSED|ENOENT)/)
     assertHidden({ stdout, stderr })
   }
 })
 
 /**
- * Bugs there are none of, so they are brought in from outside: each fails as Node itself does when it cannot parse a URL,
- * with the whole URL beside the message, once the program is under way.
+ * Bugs to inject once the program is running. Each fails like Node itself when it cannot parse a URL, with the whole URL in
+ * the error beside the message.
  */
 const BUGS: Readonly<Record<string, string>> = {
-  'an error that nobody catches': 'new URL(bad)',
-  'a promise that nobody waits for': 'Promise.reject(failure)',
+  'an uncaught error': 'new URL(bad)',
+  'an unhandled rejection': 'Promise.reject(failure)',
   'several errors in one': 'Promise.any([Promise.reject(failure), Promise.reject(failure)])',
   'an error inside another': "throw Object.assign(new Error('outer', { cause: failure }), { inner: failure })",
 }
 
-test('a crash shows no secret, and is told as a bug', async (t) => {
+test('a crash shows no secret and is reported as a bug', async (t) => {
   const redis = await startRedis(t)
   const url = `redis://user:${ENCODED}@127.0.0.1:${redis.port}`
   const cases = Object.entries(BUGS).flatMap(([what, bug]) =>
     ['json', 'pretty'].map((format) => ({ what, bug, format })),
   )
   await twoAtATime(cases, async ({ what, bug, format }) => {
-    // Invalid, since there are two ports.
+    // Two ports make the URL invalid.
     const setUp = `const bad = process.env.XTRIMD_REDIS_URL + ':1'; let failure; try { new URL(bad) } catch (e) { failure = e }`
     const isUnderWay = "process.listenerCount('uncaughtException') > 0"
     const brought = (when: string) =>
@@ -234,7 +234,7 @@ test('a crash shows no secret, and is told as a bug', async (t) => {
     const ended = await runXtrimd(args, { env: { ...env, NODE_OPTIONS: `--import=${code}` } })
     assert.equal(ended.code, 1, ended.stderr)
     assert.match(ended.stdout, /bug: please report it/)
-    assert.match(ended.stdout, /TypeError: Invalid URL\b/, 'it is the bug that was brought in')
+    assert.match(ended.stdout, /TypeError: Invalid URL\b/, 'the injected bug is the one that was reported')
     assertHidden({ [`${what}, ${format}, stdout`]: ended.stdout, [`${what}, ${format}, stderr`]: ended.stderr })
 
     // The control: Node itself shows the secret.
@@ -248,7 +248,7 @@ test('a crash shows no secret, and is told as a bug', async (t) => {
   })
 })
 
-test('a crash before there is a log shows no secret, and is told as a bug', async () => {
+test('a crash before the log exists shows no secret and is reported as a bug', async () => {
   const env = { XTRIMD_REDIS_URL: `redis://user:${ENCODED}@127.0.0.1:1` }
   const fails = `Object.defineProperty(process, 'title', { set: () => new URL(process.env.XTRIMD_REDIS_URL + ':1') })`
   const ended = await runXtrimd(['run'], {
@@ -263,8 +263,8 @@ test('control: the search finds the secret where it is', async (t) => {
   const { file } = await secretFolder(t)
   assert.match(await readFile(file, 'utf8'), SEARCH)
   for (const text of [ENCODED, SECRET.toLowerCase(), `redis://:${ENCODED}@host`]) assert.match(text, SEARCH)
-  assert.throws(() => assertHidden({ here: `error: ${SECRET}` }), /the secret stands in here/)
-  // A process that does not hide its arguments, beside ours: what `ps` would tell.
+  assert.throws(() => assertHidden({ here: `error: ${SECRET}` }), /the secret is in here/)
+  // A process that does not hide its arguments shows what `ps` would print.
   const args = ['-e', 'console.log("up"); setInterval(() => {}, 1000)', SECRET]
   const plain = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'ignore'], env: password(SECRET) })
   t.after(() => plain.kill('SIGKILL'))
@@ -273,7 +273,7 @@ test('control: the search finds the secret where it is', async (t) => {
   assert.match(await readFile(`/proc/${plain.pid}/environ`, 'utf8'), SEARCH)
 })
 
-test('a unix socket takes a password, from the URL as well as from elsewhere', async (t) => {
+test('a unix socket works with a password from the URL or from a file', async (t) => {
   const { file } = await secretFolder(t)
   const redis = await startRedis(t, { config: { requirepass: SECRET } })
   const args = ['sweep', '--output', 'json', '--redis-url']
@@ -291,7 +291,7 @@ test('a unix socket takes a password, from the URL as well as from elsewhere', a
   }
 })
 
-test('a password is rotated in its file while the daemon runs, and no sweep is lost', async (t) => {
+test('rotating the password in its file while the daemon runs costs no sweep', async (t) => {
   const { file } = await secretFolder(t)
   const redis = await startRedis(t)
   await redis.command('ACL', 'SETUSER', 'ops', 'on', `>${SECRET}`, '~*', '+@all')
@@ -300,11 +300,11 @@ test('a password is rotated in its file while the daemon runs, and no sweep is l
   const daemon = await startDaemon(t, [...given, ...EVERY_SECOND])
   await daemon.waitForSuccesses(1)
 
-  // As it is done where nothing may fail: both are valid for a while.
+  // A rotation without downtime: both passwords are valid for a while.
   const next = `next-${SECRET}`
   await redis.command('ACL', 'SETUSER', 'ops', `>${next}`)
   await writeFile(file, `${next}\r\n`)
-  // Who read the file before has ended its sweep when another has begun and ended.
+  // After two more successes, every sweep that read the old file has ended.
   await daemon.waitForSuccesses(2)
   await redis.command('ACL', 'SETUSER', 'ops', `<${SECRET}`)
   await refill(redis)
@@ -312,7 +312,7 @@ test('a password is rotated in its file while the daemon runs, and no sweep is l
   assert.equal(await redis.command('XLEN', KEY), 1_000)
   assert.equal(await daemon.metric('xtrimd_sweep_failures_total'), 0)
 
-  // The control: the old one is worth nothing any more.
+  // The control: the old password no longer works.
   await writeFile(file, SECRET)
   await daemon.waitForMetric('xtrimd_sweep_failures_total', { cause: 'WRONGPASS' }, (failures) => failures > 0)
   assertHidden({ stdout: daemon.stdout, metrics: await daemon.metrics() })
@@ -322,7 +322,7 @@ function password(text: string): { XTRIMD_REDIS_PASSWORD: string } {
   return { XTRIMD_REDIS_PASSWORD: text }
 }
 
-/** A folder with the secret in a file, gone when the test ends. */
+/** A folder with the secret in a file, removed after the test. */
 async function secretFolder(t: TestContext): Promise<{ file: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-secrets-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
@@ -336,12 +336,12 @@ async function refill(redis: RedisServer): Promise<void> {
   await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
 }
 
-/** What `ps` shows of a process. */
+/** What `ps` shows for a process. */
 async function cmdlineOf(pid: number): Promise<string> {
   return readFile(`/proc/${pid}/cmdline`, 'utf8')
 }
 
-/** Starting programs is what takes time here: two at once, as many as there are processors in a small machine. */
+/** Starting programs takes most of the time here. Two at once use the two processors of a small machine. */
 async function twoAtATime<T>(items: readonly T[], work: (item: T, i: number) => Promise<void>): Promise<void> {
   const entries = items.entries()
   const worker = async () => {

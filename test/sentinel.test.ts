@@ -1,4 +1,4 @@
-/** Sentinel: the primary is asked for at each sweep, so a failover costs no more than the sweeps it falls into. */
+/** Sentinel: every sweep asks for the primary, so a failover costs only the sweeps in progress. */
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
@@ -18,10 +18,10 @@ import { waitUntil } from './harness/waiting.ts'
 const KEYS = Array.from({ length: 60 }, (_, i) => `stream:conversation:${i}`)
 
 const SENTINEL = ['--redis-mode', 'sentinel', '--sentinel-master']
-/** What a server that is about to be, or no longer is, the primary answers or lets happen. */
+/** What can happen with a server that is not yet, or not anymore, the primary. */
 const FAILING_OVER = ['connect', 'timeout', 'READONLY', 'MASTERDOWN', 'LOADING']
 
-/** Brings every stream two nodes over its limit. @returns the IDs that must stay, by key; the replica has them too */
+/** Fills every stream to two nodes over its limit, and waits for the replica. @returns the IDs that must stay, by key */
 async function overfillBoth(primary: RedisServer): Promise<Map<string, string[]>> {
   const kept = await overfill(primary, KEYS)
   const reached = async () => Number(await primary.command('WAIT', '1', '1000')) >= 1
@@ -36,7 +36,7 @@ async function assertTrimmed(server: RedisServer, kept: ReadonlyMap<string, stri
 const sweeps = ({ logs }: Daemon, from: number): LogLine[] => logs.slice(from).filter(({ msg }) => msg === 'sweep')
 
 describe('behind sentinels', { concurrency: 2 }, () => {
-  test('the primary is found anew for each sweep, and a failover in the middle costs that sweep', async (t) => {
+  test('every sweep looks up the primary, and a failover during a sweep costs that sweep', async (t) => {
     const redis = await startWatchedRedis(t)
     const { primary, replica } = redis
 
@@ -69,7 +69,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
       const report = await sweep(
         {
           ...task,
-          // From the first page on; and the sweep looks for the primary again only when every sentinel names the new one.
+          // Fail over at the first page; the sweep asks for the primary again only once every sentinel names the new one.
           onProgress: () => {
             promoted ??= redis.failOver().then(() => redis.untilPrimaryIs(replica))
           },
@@ -81,7 +81,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
         new AbortController().signal,
       )
       await promoted
-      // The old primary is told only seconds later that it is none: the sweep may come to its end there.
+      // The old primary is demoted only seconds later, so the sweep may finish on it.
       const wentOn = report.result === 'partial' && report.cause === 'MOVED'
       const wasCut = report.result === 'failed' && FAILING_OVER.includes(String(report.cause))
       assert.ok(wentOn || wasCut, `${report.result} ${report.cause} ${report.message}`)
@@ -105,7 +105,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     })
   })
 
-  test('the primary is killed: the daemon goes on with the new one, and gives a password to sentinels too', async (t) => {
+  test('when the primary is killed, the daemon continues with the new one, and also logs in to sentinels', async (t) => {
     const password = 'watched'
     const redis = await startWatchedRedis(t, { password })
     const { primary, replica } = redis
@@ -119,12 +119,12 @@ describe('behind sentinels', { concurrency: 2 }, () => {
 
     const killedAt = daemon.logs.length
     await primary.kill()
-    // Which of the two meets it first is chance: a tick, or the renewal of the lease, whose loss ends the sweep under way.
+    // Either may notice first: a tick, or the renewal of the lease, whose loss ends the sweep in progress.
     const meets = ({ msg, result }: LogLine) =>
       msg === 'lease not to be had' || (msg === 'sweep' && result !== 'success')
     await daemon.waitForLog(meets, undefined, killedAt)
     await redis.untilPrimaryIs(replica)
-    // What it has told by now is of before: with the answer all of it is read.
+    // Skip everything logged before this point: reading the metrics waits for it.
     await daemon.metrics()
     const from = daemon.logs.length
     await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', undefined, from)
