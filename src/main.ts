@@ -79,12 +79,7 @@ async function run(config: Config, task: SweepTask, stop: AbortSignal, log: Log,
 }
 
 async function sweepOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
-  const { stderr } = process
-  // Redraw one line only if the terminal supports it and no log lines come between.
-  const isOwn = stderr.isTTY && process.env.TERM !== 'dumb' && !/^(?:trace|debug)$/.test(config.logLevel)
-  const line = isOwn ? makeProgressLine((text) => stderr.write(text), stderr.columns || 80) : null
-  const report = await sweep({ ...task, ...(line && { onProgress: line.update, extent: line.extent }) }, stop)
-  line?.clear()
+  const report = await withProgress(config, 'removed', (line) => sweep({ ...task, ...line }, stop))
   await write(
     process.stdout,
     config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : coloured(report, sweepSummary(report)),
@@ -93,7 +88,7 @@ async function sweepOnce(config: Config, task: SweepTask, stop: AbortSignal): Pr
 }
 
 async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
-  const report = await plan(task, stop)
+  const report = await withProgress(config, 'to remove', (line) => plan({ ...task, ...line }, stop))
   const { policies, settings } = config
   await write(
     process.stdout,
@@ -102,6 +97,22 @@ async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Pro
       : [coloured(report, planSummary(report, policies)), 'configuration', ...settingLines(settings), ''].join('\n'),
   )
   return report.result === 'success' ? EXIT.success : EXIT.failure
+}
+
+/** Shows a progress line while the work runs: only on a terminal that can redraw a line, where nothing else writes. */
+async function withProgress<T>(
+  { logLevel }: Config,
+  verb: 'removed' | 'to remove',
+  work: (line: Pick<SweepTask, 'onProgress' | 'extent'>) => Promise<T>,
+): Promise<T> {
+  const { stderr } = process
+  if (!stderr.isTTY || process.env.TERM === 'dumb' || /^(?:trace|debug)$/.test(logLevel)) return work({})
+  const line = makeProgressLine((text) => stderr.write(text), stderr.columns || 80, verb)
+  try {
+    return await work({ onProgress: line.update, extent: line.extent })
+  } finally {
+    line.clear()
+  }
 }
 
 const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const

@@ -36,6 +36,8 @@ export const ACL_LINES = [
   { feature: '`--pressure`', rules: '+info' },
   { feature: 'the bar of `xtrimd sweep` on a terminal', rules: '+dbsize' },
   { feature: '`xtrimd plan`, which needs no `+xtrim`', rules: '+xrevrange' },
+  { feature: 'an exact count in `xtrimd plan`; without it long streams are estimated', rules: '+xrevrange +eval_ro' },
+  { feature: 'the unread entries that `xtrimd plan` shows', rules: '+xrevrange +xinfo|groups' },
   { feature: 'the bytes that `xtrimd plan` shows', rules: '+xrevrange +memory|usage' },
 ] as const satisfies readonly AclLine[]
 

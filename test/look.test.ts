@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { connect } from '../src/redis/connection.ts'
-import { FutureIds } from '../src/look/future_ids.ts'
 import type { Found } from '../src/look/found.ts'
+import { FutureIds } from '../src/look/future_ids.ts'
 import { lookAtPage } from '../src/look/look.ts'
+import { connect } from '../src/redis/connection.ts'
 import { sweep } from '../src/sweep/sweep.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { fillStream, redisNow } from './harness/streams.ts'

@@ -18,6 +18,11 @@ interface Plan {
   readonly streams: number
   readonly entries: number
   readonly bytes: number | null
+  readonly unread: number
+  readonly overLimit: { age: number; length: number; bytes: number }
+  readonly worstUnread: readonly { stream: string; policy: string; group: string; entries: number }[]
+  readonly customIds: readonly { stream: string; policy: string }[]
+  readonly policies: readonly { policy: string; unread: number }[]
   readonly remove: { age: number; length: number; bytes: number; approximateBytes: number; exact: boolean }
   readonly held: readonly { stream: string; group: string; lastAlive: string | null }[]
   readonly longest: readonly { stream: string; length: number }[]
@@ -58,7 +63,19 @@ test('plan writes nothing, and every command it sends only reads', async (t) => 
 
   const names = new Set((await monitor.commands()).map(({ name }) => name))
   assert.ok(names.has('SCAN'))
-  const allowed = ['CLIENT', 'TIME', 'INFO', 'SCAN', 'XLEN', 'XRANGE', 'XREVRANGE', 'MEMORY', 'XINFO', 'XPENDING']
+  const allowed = [
+    'CLIENT',
+    'TIME',
+    'INFO',
+    'SCAN',
+    'XLEN',
+    'XRANGE',
+    'XREVRANGE',
+    'MEMORY',
+    'XINFO',
+    'XPENDING',
+    'EVAL_RO',
+  ]
   assert.deepEqual(
     [...names].filter((name) => !allowed.includes(name)),
     [],
@@ -80,6 +97,107 @@ test('where whole streams or exact lengths go the plan counts, and the sweep rem
     { age: 700, length: 500, bytes: 0, approximateBytes: 0, exact: true },
   )
   assert.deepEqual(swept.removed, { age: 700, length: 500, bytes: 0 })
+})
+
+/** Entries written in one burst, `agoMs` before Redis's now. */
+async function burst(redis: RedisServer, key: string, count: number, agoMs: number, bytes = 20): Promise<void> {
+  await fillStream(redis, key, { count, from: (await redisNow(redis)) - agoMs, stepMs: 1, bytes })
+}
+
+test('a burst of old entries before a few fresh ones is counted, and the sweep removes just as many', async (t) => {
+  const redis = await startRedis(t)
+  await burst(redis, 'stream:conversation:a', 500, 27 * HOUR_MS)
+  await burst(redis, 'stream:conversation:a', 5, 1_000)
+  const planned = await planOf(redis)
+  const swept = await json<{ removed: object }>(redis, 'sweep', [])
+  assert.deepEqual(swept.removed, { age: 500, length: 0, bytes: 0 })
+  const { age, length, bytes } = planned.remove
+  assert.deepEqual({ age, length, bytes }, swept.removed)
+})
+
+test('with exact the plan is equal to the sweep by every reason, whatever the rhythm of the writers', async (t) => {
+  const redis = await startRedis(t)
+  await burst(redis, 'stream:conversation:a', 5_000, 30 * HOUR_MS, 100)
+  await burst(redis, 'stream:conversation:a', 300, HOUR_MS / 4, 100)
+  await burst(redis, 'stream:conversation:b', 1_500, 26 * HOUR_MS, 1_000)
+  await burst(redis, 'stream:conversation:b', 1_250, HOUR_MS, 10)
+  const planned = await planOf(redis, '--trim', 'exact')
+  assert.deepEqual(
+    { ...planned.remove, approximateBytes: 0 },
+    { age: 6_500, length: 250, bytes: 0, approximateBytes: 0, exact: true },
+  )
+  const swept = await json<{ removed: object }>(redis, 'sweep', ['--trim', 'exact'])
+  assert.deepEqual(swept.removed, { age: 6_500, length: 250, bytes: 0 })
+})
+
+test('plan foretells what groups will lose unread: in total, by policy, and the worst streams by name', async (t) => {
+  const redis = await startRedis(t)
+  for (const [key, read] of [
+    ['stream:conversation:a', 100],
+    ['stream:conversation:b', 400],
+    ['stream:conversation:c', 500],
+  ] as const) {
+    await burst(redis, key, 500, 27 * HOUR_MS)
+    await burst(redis, key, 100, 1_000)
+    await redis.command('XGROUP', 'CREATE', key, 'fast', '$')
+    await redis.command('XGROUP', 'CREATE', key, 'slow', '0')
+    await redis.command('XREADGROUP', 'GROUP', 'slow', 'reader', 'COUNT', String(read), 'STREAMS', key, '>')
+  }
+  const planned = await planOf(redis, '--trim', 'exact')
+  assert.equal(planned.unread, 500)
+  assert.deepEqual(
+    planned.policies.map(({ unread }) => unread),
+    [500],
+  )
+  assert.deepEqual(
+    planned.worstUnread.map(({ stream, group, entries }) => [stream, group, entries]),
+    [
+      ['stream:conversation:a', 'slow', 400],
+      ['stream:conversation:b', 'slow', 100],
+    ],
+  )
+  const text = await runXtrimd(['plan', '--redis-url', redis.url, '--trim', 'exact'])
+  assert.match(text.stdout, /500 entries would be removed before a consumer group has read them:/)
+  assert.match(text.stdout, /400 of stream:conversation:a, unread by group slow/)
+  const swept = await json<{ unread: number }>(redis, 'sweep', ['--trim', 'exact'])
+  assert.equal(swept.unread, 500)
+})
+
+test('plan names the streams that age cannot trim, and says how many stay over a limit', async (t) => {
+  const redis = await startRedis(t)
+  for (const key of ['a', 'b']) await redis.command('XADD', `stream:conversation:${key}`, '1-1', 'm', 'x')
+  await burst(redis, 'stream:conversation:held', 2_000, HOUR_MS)
+  await redis.command('XGROUP', 'CREATE', 'stream:conversation:held', 'slow', '0')
+  const args = ['--protect', 'unread', '--trim', 'exact']
+  const planned = await planOf(redis, ...args)
+  assert.deepEqual(planned.customIds.map(({ stream }) => stream).sort(), [
+    'stream:conversation:a',
+    'stream:conversation:b',
+  ])
+  assert.deepEqual(planned.overLimit, { age: 0, length: 1, bytes: 0 })
+  const { stdout } = await runXtrimd(['plan', '--redis-url', redis.url, ...args])
+  assert.match(stdout, /2 streams have custom IDs and will not be trimmed by age: stream:conversation:[ab],\s+stream/)
+  assert.match(stdout, /1 stream will stay over the limit on length/)
+})
+
+test('where scripts are not allowed, short streams are counted by plain reads, long ones estimated and the reason told', async (t) => {
+  const redis = await startRedis(t)
+  await burst(redis, 'stream:conversation:a', 700, 27 * HOUR_MS)
+  await burst(redis, 'stream:conversation:a', 800, HOUR_MS)
+  await redis.command('ACL', 'SETUSER', 'ops', 'on', '>pass', '~*', '+@all', '-eval', '-eval_ro')
+  const ops = { ...redis, url: `redis://ops:pass@127.0.0.1:${redis.port}` }
+  const args = ['--max-length', 'off', '--trim', 'exact']
+  const counted = await planOf(ops, ...args)
+  assert.deepEqual([counted.remove.age, counted.remove.exact], [700, true])
+  assert.deepEqual(counted.missing, { EVAL_RO: 'an exact count in plan' })
+
+  await burst(redis, 'stream:conversation:b', 9_000, 30 * HOUR_MS)
+  await burst(redis, 'stream:conversation:b', 9_000, HOUR_MS)
+  const estimated = await planOf(ops, ...args)
+  assert.equal(estimated.remove.exact, false)
+  // The control: the same where scripts are allowed.
+  const exact = await planOf(redis, ...args)
+  assert.deepEqual([exact.remove.age, exact.remove.exact], [9_700, true])
 })
 
 test('an estimate is marked as one and comes near what the sweep removes', async (t) => {

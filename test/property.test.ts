@@ -102,6 +102,8 @@ interface Count {
   bytes: number
   unread: number
   unlinked: number
+  /** Streams in which the plan was held to the sweep after it. */
+  foretold: number
 }
 
 async function tryCases(
@@ -111,7 +113,17 @@ async function tryCases(
 ): Promise<{ failed: Trial[]; count: Count; swept: Swept[] }> {
   const redis = await startRedis(t, { config: PLANTING_CONFIG })
   const proxy = await startProxy(t, redis.port)
-  const count = { sweeps: 0, cutShort: 0, cutShortAtWork: 0, age: 0, length: 0, bytes: 0, unread: 0, unlinked: 0 }
+  const count = {
+    sweeps: 0,
+    cutShort: 0,
+    cutShortAtWork: 0,
+    age: 0,
+    length: 0,
+    bytes: 0,
+    unread: 0,
+    unlinked: 0,
+    foretold: 0,
+  }
   const failed: Trial[] = []
   const kept: Swept[] = []
   for (let i = 0; i < cases; i++) {
@@ -120,6 +132,7 @@ async function tryCases(
     if (cases <= 200) kept.push(...trial.swept)
     count.sweeps += trial.sweeps
     count.cutShort += trial.cutShort
+    count.foretold += trial.foretold
     for (const { told, completed, before, after } of trial.swept) {
       const gone = before.entries.length - after.entries.length
       if (!completed && gone > 0) count.cutShortAtWork++

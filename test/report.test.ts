@@ -8,7 +8,6 @@ import { makeProgressLine } from '../src/report/progress.ts'
 import { settingLines } from '../src/report/settings.ts'
 import { sweepSummary } from '../src/report/summary.ts'
 import { sumOf, Tally } from '../src/tally/tally.ts'
-import { configOf } from './harness/configured.ts'
 import { startMonitor } from './harness/monitor.ts'
 import { runXtrimd } from './harness/program.ts'
 import { startRedis } from './harness/redis_server.ts'
@@ -198,11 +197,17 @@ test('no line of the texts is longer than 80 columns, whatever the names, figure
       ...{ policy, streams: figure || 1, emptyStreams: figure, oneEntryStreams: figure, entries: figure },
       ...{ bytes: figure * million, removeBytes: figure * million, isExact: false, customIdStreams: figure },
       ...{ remove: { age: figure, length: figure, bytes: figure } },
-      ...{ protectedStreams: figure, staleGroupStreams: figure },
+      ...{ protectedStreams: figure, staleGroupStreams: figure, unread: figure },
+      overLimit: { age: figure, length: figure, bytes: figure },
     }))
     const [total] = plans
     assert.ok(total)
-    const planned = planSummary({ ...failure, ...whole, policies: plans, total, errors: {} }, policies)
+    const customIds = longest.map(({ key, policy }) => ({ key, policy }))
+    const unread = customIds.map((stream) => ({ ...stream, group: 'g'.repeat(100), entries: million }))
+    const planned = planSummary(
+      { ...failure, ...whole, policies: plans, total, errors: {}, unread, customIds },
+      policies,
+    )
     assertFits(planned)
     assert.match(planned, /^short {2,}/m)
   }
@@ -211,21 +216,22 @@ test('no line of the texts is longer than 80 columns, whatever the names, figure
 })
 
 test('the line of progress fits its terminal, and says what it is an estimate of', async () => {
-  const { policies } = configOf([])
   for (const [columns, figure, told] of [
     [80, 1, /^\[#{10}\.{10}\] 1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
     [80, 99_999_999, /^99999999 streams, about 50 % of 199999998 keys, \d+\/s, \d+ r/],
     [50, 1, /^1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
   ] as const) {
     let seen = ''
-    const line = makeProgressLine((text) => {
-      seen = text
-    }, columns)
+    const line = makeProgressLine(
+      (text) => {
+        seen = text
+      },
+      columns,
+      'removed',
+    )
     line.extent.expect(2 * figure)
     line.extent.visit(figure)
-    const tally = new Tally(policies, 0)
-    Object.assign(tally.policies[0] ?? {}, { streams: figure, removed: { age: figure, length: 0, bytes: 0 } })
-    line.update(tally)
+    line.update(() => ({ streams: figure, removed: figure }))
     const drawn = seen.replace('\r\x1b[K', '')
     assert.ok(drawn.length < columns, drawn)
     assert.match(drawn, told)

@@ -1,24 +1,22 @@
 /** What a sweep would do: the same walk and the same look, without any command that writes. */
 
+import { CountingWay } from '../forecast/counting_way.ts'
+import { type Forecast, forecastStream } from '../forecast/forecast_stream.ts'
 import { isDue } from '../judge/due.ts'
-import { readGroups } from '../look/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
-import { memoryCommand, readOldest } from '../look/stream_state.ts'
-import type { Command, Reply } from '../redis/connection.ts'
+import { memoryCommand } from '../look/stream_state.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { accepted, deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
+import { deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
-import { costOfReading, LEAST_COST, leastCosts, NODE_ENTRIES } from '../retention/bites.ts'
-import { estimateTrim } from '../retention/estimate.ts'
-import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
-import { ageLimitMs, lengthLimit, type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
+import { leastCosts } from '../retention/bites.ts'
+import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import { type Verdict, verdictOn, verdictOnStreams } from '../sweep/verdict.ts'
 import { Longest, type LongStream } from '../tally/longest.ts'
 import { HELD_NAMED, type HeldStream } from '../tally/outcome.ts'
 import { countRefusal } from '../tally/tally.ts'
-import { type Visit, type WalkTask, walk } from '../walk/walk.ts'
-import { emptyPlan, type PolicyPlan, sumOfPlans } from './policy_plan.ts'
+import { type Progress, type Visit, type WalkTask, walk } from '../walk/walk.ts'
+import { addForecast, addStream, emptyPlan, type PolicyPlan, sumOfPlans } from './policy_plan.ts'
 
 export interface PlanReport extends Verdict {
   readonly durationMs: number
@@ -28,22 +26,42 @@ export interface PlanReport extends Verdict {
   /** Streams at which Redis refused a look, by its error word. */
   readonly errors: Readonly<Record<string, number>>
   readonly missing: ReadonlyMap<string, string>
+  /** The first few streams that a group would keep over a limit. */
   readonly held: readonly HeldStream[]
+  /** The streams that would lose most entries unread, worst first. */
+  readonly unread: readonly UnreadLoss[]
+  /** The first few streams with custom IDs, which no age limit can judge. */
+  readonly customIds: readonly NamedStream[]
   readonly longest: readonly LongStream[]
+}
+
+export interface NamedStream {
+  readonly key: Buffer
+  readonly policy: string
+}
+
+/** Entries of one stream that would go before a group has read them. */
+export interface UnreadLoss extends NamedStream {
+  readonly group: string
+  readonly entries: number
 }
 
 export interface PlanTask extends WalkTask {
   readonly longestStreams: number
+  /** Called for each stream that is due, with what a sweep would do to it. */
+  readonly onForecast?: (key: Buffer, forecast: Forecast) => void
 }
 
-/** Streams of at most this many entries are counted entry by entry. */
-const COUNTED_ENTRIES = NODE_ENTRIES
+/** Most streams named in each list of a plan. */
+const STREAMS_NAMED = 20
 
 /** Looks at every matching stream and says what a sweep would remove. Never throws what Redis did. */
 export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanReport> {
   const policies = task.policies.map(({ name }) => emptyPlan(name))
   const longest = new Longest(task.longestStreams)
   const held: HeldStream[] = []
+  const customIds: NamedStream[] = []
+  let unread: readonly UnreadLoss[] = []
   const errors: Record<string, number> = {}
   const refusals = new Map<string, string>()
   const missing = new Map<string, string>()
@@ -57,34 +75,58 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     if (lack !== null) miss(lack.command, lack.neededFor)
   }
 
-  const lookAt = async (visit: Visit, stream: Found, memory: number | null): Promise<void> => {
-    const policy = task.policies[stream.policy] as Policy
+  const lookAt = async (visit: Visit, way: CountingWay, stream: Found, memory: number | null): Promise<void> => {
+    const limits = task.policies[stream.policy] as Policy
     const sum = policies[stream.policy] as PolicyPlan
+    const { key, state } = stream
+    const { nowMs, ask } = visit
     try {
-      const hold = isDue(stream, policy, visit.nowMs) ? await addRemoval(sum, stream, memory ?? 0, policy, visit) : null
-      if (hold !== null && held.length < HELD_NAMED) held.push({ key: stream.key, policy: policy.name, hold })
+      if (isDue(stream, limits, nowMs)) {
+        const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes: memory ?? 0 })
+        addForecast(sum, forecast)
+        name(key, limits.name, forecast)
+        task.onForecast?.(key, forecast)
+      }
     } catch (error) {
       if (!(error instanceof Refused)) throw error
-      if (isNoStream(error)) return
+      if (hasStoppedBeingStream(error)) return
       refuse(error)
     }
-    longest.offer(stream.key, policy.name, stream.state.length)
+    longest.offer(key, limits.name, state.length)
+    if (!stream.hasTimeIds && customIds.length < STREAMS_NAMED) customIds.push({ key, policy: limits.name })
     addStream(sum, stream, memory)
   }
+  const name = (key: Buffer, policy: string, { hold, unread: loss }: Forecast): void => {
+    if (hold !== null && held.length < HELD_NAMED) held.push({ key, policy, hold })
+    if (loss !== null) unread = [...unread, { key, policy, ...loss }].sort((a, b) => b.entries - a.entries)
+    unread = unread.slice(0, STREAMS_NAMED)
+  }
 
+  const soFar = (): Progress => {
+    const { streams, remove } = sumOfPlans(policies)
+    return { streams, removed: sumOfReasons(remove) }
+  }
+  // One stream may take as long as a page of others: every answer shows on the progress line.
+  const onAnswer = (): void => {
+    task.onAnswer?.()
+    task.onProgress?.(soFar)
+  }
   const walked = await walk(
-    task,
+    { ...task, onAnswer },
     stop,
-    (visit) => async (keys) => {
-      const { found, unseen } = await lookAtPage(visit.ask, keys, task.policies, visit.nowMs)
-      for (const { policy, refusal, command } of unseen) {
-        const refused = new Refused(refusal, nameOf(command))
-        if (isNoStream(refused)) continue
-        ;(policies[policy] as PolicyPlan).streams++
-        refuse(refused)
+    (visit) => {
+      const way = new CountingWay(visit.mostAtOnce, miss)
+      return async (keys) => {
+        const { found, unseen } = await lookAtPage(visit.ask, keys, task.policies, visit.nowMs)
+        for (const { policy, refusal, command } of unseen) {
+          const refused = new Refused(refusal, nameOf(command))
+          if (hasStoppedBeingStream(refused)) continue
+          ;(policies[policy] as PolicyPlan).streams++
+          refuse(refused)
+        }
+        const memories = await readMemories(visit, found, miss)
+        await Promise.all(found.map((stream, i) => lookAt(visit, way, stream, memories[i] ?? null)))
       }
-      const memories = await readMemories(visit, found, miss)
-      await Promise.all(found.map((stream, i) => lookAt(visit, stream, memories[i] ?? null)))
     },
     miss,
   )
@@ -98,12 +140,14 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     errors,
     missing,
     held,
+    unread,
+    customIds,
     longest: longest.list(),
   }
 }
 
 /** Whether the key stopped being a stream. */
-function isNoStream({ refusal }: Refused): boolean {
+function hasStoppedBeingStream({ refusal }: Refused): boolean {
   return refusal.word === 'WRONGTYPE'
 }
 
@@ -120,61 +164,4 @@ async function readMemories(visit: Visit, found: readonly Found[], missing: Miss
     if (lack !== null) missing(lack.command, 'the bytes that plan shows')
     return null
   })
-}
-
-function addStream(sum: PolicyPlan, { state, hasTimeIds }: Found, memory: number | null): void {
-  sum.streams++
-  if (state.length === 0) sum.emptyStreams++
-  if (state.length === 1) sum.oneEntryStreams++
-  sum.entries += state.length
-  sum.bytes = sum.bytes === null || memory === null ? null : sum.bytes + memory
-  if (!hasTimeIds) sum.customIdStreams++
-}
-
-/** Adds what would be removed from one stream. @returns the hold that keeps entries the policy would remove @throws Refused */
-async function addRemoval(
-  sum: PolicyPlan,
-  stream: Found,
-  memoryBytes: number,
-  policy: Policy,
-  visit: Visit,
-): Promise<Hold | null> {
-  const { key, state, hasTimeIds } = stream
-  if (state.length === 0) return null
-  const { nowMs } = visit
-  const groups: readonly Group[] = policy.protect === 'none' ? [] : await readGroups(visit.ask, key, policy.protect)
-  const hold = holdOf(groups, policy, nowMs)
-  if (groups.some((group) => isStale(group, policy.staleGroupAfterMs, nowMs))) sum.staleGroupStreams++
-
-  const cutOffMs = nowMs - ageLimitMs(policy)
-  const isStaleByAge = hasTimeIds && !!state.oldest && state.oldest.ms < cutOffMs
-  const count = isStaleByAge && hold === null && state.length <= COUNTED_ENTRIES
-  const commands: Command[] = [
-    ['XREVRANGE', key, '+', '-', 'COUNT', '1'],
-    ...(count ? [['XRANGE', key, '-', `(${Math.max(0, cutOffMs)}-0`, 'COUNT', String(COUNTED_ENTRIES)]] : []),
-  ]
-  const cost = LEAST_COST + (count ? costOfReading(state.length) : 0)
-  const replies: Reply[] = (await visit.ask(commands, cost)).map((reply, i) => accepted(reply, commands[i] ?? []))
-  const estimate = estimateTrim(
-    {
-      length: state.length,
-      oldestMs: hasTimeIds && state.oldest ? state.oldest.ms : null,
-      newestMs: readOldest(replies[0] ?? null)?.ms ?? null,
-      countedOlder: count && Array.isArray(replies[1]) ? replies[1].length : null,
-      memoryBytes,
-    },
-    policy,
-    hold,
-    nowMs,
-  )
-  for (const reason of REASONS) sum.remove[reason] += estimate.removed[reason]
-  sum.removeBytes += estimate.bytes
-  sum.isExact &&= estimate.isExact
-  const left = state.length - sumOfReasons(estimate.removed)
-  const slack = policy.trim === 'approx' ? NODE_ENTRIES : 0
-  const holdsAge = isStaleByAge && hold !== null && Number(hold.floor.ms) < cutOffMs
-  const holdsLength = hold !== null && left > lengthLimit(policy) + slack
-  if (!holdsAge && !holdsLength) return null
-  sum.protectedStreams++
-  return hold
 }

@@ -1,4 +1,6 @@
 /** What a plan found for one policy. */
+import type { Forecast } from '../forecast/forecast_stream.ts'
+import type { Found } from '../look/found.ts'
 import { forEachReason, REASONS, type Reason } from '../retention/policy.ts'
 
 /** Sums over the streams of one policy, or of all policies. */
@@ -14,7 +16,12 @@ export interface PolicyPlan {
   removeBytes: number
   /** Whether the figures in `remove` are counts; false where any of them is an estimate. */
   isExact: boolean
+  /** How many of the removed entries some group has not been delivered, where Redis knows. */
+  unread: number
   customIdStreams: number
+  /** Streams that stay over a limit, beyond the slack of `--trim approx`. */
+  readonly overLimit: Record<Reason, number>
+  /** Streams that a group keeps over a limit. */
   protectedStreams: number
   /** Streams with a dead group, which protects nothing. */
   staleGroupStreams: number
@@ -31,10 +38,35 @@ export function emptyPlan(policy: string): PolicyPlan {
     remove: forEachReason(0),
     removeBytes: 0,
     isExact: true,
+    unread: 0,
     customIdStreams: 0,
+    overLimit: forEachReason(0),
     protectedStreams: 0,
     staleGroupStreams: 0,
   }
+}
+
+/** Adds one stream, with its memory in bytes where that is known. */
+export function addStream(sum: PolicyPlan, { state, hasTimeIds }: Found, memory: number | null): void {
+  sum.streams++
+  if (state.length === 0) sum.emptyStreams++
+  if (state.length === 1) sum.oneEntryStreams++
+  sum.entries += state.length
+  sum.bytes = sum.bytes === null || memory === null ? null : sum.bytes + memory
+  if (!hasTimeIds) sum.customIdStreams++
+}
+
+/** Adds what a sweep would do to one stream. */
+export function addForecast(sum: PolicyPlan, forecast: Forecast): void {
+  for (const reason of REASONS) {
+    sum.remove[reason] += forecast.removed[reason]
+    if (forecast.over[reason]) sum.overLimit[reason]++
+  }
+  sum.removeBytes += forecast.bytes
+  sum.unread += forecast.unread?.entries ?? 0
+  sum.isExact &&= forecast.isExact
+  if (forecast.hold !== null) sum.protectedStreams++
+  if (forecast.hasDeadGroup) sum.staleGroupStreams++
 }
 
 /** The sum over policies, under the name `all`. */
@@ -47,6 +79,7 @@ export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
       'oneEntryStreams',
       'entries',
       'removeBytes',
+      'unread',
       'customIdStreams',
       'protectedStreams',
       'staleGroupStreams',
@@ -54,7 +87,10 @@ export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
       sum[name] += plan[name]
     }
     sum.bytes = sum.bytes === null || plan.bytes === null ? null : sum.bytes + plan.bytes
-    for (const reason of REASONS) sum.remove[reason] += plan.remove[reason]
+    for (const reason of REASONS) {
+      sum.remove[reason] += plan.remove[reason]
+      sum.overLimit[reason] += plan.overLimit[reason]
+    }
     sum.isExact &&= plan.isExact
   }
   return sum

@@ -58,6 +58,13 @@ export function planJson(report: PlanReport, policies: readonly Policy[], settin
     policies: report.policies.map((plan) => ({ policy: plan.policy, ...planFields(plan) })),
     missing: Object.fromEntries(report.missing),
     held: heldOf(report.held),
+    worstUnread: report.unread.map(({ key, policy, group, entries }) => ({
+      stream: shown(key),
+      policy,
+      group,
+      entries,
+    })),
+    customIds: report.customIds.map(({ key, policy }) => ({ stream: shown(key), policy })),
     longest: longestOf(report.longest),
     advice: adviceOn(report, policies),
     settings: settingFields(settings),

@@ -3,8 +3,9 @@
 import type { PlanReport } from '../plan/plan.ts'
 import type { PolicyPlan } from '../plan/policy_plan.ts'
 import { type Policy, REASONS } from '../retention/policy.ts'
-import { listed } from '../text/counted.ts'
+import { counted, listed } from '../text/counted.ts'
 import { roundDuration, roundSize } from '../text/quantities.ts'
+import { shown } from '../text/shown.ts'
 import { adviceOn } from './json.ts'
 import { isOff, limitTexts } from './limits.ts'
 import { ending, heldLines, longestLines, missingLines, sentence, table } from './table.ts'
@@ -32,12 +33,47 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
     '',
     ...sentence(`A sweep would remove what stands under ${listed(REASONS)}; ≈ is an estimate.`),
     ...policies.map(describeLimits).flatMap((line) => sentence(line)),
+    ...unreadLines(report),
+    ...customIdLines(report),
+    ...overLimitLines(total),
     ...heldLines(report.held),
     ...longestLines(report.longest),
     ...(advice.length > 0 ? ['', 'advice', ...advice.flatMap((told) => sentence(`- ${told}`))] : []),
     ...missingLines(report.missing),
     '',
   ].join('\n')
+}
+
+/** Most streams named in one list. */
+const NAMED = 5
+
+/** What groups would lose, worst first. */
+function unreadLines({ total, unread }: PlanReport): string[] {
+  if (total.unread === 0) return []
+  const lost = counted(total.unread, 'entry', 'entries')
+  return [
+    '',
+    ...sentence(`${lost} would be removed before a consumer group has read ${total.unread === 1 ? 'it' : 'them'}:`),
+    ...unread
+      .slice(0, NAMED)
+      .flatMap(({ key, group, entries }) => sentence(`  ${entries} of ${shown(key)}, unread by group ${group}`)),
+  ]
+}
+
+function customIdLines({ total, customIds }: PlanReport): string[] {
+  const n = total.customIdStreams
+  if (n === 0) return []
+  const names = customIds.slice(0, NAMED).map(({ key }) => shown(key))
+  const have = counted(n, 'stream has', 'streams have')
+  const more = n > names.length ? ', …' : ''
+  return sentence(`${have} custom IDs and will not be trimmed by age: ${names.join(', ')}${more}`)
+}
+
+function overLimitLines({ overLimit }: PolicyPlan): string[] {
+  return REASONS.flatMap((limit) => {
+    const n = overLimit[limit]
+    return n === 0 ? [] : sentence(`${counted(n, 'stream', 'streams')} will stay over the limit on ${limit}`)
+  })
 }
 
 function removals({ remove, removeBytes, isExact }: PolicyPlan): string[] {

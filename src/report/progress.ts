@@ -1,8 +1,6 @@
-/** One line on a terminal that tells how far a sweep is. */
-import { sumOfReasons } from '../retention/policy.ts'
-import { sumOf, type Tally } from '../tally/tally.ts'
+/** One line on a terminal that shows how far a sweep or a plan has come. */
 import { counted } from '../text/counted.ts'
-import type { Extent } from '../walk/walk.ts'
+import type { Extent, Progress } from '../walk/walk.ts'
 
 const REFRESH_MS = 100
 /** The bar takes what the figures leave of the line. */
@@ -11,13 +9,17 @@ const BAR = { least: 5, most: 20 }
 /** Told how far a sweep is, as it gets on. */
 export interface ProgressLine {
   readonly extent: Extent
-  readonly update: (tally: Tally) => void
+  readonly update: (soFar: () => Progress) => void
   /** Takes the line away again. */
   readonly clear: () => void
 }
 
-/** Draws over its own line, of at most so many columns, as the sweep gets on. */
-export function makeProgressLine(write: (text: string) => void, columns: number): ProgressLine {
+/** Draws over its own line, of at most `columns` columns. `verb` says what became of entries: `removed`, or `to remove`. */
+export function makeProgressLine(
+  write: (text: string) => void,
+  columns: number,
+  verb: 'removed' | 'to remove',
+): ProgressLine {
   const start = performance.now()
   let drawnAt = 0
   let expected = 0
@@ -31,16 +33,16 @@ export function makeProgressLine(write: (text: string) => void, columns: number)
         visited += keys
       },
     },
-    update(tally) {
+    update(soFar) {
       const now = performance.now()
       if (now - drawnAt < REFRESH_MS) return
       drawnAt = now
-      const { streams, removed } = sumOf(tally.policies)
+      const { streams, removed } = soFar()
       const perSecond = Math.round(streams / Math.max(0.001, (now - start) / 1000))
       const done = expected > 0 ? Math.min(1, visited / expected) : null
       // An estimate, and said to be one: SCAN goes through the keys, and how many there are changes meanwhile.
       const all = done === null ? '' : `, about ${Math.round(done * 100)} % of ${counted(expected, 'key', 'keys')}`
-      const told = `${counted(streams, 'stream', 'streams')}${all}, ${perSecond}/s, ${sumOfReasons(removed)} removed`
+      const told = `${counted(streams, 'stream', 'streams')}${all}, ${perSecond}/s, ${removed} ${verb}`
       // In the last column a terminal would go on to the next line.
       const line = `${done === null ? '' : bar(done, columns - 1 - told.length)}${told}`
       write(`\r\x1b[K${line.slice(0, columns - 1)}`)

@@ -37,6 +37,10 @@ export function earlierOf(a: StreamId, b: StreamId): StreamId {
   return isBefore(b, a) ? b : a
 }
 
+export function laterOf(a: StreamId, b: StreamId): StreamId {
+  return isBefore(a, b) ? b : a
+}
+
 /** The first ID of a time in milliseconds; 0-0 for one before 1970, such as -Infinity, the cut-off of an age limit that is off. */
 export function timeId(ms: number): StreamId {
   return { ms: BigInt(Math.max(0, ms)), seq: 0n }

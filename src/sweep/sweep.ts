@@ -1,11 +1,11 @@
 /** One sweep: every primary, every matching stream, once. It always ends in a report. */
 import type { FutureIds } from '../look/future_ids.ts'
 import type { Memory } from '../redis/server_state.ts'
-import type { Policy } from '../retention/policy.ts'
+import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { LongStream } from '../tally/longest.ts'
 import type { HeldStream, Outcome } from '../tally/outcome.ts'
 import { type PolicyTally, sumOf, Tally } from '../tally/tally.ts'
-import { type WalkTask, walk } from '../walk/walk.ts'
+import { type Progress, type WalkTask, walk } from '../walk/walk.ts'
 import { sweepPage } from './page.ts'
 import { type Verdict, verdictOn, verdictOnStreams } from './verdict.ts'
 
@@ -30,7 +30,6 @@ export interface SweepTask extends WalkTask {
   readonly futureIds: FutureIds
   readonly longestStreams: number
   readonly dryRun: boolean
-  readonly onProgress?: (tally: Tally) => void
   /** Called for each stream that was not simply found inside its policy. */
   readonly onOutcome?: (policy: Policy, outcome: Outcome) => void
 }
@@ -40,6 +39,10 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
   const tally = new Tally(task.policies, task.longestStreams)
   const { policies, dryRun, futureIds, onOutcome = () => {} } = task
   futureIds.begin()
+  const soFar = (): Progress => {
+    const { streams, removed } = sumOf(tally.policies)
+    return { streams, removed: sumOfReasons(removed) }
+  }
   const missing = (command: string, neededFor: string): void => {
     tally.missing.set(command, neededFor)
   }
@@ -50,7 +53,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
       // A cluster refuses a command over several slots.
       const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds }
       const page = { ask, nowMs, stop, batching, policies, dryRun, tally, missing, onOutcome }
-      return (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(tally))
+      return (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(soFar))
     },
     missing,
   )

@@ -27,8 +27,16 @@ export interface WalkTask {
   /** Milliseconds after which the walk stops by itself; Infinity for never. */
   readonly sweepTimeoutMs: number
   readonly extent?: Extent
+  /** Called after each page; the argument sums up what was done so far. */
+  readonly onProgress?: (soFar: () => Progress) => void
   /** Called whenever Redis has answered a batch, which shows that the walk is making progress. */
   readonly onAnswer?: () => void
+}
+
+/** What a walk has done so far: streams looked at, and entries that were, or would be, removed. */
+export interface Progress {
+  readonly streams: number
+  readonly removed: number
 }
 
 /** Told how far a walk has come: how many keys Redis holds, and how many SCAN has gone through. */

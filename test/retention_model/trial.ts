@@ -1,4 +1,6 @@
 /** Runs one case: plants it, sweeps it as often as it says, cut short and then whole, and compares after each sweep. */
+import type { Forecast } from '../../src/forecast/forecast_stream.ts'
+import { plan } from '../../src/plan/plan.ts'
 import { type SweepReport, type SweepTask, sweep } from '../../src/sweep/sweep.ts'
 import type { RedisServer } from '../harness/redis_server.ts'
 import { redisNow } from '../harness/streams.ts'
@@ -6,6 +8,7 @@ import { taskOf } from '../harness/sweep_here.ts'
 import type { TcpProxy } from '../harness/tcp_proxy.ts'
 import { waitUntil } from '../harness/waiting.ts'
 import { findingsOn, type Swept, type Told } from './comparison.ts'
+import { differences, isComparable } from './foretold.ts'
 import { type Case, drawCase, type Interruption, type PlannedPolicy } from './generated.ts'
 import { memoryLadder } from './memory_ladder.ts'
 import { plant } from './planting.ts'
@@ -19,6 +22,8 @@ export interface Trial {
   readonly cutShort: number
   readonly sweeps: number
   readonly swept: readonly Swept[]
+  /** Streams in which the plan was held to the sweep after it. */
+  readonly foretold: number
 }
 
 export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number): Promise<Trial> {
@@ -27,10 +32,13 @@ export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number)
   const findings: string[] = []
   const all: Swept[] = []
   let cutShort = 0
+  let foretold = 0
   for (const [i, interruption] of [...drawn.interruptions, null].entries()) {
     const task = taskFor(drawn, proxy.url)
     const before = await snapshots(redis, drawn)
     const ladders = await laddersOf(redis, drawn, before)
+    const plannedFromMs = await redisNow(redis)
+    const forecasts = interruption === null ? await forecastsOf(task) : null
     const fromMs = await redisNow(redis)
     const { report, told } = await sweepUntil(task, proxy, interruption)
     await waitUntil(async () => !String(await redis.command('CLIENT', 'LIST')).includes('name=xtrimd'), {
@@ -56,10 +64,22 @@ export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number)
       }
       all.push(swept)
       findings.push(...findingsOn(swept).map((finding) => `sweep ${i + 1}, ${key}: ${finding}`))
+      if (forecasts === null || !isComparable(swept, plannedFromMs)) return
+      foretold++
+      findings.push(...differences(swept, forecasts.get(key) ?? null).map((finding) => `${key}: ${finding}`))
     })
     findings.push(...wrongSums(report, told, drawn).map((finding) => `sweep ${i + 1}: ${finding}`))
   }
-  return { drawn, findings, cutShort, sweeps: drawn.interruptions.length + 1, swept: all }
+  return { drawn, findings, cutShort, sweeps: drawn.interruptions.length + 1, swept: all, foretold }
+}
+
+/** What a plan says a sweep would do, by stream. */
+async function forecastsOf(task: SweepTask): Promise<Map<string, Forecast>> {
+  const forecasts = new Map<string, Forecast>()
+  const onForecast = (key: Buffer, forecast: Forecast): void => void forecasts.set(key.toString(), forecast)
+  const { result, message } = await plan({ ...task, onForecast }, new AbortController().signal)
+  if (result !== 'success') throw new Error(`the plan failed: ${message}`)
+  return forecasts
 }
 
 function snapshots(redis: RedisServer, { streams }: Case): Promise<Snapshot[]> {

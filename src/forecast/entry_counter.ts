@@ -1,0 +1,132 @@
+/** Counts a stream's entries before given IDs, exactly where Redis allows it, without changing anything. */
+
+import type { Ask } from '../redis/ask.ts'
+import type { Command, Reply } from '../redis/connection.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { accepted } from '../redis/refused.ts'
+import { costOfReading } from '../retention/bites.ts'
+import { formatStreamId, isBefore, type StreamId } from '../retention/stream_id.ts'
+import { countNodes, countRange, stepFor } from './count_scripts.ts'
+import type { CountingWay } from './counting_way.ts'
+
+/** A position in the stream: this many entries come before `id`. */
+interface Anchor {
+  readonly id: StreamId
+  readonly entries: number
+}
+
+/** Most entries that are read over the network for one answer, where scripts are not allowed. */
+const PLAIN_ENTRIES = 5_000
+
+/**
+ * Counts within one stream. It remembers every answer as an anchor, and counts the next one from the nearest anchors on
+ * both sides at once: whichever side arrives first has the answer. So a backlog of a million old entries before a few fresh
+ * ones costs as much as reading the fresh ones.
+ */
+export class EntryCounter {
+  /** False once an answer had to be estimated. */
+  isExact = true
+  readonly #key: Buffer
+  readonly #ask: Ask
+  readonly #way: CountingWay
+  readonly #step: number
+  readonly #length: number
+  readonly #newest: StreamId
+  /** In the order of their IDs. */
+  readonly #anchors: Anchor[]
+
+  /** `length` entries lie from `oldest` to `newest`; `entryBytes` is the size of the oldest one. */
+  constructor(
+    stream: { key: Buffer; length: number; oldest: StreamId; newest: StreamId; entryBytes: number },
+    ask: Ask,
+    way: CountingWay,
+  ) {
+    this.#key = stream.key
+    this.#ask = ask
+    this.#way = way
+    this.#step = stepFor(stream.entryBytes)
+    this.#length = stream.length
+    this.#newest = stream.newest
+    this.#anchors = [
+      { id: stream.oldest, entries: 0 },
+      { id: stream.newest, entries: stream.length - 1 },
+    ]
+  }
+
+  /** How many entries come before `id`. @throws Refused, Fault */
+  async before(id: StreamId): Promise<number> {
+    if (isBefore(this.#newest, id)) return this.#length
+    const at = this.#anchors.findIndex((anchor) => !isBefore(anchor.id, id))
+    const [below, above] = [this.#anchors[at - 1], this.#anchors[at] as Anchor]
+    if (below === undefined || !isBefore(id, above.id)) return above.entries
+    const entries = await this.#between(below, above, id)
+    this.#anchors.splice(at, 0, { id, entries })
+    return entries
+  }
+
+  /** How many nodes the stream has; null where scripts are not allowed. @throws Refused, Fault */
+  async nodes(): Promise<number | null> {
+    const reply = await this.#evaluate((evaluate) => countNodes(evaluate, this.#key))
+    return reply === null ? null : Number(reply)
+  }
+
+  async #between(below: Anchor, above: Anchor, id: StreamId): Promise<number> {
+    const split = formatStreamId(id)
+    let up = { command: 'XRANGE' as const, from: formatStreamId(below.id), to: `(${split}` }
+    let down = { command: 'XREVRANGE' as const, from: `(${formatStreamId(above.id)}`, to: split }
+    let [low, high] = [below.entries, above.entries]
+    let read = 0
+    for (;;) {
+      const fromBelow = await this.#count(up)
+      if (fromBelow === null) return this.#estimate(below, above, id)
+      low += fromBelow.entries
+      if (fromBelow.next === '') return low
+      const fromAbove = await this.#count(down)
+      if (fromAbove === null) return this.#estimate(below, above, id)
+      high -= fromAbove.entries
+      if (fromAbove.next === '') return high
+      up = { ...up, from: fromBelow.next }
+      down = { ...down, from: fromAbove.next }
+      read += fromBelow.entries + fromAbove.entries
+      if (this.#way.evaluate === null && read > PLAIN_ENTRIES) return this.#estimate(below, above, id)
+    }
+  }
+
+  /** One bite; null where neither scripts nor plain reads are allowed. */
+  async #count(range: {
+    readonly command: 'XRANGE' | 'XREVRANGE'
+    readonly from: string
+    readonly to: string
+  }): Promise<{ entries: number; next: string } | null> {
+    const reply = await this.#evaluate((evaluate) =>
+      countRange(evaluate, this.#key, range, this.#step, this.#way.entriesAtOnce),
+    )
+    if (reply !== null) {
+      const [entries, next] = reply as [number, Buffer]
+      return { entries, next: next.toString() }
+    }
+    const command: Command = [range.command, this.#key, range.from, range.to, 'COUNT', String(this.#step)]
+    const [plain] = await this.#ask([command], costOfReading(this.#step))
+    const entries = accepted(plain, command) as readonly (readonly [Buffer])[]
+    const last = entries.at(-1)?.[0].toString()
+    return { entries: entries.length, next: entries.length < this.#step || last === undefined ? '' : `(${last}` }
+  }
+
+  /** The reply of a script; null where scripts are not allowed. @throws Refused where Redis refuses for another reason */
+  async #evaluate(command: (evaluate: 'EVAL_RO' | 'EVAL') => Command): Promise<Reply | null> {
+    for (let { evaluate } = this.#way; evaluate !== null; { evaluate } = this.#way) {
+      const sent = command(evaluate)
+      const [reply] = await this.#ask([sent], this.#way.cost)
+      if (!(reply instanceof Refusal && this.#way.isDenied(evaluate, reply))) return accepted(reply, sent)
+    }
+    return null
+  }
+
+  /** As if entries were written at an even rate between the two anchors. */
+  #estimate(below: Anchor, above: Anchor, id: StreamId): number {
+    this.isExact = false
+    const [from, at, to] = [below.id.ms, id.ms, above.id.ms].map(Number) as [number, number, number]
+    const share = to > from ? (at - from) / (to - from) : 0.5
+    return below.entries + Math.round(share * (above.entries - below.entries))
+  }
+}

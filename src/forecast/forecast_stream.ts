@@ -1,0 +1,144 @@
+/** Foretells what a sweep does to one stream, from reads alone. */
+
+import { readGroups } from '../look/consumer_groups.ts'
+import type { Found } from '../look/found.ts'
+import { oldestCommand, readIds, readOldest } from '../look/stream_state.ts'
+import type { Ask } from '../redis/ask.ts'
+import type { Command } from '../redis/connection.ts'
+import { accepted, type Missing, Refused } from '../redis/refused.ts'
+import { leastCosts, NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
+import { type Counted, foretell, type Removal } from '../retention/forecast.ts'
+import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
+import { ageLimitMs, forEachReason, type Limits, lengthLimit, type Reason, sumOfReasons } from '../retention/policy.ts'
+import {
+  earlierOf,
+  isBefore,
+  laterOf,
+  nextStreamId,
+  parseStreamId,
+  type StreamId,
+  timeId,
+} from '../retention/stream_id.ts'
+import type { CountingWay } from './counting_way.ts'
+import { EntryCounter } from './entry_counter.ts'
+
+/** What a sweep would do to one stream. */
+export interface Forecast extends Removal {
+  /** How many of the removed entries some group has not been delivered, and which group misses most; null where none does. */
+  readonly unread: { readonly entries: number; readonly group: string } | null
+  /** Limits that the stream stays over, beyond the slack of `approx`. */
+  readonly over: Readonly<Record<Reason, boolean>>
+  /** The group that keeps it over them; null where none does. */
+  readonly hold: Hold | null
+  readonly hasDeadGroup: boolean
+}
+
+const NOTHING: Forecast = {
+  removed: forEachReason(0),
+  bytes: 0,
+  isExact: true,
+  unread: null,
+  over: forEachReason(false),
+  hold: null,
+  hasDeadGroup: false,
+}
+
+export interface ForecastContext {
+  readonly ask: Ask
+  readonly limits: Limits
+  readonly nowMs: number
+  readonly way: CountingWay
+  /** Called for each command that Redis denied and the forecast can do without. */
+  readonly missing: Missing
+  /** Bytes that all entries of the stream take. */
+  readonly bytes: number
+}
+
+/** Looks at a stream that is due. @throws Refused, Fault */
+export async function forecastStream({ key, state, hasTimeIds }: Found, context: ForecastContext): Promise<Forecast> {
+  const { ask, limits, nowMs, way, bytes } = context
+  if (state.length === 0) return NOTHING
+  const groups = await readKnownGroups(ask, key, limits, context.missing)
+  const hold = holdOf(groups, limits, nowMs)
+  const ends: Command[] = [['XLEN', key], oldestCommand(key), ['XREVRANGE', key, '+', '-', 'COUNT', '1']]
+  const [now, first, last] = (await ask(ends, leastCosts(3))).map((reply, i) => accepted(reply, ends[i] ?? []))
+  const length = Number(now)
+  const oldest = readOldest(first ?? null)
+  const newest = readIds(last ?? null)[0]
+  if (oldest === null || newest === undefined) return NOTHING
+
+  const ids = { oldest: parseStreamId(oldest.id), newest }
+  const counter = new EntryCounter({ key, length, ...ids, entryBytes: oldest.bytes }, ask, way)
+  const cutOff = hasTimeIds ? heldCutOff(limits, hold, nowMs) : null
+  const tooOld = cutOff === null ? 0 : await counter.before(cutOff)
+  const isTooBig = bytes > limits.maxBytes
+  const counted = {
+    length,
+    tooOld,
+    free: hold !== null && (length > limits.maxLength || isTooBig) ? await counter.before(hold.floor) : length,
+    bytes,
+    nodes: limits.trim === 'approx' || isTooBig ? await counter.nodes() : null,
+  }
+  const removal = foretell(counted, limits)
+  const total = sumOfReasons(removal.removed)
+  const over = await overLimits(counted, total, hold, context, hasTimeIds ? counter : null)
+  return {
+    ...removal,
+    unread: await unreadAmong(total, length, groups, counter),
+    over,
+    hold: over.age || over.length || over.bytes ? hold : null,
+    hasDeadGroup: groups.some((group) => isStale(group, limits.staleGroupAfterMs, nowMs)),
+    isExact: removal.isExact && counter.isExact,
+  }
+}
+
+/** The groups. Without protection they only tell what is unread, so a denied command costs that alone. @throws Refused */
+async function readKnownGroups(ask: Ask, key: Buffer, limits: Limits, missing: Missing): Promise<readonly Group[]> {
+  try {
+    return await readGroups(ask, key, limits.protect)
+  } catch (error) {
+    if (!(error instanceof Refused) || limits.protect !== 'none' || error.refusal.word !== 'NOPERM') throw error
+    missing(error.command, 'the unread entries that plan shows')
+    return []
+  }
+}
+
+/** The ID before which entries go by age: the age limit as far as groups allow, or the hard one. */
+function heldCutOff({ maxAgeMs, hardMaxAgeMs }: Limits, hold: Hold | null, nowMs: number): StreamId {
+  const cutOff = timeId(nowMs - maxAgeMs)
+  return laterOf(hold === null ? cutOff : earlierOf(cutOff, hold.floor), timeId(nowMs - hardMaxAgeMs))
+}
+
+/** Groups read in order, so the one that is furthest behind misses whatever any other misses. */
+async function unreadAmong(
+  removed: number,
+  length: number,
+  groups: readonly Group[],
+  counter: EntryCounter,
+): Promise<Forecast['unread']> {
+  // A group whose lag Redis does not know counts as having read everything, as it does in a sweep.
+  const behind = groups.filter(({ lag }) => lag !== null && lag > length - removed)
+  const [furthest, ...others] = behind
+  if (furthest === undefined) return null
+  const last = others.reduce((a, b) => (isBefore(b.lastDelivered, a.lastDelivered) ? b : a), furthest)
+  const read = await counter.before(nextStreamId(last.lastDelivered))
+  return removed > read ? { entries: removed - read, group: last.name } : null
+}
+
+/** Which limits the stream stays over, as a sweep will judge it. `counter` is null where age does not apply. */
+async function overLimits(
+  { length, bytes }: Counted,
+  removed: number,
+  hold: Hold | null,
+  { limits, nowMs }: ForecastContext,
+  counter: EntryCounter | null,
+): Promise<Record<Reason, boolean>> {
+  const left = length - removed
+  const cutOff = timeId(nowMs - ageLimitMs(limits))
+  const isHeld = counter !== null && hold !== null && isBefore(hold.floor, cutOff)
+  return {
+    age: isHeld && (await counter.before(cutOff)) > removed,
+    length: left > lengthLimit(limits) + (limits.trim === 'approx' ? NODE_ENTRIES : 0),
+    bytes: (bytes * left) / length > limits.maxBytes + NODE_BYTES,
+  }
+}
