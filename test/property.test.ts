@@ -6,9 +6,11 @@
  */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
+import type { Forecast } from '../src/forecast/forecast_stream.ts'
 import { startRedis } from './harness/redis_server.ts'
 import { startProxy } from './harness/tcp_proxy.ts'
 import { findingsOn, type Swept, type Told } from './retention_model/comparison.ts'
+import { differences } from './retention_model/foretold.ts'
 import { judge } from './retention_model/model.ts'
 import { PLANTING_CONFIG } from './retention_model/planting.ts'
 import { type Trial, tryCase } from './retention_model/trial.ts'
@@ -88,6 +90,24 @@ test('control: the comparison rejects one entry too few, one node too many, and 
     (one) => withTold(one, ({ unread }) => ({ unread: unread + 1 })),
   )
   rejects('a stream that was kept is said to be unlinked', left, (one) => withTold(one, () => ({ deleted: true })))
+})
+
+test('control: a plan that is one entry off by any reason, or by one unread entry, is rejected', () => {
+  const entries = Array.from({ length: 20 }, (_, i) => ({ ms: BigInt(i + 1), seq: 0n }))
+  const before = { exists: true, entries, nodes: [{ live: entries, deleted: [] }], groups: [] }
+  const told = { removed: { age: 5, length: 3, bytes: 0 }, unread: 2 }
+  const policy = { trim: 'exact', maxBytes: Number.POSITIVE_INFINITY }
+  const swept = { before, told, policy } as unknown as Swept
+  const forecast = { removed: told.removed, unread: { entries: 2, group: 'g' }, isExact: true } as Forecast
+  assert.deepEqual(differences(swept, forecast), [])
+  for (const wrong of [
+    { removed: { age: 6, length: 3, bytes: 0 } },
+    { removed: { age: 5, length: 2, bytes: 0 } },
+    { unread: { entries: 3, group: 'g' } },
+    { unread: null },
+    { isExact: false },
+  ])
+    assert.notDeepEqual(differences(swept, { ...forecast, ...wrong }), [], JSON.stringify(wrong))
 })
 
 /** What happened in the cases, and how often. */

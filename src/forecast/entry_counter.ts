@@ -15,6 +15,8 @@ interface Anchor {
   readonly entries: number
 }
 
+/** Bites from the old end for each one from the new end: a backlog that must be read is then read little more than once. */
+const BITES_FROM_BELOW = 3
 /** Most entries that are read over the network for one answer, where scripts are not allowed. */
 const PLAIN_ENTRIES = 5_000
 
@@ -76,28 +78,25 @@ export class EntryCounter {
     let down = { command: 'XREVRANGE' as const, from: `(${formatStreamId(above.id)}`, to: split }
     let [low, high] = [below.entries, above.entries]
     let read = 0
-    for (;;) {
-      const fromBelow = await this.#count(up)
-      if (fromBelow === null) return this.#estimate(below, above, id)
-      low += fromBelow.entries
-      if (fromBelow.next === '') return low
-      const fromAbove = await this.#count(down)
-      if (fromAbove === null) return this.#estimate(below, above, id)
-      high -= fromAbove.entries
-      if (fromAbove.next === '') return high
-      up = { ...up, from: fromBelow.next }
-      down = { ...down, from: fromAbove.next }
-      read += fromBelow.entries + fromAbove.entries
-      if (this.#way.evaluate === null && read > PLAIN_ENTRIES) return this.#estimate(below, above, id)
+    for (let bites = 0; this.#way.evaluate !== null || read <= PLAIN_ENTRIES; bites++) {
+      const isFromBelow = bites % (BITES_FROM_BELOW + 1) < BITES_FROM_BELOW
+      const { entries, next } = await this.#count(isFromBelow ? up : down)
+      read += entries
+      if (isFromBelow) low += entries
+      else high -= entries
+      if (next === '') return isFromBelow ? low : high
+      if (isFromBelow) up = { ...up, from: next }
+      else down = { ...down, from: next }
     }
+    return this.#estimate(below, above, id)
   }
 
-  /** One bite; null where neither scripts nor plain reads are allowed. */
+  /** One bite, by a script or by a plain read. */
   async #count(range: {
     readonly command: 'XRANGE' | 'XREVRANGE'
     readonly from: string
     readonly to: string
-  }): Promise<{ entries: number; next: string } | null> {
+  }): Promise<{ entries: number; next: string }> {
     const reply = await this.#evaluate((evaluate) =>
       countRange(evaluate, this.#key, range, this.#step, this.#way.entriesAtOnce),
     )

@@ -84,7 +84,7 @@ export async function forecastStream({ key, state, hasTimeIds }: Found, context:
   const over = await overLimits(counted, total, hold, context, hasTimeIds ? counter : null)
   return {
     ...removal,
-    unread: await unreadAmong(total, length, groups, counter),
+    unread: await unreadAmong(total, groups, counter),
     over,
     hold: over.age || over.length || over.bytes ? hold : null,
     hasDeadGroup: groups.some((group) => isStale(group, limits.staleGroupAfterMs, nowMs)),
@@ -112,14 +112,12 @@ function heldCutOff({ maxAgeMs, hardMaxAgeMs }: Limits, hold: Hold | null, nowMs
 /** Groups read in order, so the one that is furthest behind misses whatever any other misses. */
 async function unreadAmong(
   removed: number,
-  length: number,
   groups: readonly Group[],
   counter: EntryCounter,
 ): Promise<Forecast['unread']> {
   // A group whose lag Redis does not know counts as having read everything, as it does in a sweep.
-  const behind = groups.filter(({ lag }) => lag !== null && lag > length - removed)
-  const [furthest, ...others] = behind
-  if (furthest === undefined) return null
+  const [furthest, ...others] = groups.filter(({ lag }) => lag !== null)
+  if (furthest === undefined || removed === 0) return null
   const last = others.reduce((a, b) => (isBefore(b.lastDelivered, a.lastDelivered) ? b : a), furthest)
   const read = await counter.before(nextStreamId(last.lastDelivered))
   return removed > read ? { entries: removed - read, group: last.name } : null

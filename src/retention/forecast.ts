@@ -30,7 +30,7 @@ export interface Removal {
 export function foretell(counted: Counted, limits: Limits): Removal {
   const { length, bytes } = counted
   const isApprox = limits.trim === 'approx'
-  const node = nodeEntries(counted)
+  const { entries: node, areAlike } = nodesOf(counted)
   let gone = 0
   const goUpTo = (entries: number, toBorder: (entries: number) => number): number => {
     const to = Math.max(gone, Math.min(length, entries === length ? length : toBorder(entries)))
@@ -38,8 +38,11 @@ export function foretell(counted: Counted, limits: Limits): Removal {
     gone = to
     return removed
   }
-  /** Only whole nodes go, and those begin at the oldest entry. */
-  const wholeNodes = (entries: number): number => (isApprox ? Math.floor(Math.floor(entries / node) * node) : entries)
+  /** Only whole nodes go. Where their borders are not known, half a node is the middle of what may stay. */
+  const wholeNodes = (entries: number): number => {
+    if (!isApprox) return entries
+    return areAlike ? Math.floor(entries / node) * node : Math.max(0, Math.round(entries - node / 2))
+  }
 
   const age = goUpTo(counted.tooOld, wholeNodes)
   const tooLong = Math.max(Math.min(length - limits.maxLength, counted.free), length - limits.hardMaxLength)
@@ -59,10 +62,11 @@ export function foretell(counted: Counted, limits: Limits): Removal {
   }
 }
 
-/** Entries of a node. Small entries fill nodes of Redis's default number; else the average tells. */
-function nodeEntries({ length, nodes }: Counted): number {
-  if (nodes === null || nodes <= 0) return NODE_ENTRIES
-  return nodes === Math.ceil(length / NODE_ENTRIES) ? NODE_ENTRIES : Math.max(1, length / nodes)
+/** Entries of a node on average, and whether all nodes but the last hold as many: small entries fill nodes of Redis's default size. */
+function nodesOf({ length, nodes }: Counted): { entries: number; areAlike: boolean } {
+  if (nodes === null || nodes <= 0) return { entries: NODE_ENTRIES, areAlike: false }
+  if (nodes === Math.ceil(length / NODE_ENTRIES)) return { entries: NODE_ENTRIES, areAlike: true }
+  return { entries: Math.max(1, length / nodes), areAlike: false }
 }
 
 /** Whether even `approx` removes just that: all, or nothing where nothing is over a limit. */
