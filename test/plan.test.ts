@@ -276,7 +276,7 @@ test('plan gives advice where the numbers call for it, and none where they do no
   )
   assert.ok(said(plan, /--max-length 50 is less than a node/))
   assert.ok(said(plan, /--delete-empty would unlink/))
-  assert.ok(said(await planOf(redis, '--max-length', 'off'), /IDs that are no times/))
+  assert.ok(said(await planOf(redis, '--max-length', 'off'), /custom IDs/))
 })
 
 test('plan tells the flags in effect as they could be given again, and that there is a password, which no flag gives', async (t) => {

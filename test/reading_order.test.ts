@@ -9,7 +9,7 @@ import { readPage, sectionOf } from './harness/documents.ts'
 /** A file imports only from its own folder and from those before it. `main.ts` comes last. */
 const READING_ORDER = [
   ...['text', 'retention', 'schedule', 'redis', 'config'],
-  ...['walk', 'look', 'judge', 'trim', 'tally', 'sweep', 'plan'],
+  ...['walk', 'look', 'judge', 'forecast', 'trim', 'tally', 'sweep', 'plan'],
   ...['watch', 'telemetry', 'report', 'http', 'daemon', 'main.ts'],
 ]
 
@@ -153,7 +153,7 @@ test('docs/architecture.md tells of the folders in their reading order, and name
   const texts = [...sources.map(({ text }) => text), ...tests]
   assert.deepEqual(missingOf(TOLD, root, texts), [])
   // The control: what is not there is noticed.
-  const wrong = 'in `isDew` of `sweep/dew.ts`, and in `isDue` of `sweep/due.ts`'
+  const wrong = 'in `isDew` of `sweep/dew.ts`, and in `isDue` of `judge/due.ts`'
   assert.deepEqual(missingOf(wrong, root, texts), ['isDew', 'sweep/dew.ts'])
 })
 
