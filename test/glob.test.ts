@@ -1,4 +1,4 @@
-/** Our glob is Redis's glob: compared with what a real Redis answers, on bytes. */
+/** Our glob equals Redis's: compared with a real Redis, on bytes. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -11,10 +11,10 @@ import { Random } from './retention_model/random.ts'
 const PATTERNS = 6_000
 const KEYS = 400
 
-/** A failure tells its seed; `GLOB_SEED=<seed>` draws the same patterns and keys again. */
+/** A failure prints the seed; `GLOB_SEED=<seed>` repeats the same patterns and keys. */
 const seed = Number(process.env.GLOB_SEED ?? Math.floor(Math.random() * 2 ** 31))
 
-/** What means something to a glob, what means nothing, and what is more than one byte. */
+/** Special characters, ordinary ones, and ones of several bytes. */
 const PIECES = [
   '*',
   '**',
@@ -46,7 +46,7 @@ function anyPattern(random: Random): string {
   ).join('')
 }
 
-/** A set that is most often closed, with ranges in either direction. */
+/** A set such as `[a-c]`, mostly closed, with ranges in either direction. */
 function anySet(random: Random): string {
   const member = () => {
     const one = random.pick(['a', 'b', 'c', 'z', '\\]', '\\-', '^', '-', 'é', '*'])
@@ -61,7 +61,7 @@ function anyKey(random: Random): Buffer {
   return Buffer.from(Array.from({ length: random.int(0, 6) }, () => random.pick(BYTES)))
 }
 
-test(`a glob covers the same keys as KEYS does (GLOB_SEED=${seed})`, async (t) => {
+test(`a glob matches the same keys as KEYS (GLOB_SEED=${seed})`, async (t) => {
   const redis = await startRedis(t)
   const random = new Random(seed)
   const keys = Array.from({ length: KEYS }, () => anyKey(random))
@@ -82,17 +82,17 @@ test(`a glob covers the same keys as KEYS does (GLOB_SEED=${seed})`, async (t) =
     assert.deepEqual(weSay, redisSays, `pattern ${JSON.stringify(pattern)}`)
     matches += weSay.length
   })
-  // The control: the comparison was of something. About one key in ten is covered.
+  // The control: patterns do match, about one key in ten.
   assert.ok(matches > PATTERNS && matches < (PATTERNS * distinct.length) / 2, `${matches} matches`)
 })
 
-test('a pattern that a careless matcher would work on for ever is answered at once', () => {
+test('a pattern that makes naive matchers exponential is matched at once', () => {
   const covers = compileGlob(`${'a*'.repeat(40)}b`)
   assert.equal(covers(Buffer.from('a'.repeat(5_000))), false)
   assert.equal(covers(Buffer.from(`${'a'.repeat(5_000)}b`)), true)
 })
 
-test('what stands before the first special character begins every key that is covered', () => {
+test('the literal prefix is everything before the first special character', () => {
   for (const [pattern, prefix] of [
     ['stream:conversation:*', 'stream:conversation:'],
     ['a?c', 'a'],
@@ -106,7 +106,7 @@ test('what stands before the first special character begins every key that is co
   }
 })
 
-test(`the one pattern that is scanned for covers every key of every policy (GLOB_SEED=${seed})`, () => {
+test(`the pattern for SCAN matches every key of every policy (GLOB_SEED=${seed})`, () => {
   const random = new Random(seed)
   const limits: Limits = {
     ...{ maxAgeMs: 1, maxLength: 1, maxBytes: 1, hardMaxAgeMs: 1, hardMaxLength: 1, staleGroupAfterMs: 1 },

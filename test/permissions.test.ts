@@ -129,7 +129,7 @@ async function sweepWithout(redis: RedisServer, commands: readonly string[], key
   return { report, findings: findings.flat() }
 }
 
-async function prepare(redis: RedisServer, lacking: readonly string[], keys: readonly string[]): Promise<void> {
+async function prepare(redis: RedisServer, denied: readonly string[], keys: readonly string[]): Promise<void> {
   const now = await redisNow(redis)
   await redis.command('FLUSHALL')
   for (const [key, bytes] of [
@@ -146,7 +146,7 @@ async function prepare(redis: RedisServer, lacking: readonly string[], keys: rea
   await redis.command('XACK', READ, 'group', ...delivered.filter((_, i) => i !== 100).map(({ id }) => id))
   await redis.command('XADD', EMPTY, `${now - 2 * DAY}-0`, 'a', 'b')
   await redis.command('XTRIM', EMPTY, 'MAXLEN', '0')
-  const rules = lacking.map((command) => `-${command}`)
+  const rules = denied.map((command) => `-${command}`)
   const patterns = keys.map((key) => `~${key}`)
   await redis.command('ACL', 'SETUSER', 'ops', 'reset', 'on', '>pass', ...patterns, '+@all', ...rules)
 }

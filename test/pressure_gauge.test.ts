@@ -1,18 +1,19 @@
-/** Memory, reading by reading: when it calls for a sweep, and how soon to look again. */
+/** When memory readings cause a sweep, and how soon memory is read again. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Judgement, PressureGauge, thresholdBytes } from '../src/retention/pressure.ts'
 
 const INTERVAL_MS = 10_000
-/** In megabytes, where the maximum is 100 and the threshold 80. */
+/** In megabytes. */
 const [MAX, THRESHOLD] = [100, 80]
 
-class Judged {
-  readonly gauge = new PressureGauge(INTERVAL_MS)
+/** A gauge with fixed limits. */
+class TestGauge {
+  readonly inner = new PressureGauge(INTERVAL_MS)
 
   judge(used: number, atMs: number, max = MAX): { judgement: Judgement; nextMs: number } {
-    return this.gauge.judge({ usedBytes: used, maxBytes: max }, THRESHOLD, atMs)
+    return this.inner.judge({ usedBytes: used, maxBytes: max }, THRESHOLD, atMs)
   }
 
   at(used: number, atMs: number, max = MAX): Judgement {
@@ -20,98 +21,98 @@ class Judged {
   }
 }
 
-test('below is calm, above sweeps, and again when memory has grown behind a sweep that helped', () => {
-  const judged = new Judged()
-  assert.equal(judged.at(50, 0), 'calm')
-  assert.equal(judged.at(83, 1_000), 'sweep')
-  judged.gauge.swept(81, true, 1_100)
-  assert.equal(judged.gauge.isHelpless, false)
-  assert.equal(judged.at(82, 1_200), 'wait')
-  assert.equal(judged.at(82.7, 1_300), 'sweep', 'two percent more')
-  judged.gauge.swept(81, true, 1_400)
-  assert.equal(judged.at(81, 1_400 + INTERVAL_MS - 1), 'wait')
-  assert.equal(judged.at(81, 1_400 + INTERVAL_MS), 'sweep')
+test('memory above the threshold causes a sweep, and another once it has grown since one that helped', () => {
+  const gauge = new TestGauge()
+  assert.equal(gauge.at(50, 0), 'calm')
+  assert.equal(gauge.at(83, 1_000), 'sweep')
+  gauge.inner.swept(81, true, 1_100)
+  assert.equal(gauge.inner.isHelpless, false)
+  assert.equal(gauge.at(82, 1_200), 'wait')
+  assert.equal(gauge.at(82.7, 1_300), 'sweep', 'two percent more')
+  gauge.inner.swept(81, true, 1_400)
+  assert.equal(gauge.at(81, 1_400 + INTERVAL_MS - 1), 'wait')
+  assert.equal(gauge.at(81, 1_400 + INTERVAL_MS), 'sweep')
 })
 
-test('behind sweeps that gave next to nothing back it takes ever longer, or ever more growth', () => {
-  const judged = new Judged()
-  judged.at(81, 0)
-  // That some entries went is no help.
-  judged.gauge.swept(80.5, true, 0)
-  assert.ok(judged.gauge.isHelpless)
-  assert.equal(judged.at(81, 19_999), 'wait')
-  assert.equal(judged.at(81, 20_000), 'sweep')
-  judged.gauge.swept(81, true, 20_000)
-  assert.equal(judged.at(81, 59_999), 'wait')
-  assert.equal(judged.at(87, 59_999), 'wait')
-  assert.equal(judged.at(88, 59_999), 'sweep', 'eight percent more')
-  // Where little is left, half of that is waited for.
-  judged.gauge.swept(88, true, 60_000)
-  assert.equal(judged.at(93.9, 60_100), 'wait')
-  assert.equal(judged.at(94.1, 60_100), 'sweep')
-  // And none of it where memory has no maximum.
-  judged.gauge.swept(94, true, 60_200)
-  assert.equal(judged.at(100, 60_300, 0), 'wait')
-  judged.gauge.swept(80, true, 70_000)
-  assert.equal(judged.gauge.isHelpless, false, 'below is what it is for')
+test('after sweeps that freed almost nothing, the next one waits longer or for more growth', () => {
+  const gauge = new TestGauge()
+  gauge.at(81, 0)
+  // Freeing a few entries does not help.
+  gauge.inner.swept(80.5, true, 0)
+  assert.ok(gauge.inner.isHelpless)
+  assert.equal(gauge.at(81, 19_999), 'wait')
+  assert.equal(gauge.at(81, 20_000), 'sweep')
+  gauge.inner.swept(81, true, 20_000)
+  assert.equal(gauge.at(81, 59_999), 'wait')
+  assert.equal(gauge.at(87, 59_999), 'wait')
+  assert.equal(gauge.at(88, 59_999), 'sweep', 'eight percent more')
+  // With little room left, it waits for half of the room to fill.
+  gauge.inner.swept(88, true, 60_000)
+  assert.equal(gauge.at(93.9, 60_100), 'wait')
+  assert.equal(gauge.at(94.1, 60_100), 'sweep')
+  // Without a maximum, room does not count.
+  gauge.inner.swept(94, true, 60_200)
+  assert.equal(gauge.at(100, 60_300, 0), 'wait')
+  gauge.inner.swept(80, true, 70_000)
+  assert.equal(gauge.inner.isHelpless, false, 'memory fell below the threshold, so the sweep helped')
 })
 
-test('a sweep that failed tells nothing of what trimming would give back, and puts nothing off', () => {
-  const judged = new Judged()
-  judged.at(90, 0)
-  judged.gauge.swept(90, false, 0)
-  assert.equal(judged.gauge.isHelpless, false)
-  assert.equal(judged.at(90, INTERVAL_MS - 1), 'wait')
-  assert.equal(judged.at(90, INTERVAL_MS), 'sweep')
+test('a failed sweep does not show that trimming is useless, and does not lengthen the wait', () => {
+  const gauge = new TestGauge()
+  gauge.at(90, 0)
+  gauge.inner.swept(90, false, 0)
+  assert.equal(gauge.inner.isHelpless, false)
+  assert.equal(gauge.at(90, INTERVAL_MS - 1), 'wait')
+  assert.equal(gauge.at(90, INTERVAL_MS), 'sweep')
 })
 
-test('what memory grows from is the least that it was since the sweep', () => {
-  const judged = new Judged()
-  judged.at(95, 0)
-  judged.gauge.swept(95, true, 0)
-  assert.equal(judged.at(82, 1_000), 'wait')
-  assert.equal(judged.at(84, 2_000), 'wait')
-  assert.equal(judged.at(86, 3_000), 'sweep')
+test('growth is measured from the lowest memory since the sweep', () => {
+  const gauge = new TestGauge()
+  gauge.at(95, 0)
+  gauge.inner.swept(95, true, 0)
+  assert.equal(gauge.at(82, 1_000), 'wait')
+  assert.equal(gauge.at(84, 2_000), 'wait')
+  assert.equal(gauge.at(86, 3_000), 'sweep')
 })
 
-test('at the threshold the trouble is not over; well below it is', () => {
-  const judged = new Judged()
-  judged.at(85, 0)
-  judged.gauge.swept(85, true, 0)
-  judged.at(79, 100)
-  assert.ok(judged.gauge.isHelpless)
-  assert.equal(judged.at(81, 200), 'wait')
-  judged.at(75, 300)
-  assert.equal(judged.gauge.isHelpless, false)
-  assert.equal(judged.at(81, 400), 'sweep')
+test('pressure does not end just below the threshold, only well below it', () => {
+  const gauge = new TestGauge()
+  gauge.at(85, 0)
+  gauge.inner.swept(85, true, 0)
+  gauge.at(79, 100)
+  assert.ok(gauge.inner.isHelpless)
+  assert.equal(gauge.at(81, 200), 'wait')
+  gauge.at(75, 300)
+  assert.equal(gauge.inner.isHelpless, false)
+  assert.equal(gauge.at(81, 400), 'sweep')
 })
 
-test('it looks again at the interval at the latest, sooner where little room is left, and where memory grows fast', () => {
-  const judged = new Judged()
+test('memory is read at least every interval, sooner with little room left or fast growth', () => {
+  const gauge = new TestGauge()
   let atMs = 0
-  for (let i = 0; i < 10; i++) atMs += judged.judge(0, atMs).nextMs
-  assert.equal(judged.judge(0, atMs).nextMs, INTERVAL_MS)
-  assert.equal(judged.judge(40, atMs + 100).nextMs, 100, 'it grew by 40 in a tenth of a second')
-  // 20 in 10 s: the 20 to go take 10 s, half of which is waited; but with 40 of 100 left it is no more than 4 s.
-  assert.equal(judged.judge(60, atMs + 10_100).nextMs, 4_000)
-  // 10 in 2 s: the 10 to go take as long.
-  assert.equal(judged.judge(70, atMs + 12_100).nextMs, 1_000)
-  judged.at(99, atMs + 20_000)
-  for (let i = 0; i < 10; i++) judged.judge(99, atMs + 30_000 + i)
-  assert.equal(judged.judge(99, atMs + 40_000).nextMs, 500)
+  for (let i = 0; i < 10; i++) atMs += gauge.judge(0, atMs).nextMs
+  assert.equal(gauge.judge(0, atMs).nextMs, INTERVAL_MS)
+  assert.equal(gauge.judge(40, atMs + 100).nextMs, 100, 'it grew by 40 in a tenth of a second')
+  // Growth of 20 in 10 s: the remaining 20 take 10 s, and it waits half of that; but with 40 of 100 left at most 4 s.
+  assert.equal(gauge.judge(60, atMs + 10_100).nextMs, 4_000)
+  // Growth of 10 in 2 s: the remaining 10 take 2 s, and it waits half of that.
+  assert.equal(gauge.judge(70, atMs + 12_100).nextMs, 1_000)
+  gauge.at(99, atMs + 20_000)
+  for (let i = 0; i < 10; i++) gauge.judge(99, atMs + 30_000 + i)
+  assert.equal(gauge.judge(99, atMs + 40_000).nextMs, 500)
 })
 
-test('whatever the sweeps before were good for, and whenever it begins, what fills Redis in 20 s is swept in time', () => {
+test('a burst that would fill Redis in 20 s is swept in time, whenever it starts and whatever earlier sweeps freed', () => {
   for (const quietAt of [30, 60, 79, 81, 85]) {
     for (let quietS = 0; quietS < 300; quietS += 7.3) {
-      const judged = new Judged()
+      const gauge = new TestGauge()
       let [atMs, sweptAt] = [0, 0]
       const used = (): number => quietAt + Math.max(0, atMs - quietS * 1_000) * (MAX / 20_000)
       while (used() < MAX && sweptAt <= quietAt) {
-        const { judgement, nextMs } = judged.judge(used(), atMs)
+        const { judgement, nextMs } = gauge.judge(used(), atMs)
         if (judgement === 'sweep') {
           sweptAt = used()
-          judged.gauge.swept(used(), true, atMs)
+          gauge.inner.swept(used(), true, atMs)
         }
         atMs += nextMs
       }
@@ -120,7 +121,7 @@ test('whatever the sweeps before were good for, and whenever it begins, what fil
   }
 })
 
-test('the threshold is a share of the maximum, or a size', () => {
+test('the threshold is a share of maxmemory, or a size', () => {
   assert.equal(thresholdBytes({ share: 0.8 }, { usedBytes: 1, maxBytes: 100 }), 80)
   assert.equal(thresholdBytes({ share: 0.8 }, { usedBytes: 1, maxBytes: 0 }), null)
   assert.equal(thresholdBytes({ bytes: 70 }, { usedBytes: 1, maxBytes: 0 }), 70)

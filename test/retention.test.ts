@@ -1,8 +1,8 @@
-/** What to trim, decided without Redis: IDs, bites, groups. */
+/** Decisions about what to trim, without Redis: IDs, bites, groups, policies. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { biteOf, bitesAtOnce, largerBite, shareOfBite } from '../src/retention/bites.ts'
+import { biteOf, bitesAtOnce, costOfBite, largerBite } from '../src/retention/bites.ts'
 import { deliveryOf, type Group, holdOf, isStale, lastAlive, unreadAmong } from '../src/retention/groups.ts'
 import { type Limits, makePolicy, policyFor } from '../src/retention/policy.ts'
 import {
@@ -24,14 +24,14 @@ const LAST = 2n ** 64n - 1n
 
 const id = parseStreamId
 
-test('an ID is two integers of 64 bits, read and written as Redis does', () => {
+test('an ID is two 64-bit integers, parsed and written like Redis does', () => {
   for (const text of ['0-0', '1-1', '1700000000000-12', '18446744073709551615-18446744073709551615']) {
     assert.equal(formatStreamId(id(text)), text)
   }
   assert.equal(formatStreamId(id('5')), '5-0')
 })
 
-test('IDs compare as integers, never as texts', () => {
+test('IDs compare as integers, not as text', () => {
   const ascending = [
     '0-1',
     '2-0',
@@ -56,13 +56,13 @@ test('the ID after the last of a millisecond is the first of the next', () => {
   assert.equal(formatStreamId(nextStreamId(id(`${LAST}-${LAST}`))), `${LAST}-${LAST}`)
 })
 
-test('the first ID of a time before 1970, or of no time at all, is the first of all', () => {
+test('the first ID of a time before 1970, or of -Infinity, is 0-0', () => {
   assert.equal(formatStreamId(timeId(NOW)), `${NOW}-0`)
   assert.equal(formatStreamId(timeId(-5)), '0-0')
   assert.equal(formatStreamId(timeId(Number.NEGATIVE_INFINITY)), '0-0')
 })
 
-test('the time of an ID is its first part, exact for all that can be times', () => {
+test('the time of an ID is its first part, exact for every real time', () => {
   for (const [text, ms] of [
     ['1700000000000-12', 1_700_000_000_000],
     ['9007199254740991-0', 2 ** 53 - 1],
@@ -74,7 +74,7 @@ test('the time of an ID is its first part, exact for all that can be times', () 
   assert.ok(millisecondsOf(Buffer.from(`${LAST}-0`)) > 2 ** 63)
 })
 
-test('a number is a time between the year 2000 and tomorrow; counters, seconds and microseconds are none', () => {
+test('a first part counts as a time from 2000 to tomorrow; counters, seconds and microseconds do not', () => {
   for (const [ms, is] of [
     [NOW, true],
     [NOW - 20 * 365 * DAY, true],
@@ -92,7 +92,7 @@ test('a number is a time between the year 2000 and tomorrow; counters, seconds a
   }
 })
 
-test('a bite is smaller the larger the entries are, and never smaller than a few of them', () => {
+test('the larger the entries, the smaller the bite, down to ten entries', () => {
   for (const [entryBytes, limit] of [
     [0, 10_000],
     [1, 10_000],
@@ -106,26 +106,26 @@ test('a bite is smaller the larger the entries are, and never smaller than a few
   }
 })
 
-test('a bite that removed nothing grows until it holds the first node, whatever its size, and ends where none can', () => {
+test('a bite that removed nothing grows until it covers the first node, whatever its size, or nothing is left', () => {
   for (const nodeEntries of [1, 9, 10, 11, 100, 4096, 10_000, 123_456, 1_000_000]) {
     for (const candidates of [nodeEntries - 1, nodeEntries, nodeEntries + 1, nodeEntries * 50]) {
       for (const entryBytes of [10, 10_000_000]) {
         let limit: number | null = biteOf(entryBytes)
         let tries = 0
-        // Redis removes the node if both the LIMIT and what may go cover it.
+        // Redis removes the node if both the LIMIT and the candidates cover it.
         while (limit !== null && limit < nodeEntries) {
           limit = largerBite(limit, candidates)
           assert.ok(++tries < 10)
         }
         assert.equal(limit !== null, candidates >= nodeEntries || biteOf(entryBytes) >= nodeEntries)
-        // Nor does it take more nodes at once than ten, or than what was asked for at first.
+        // A bite takes at most ten nodes at once, or what the first bite asked for.
         if (limit !== null) assert.ok(limit <= Math.max(biteOf(entryBytes), nodeEntries * 10))
       }
     }
   }
 })
 
-test('bites that go together remove no more than is due, and of large entries no more than two', () => {
+test('bites sent together remove only what is due, and for large entries there are at most two', () => {
   for (const [limit, entryBytes, candidates, times] of [
     [10_000, 10, 1_000_000, 5],
     [10_000, 10, 35_000, 3],
@@ -134,21 +134,21 @@ test('bites that go together remove no more than is due, and of large entries no
     [10_000, 400, 1_000_000, 2],
     [4_194, 1_000, 1_000_000, 2],
     [10, 1_000_000, 1_000_000, 1],
-    // Grown, because the nodes are larger.
+    // A bite that grew because the nodes are larger.
     [100_000, 10, 1_000_000, 1],
   ] as const) {
     assert.equal(bitesAtOnce(limit, entryBytes, candidates), times, `${limit} of ${entryBytes} bytes`)
   }
 })
 
-test('bites of many streams go together as far as they are one large one, by entries, bytes or their number', () => {
+test('bites of many streams go together up to one large bite, by entries, by bytes or by number', () => {
   for (const [entries, entryBytes, most] of [
     [20, 100, 227],
     [10_000, 10, 4],
     [100, 10_000, 8],
     [1, 1, 248],
   ] as const) {
-    assert.equal(Math.floor(1 / shareOfBite(entries, entryBytes)), most, `${entries} of ${entryBytes} bytes`)
+    assert.equal(Math.floor(1 / costOfBite(entries, entryBytes)), most, `${entries} of ${entryBytes} bytes`)
   }
 })
 
@@ -165,29 +165,29 @@ function group(name: string, lastDelivered: string, more: Partial<Group> = {}): 
   }
 }
 
-test('a group was last alive when its least idle consumer was', () => {
+test('a group was last alive when its most recently active consumer was', () => {
   assert.equal(lastAlive(group('a', '5-0', { idleMs: HOUR }), NOW), NOW - HOUR)
 })
 
-test('a group without consumers was last alive when what it waits for was written; not yet if there is nothing', () => {
+test('a group without consumers was last alive when its first undelivered entry was written, or is alive if there is none', () => {
   const alone = { consumers: 0, idleMs: null }
   const waiting = { ...alone, firstUndelivered: id(`${NOW - 3 * DAY}-0`) }
   assert.equal(lastAlive(group('a', '5-0', waiting), NOW), NOW - 3 * DAY)
   assert.equal(lastAlive(group('a', '5-0', alone), NOW), NOW)
-  // An ID that is no time tells nothing, and who cannot be judged is not called dead.
+  // A custom ID says nothing, and a group that cannot be judged counts as alive.
   const timeless = group('a', '5-0', { ...alone, firstUndelivered: id('6-0') })
   assert.equal(lastAlive(timeless, NOW), null)
   assert.equal(isStale(timeless, 1, NOW), false)
 })
 
-test('a group is stale from its time on, and never where that is off', () => {
+test('a group is stale after --stale-group-after, and never if that is off', () => {
   const dead = group('a', '5-0', { idleMs: 7 * DAY })
   assert.equal(isStale(dead, 7 * DAY, NOW), true)
   assert.equal(isStale(dead, 7 * DAY + 1, NOW), false)
   assert.equal(isStale(dead, Number.POSITIVE_INFINITY, NOW), false)
 })
 
-test('the hold is the lowest ID that any living group still needs, and says whose it is', () => {
+test('the hold is the lowest ID that a living group still needs, with the name of the group', () => {
   const pending = group('pending', '50-0', { oldestPending: id('20-3') })
   const slow = group('slow', '30-0', { idleMs: HOUR })
   const dead = group('dead', '1-0', { idleMs: 8 * DAY })
@@ -201,13 +201,13 @@ test('the hold is the lowest ID that any living group still needs, and says whos
   assert.deepEqual(hold(all, 'none'), null)
   assert.deepEqual(hold([dead], 'unacked'), null)
   assert.deepEqual(hold([], 'unacked'), null)
-  // What is pending may have been delivered anew to a group that was set back: the earlier of the two counts.
+  // XGROUP SETID may have set a group back before its pending entries: the earlier of the two counts.
   assert.deepEqual(hold([group('back', '10-0', { oldestPending: id('40-0') })], 'unacked'), ['10-1', 'back', NOW])
-  // The end of a millisecond is followed by the next one, not by an ID that is none.
+  // After the last ID of a millisecond comes the next millisecond.
   assert.deepEqual(hold([group('edge', `5-${LAST}`)], 'unread'), ['6-0', 'edge', NOW])
 })
 
-test('unread among the removed is what the group furthest behind had not been delivered', () => {
+test('unread among the removed entries is what the group furthest behind had not read', () => {
   for (const [removed, length, lags, unread] of [
     [0, 100, [100], 0],
     [60, 100, [], 0],
@@ -218,7 +218,7 @@ test('unread among the removed is what the group furthest behind had not been de
     [60, 100, [50, 70, 0], 30],
     [60, 100, [null], 0],
     [60, 100, [null, 50], 10],
-    // More lag than entries: some of what it waits for is gone already, by XDEL or an earlier trim.
+    // More lag than entries: XDEL or an earlier trim removed some of what it waits for.
     [60, 100, [500], 60],
     [100, 100, [100], 100],
   ] as const) {
@@ -227,16 +227,16 @@ test('unread among the removed is what the group furthest behind had not been de
   }
 })
 
-test('the oldest entries themselves tell what was unread, where they show the first that a group had not been delivered', () => {
+test('the oldest entries show what was unread if the first undelivered entry is among them', () => {
   const head = ['3-0', '9-0', '10-0', '10-1'].map(id)
   for (const [removed, lastDelivered, lag, unread] of [
-    // Redis 7.0 goes on counting entries that were gone before the group could read them.
+    // Redis 7.0 keeps counting entries that were removed before the group could read them.
     [4, '9-0', 500, 2],
     [60, '2-0', 500, 60],
     [60, '10-0', 500, 57],
     [1, '9-0', 500, 0],
     [4, '10-1', 500, 0],
-    // Of what comes behind them only the lag tells.
+    // Beyond these entries only the lag tells.
     [60, '10-1', 50, 10],
     [4, '2-0', null, 0],
   ] as const) {
@@ -249,15 +249,15 @@ test('the oldest entries themselves tell what was unread, where they show the fi
   }
 })
 
-test('who was delivered the entry that is the oldest now was delivered all that went, whatever its lag', () => {
+test('a group that has read the oldest remaining entry has read everything that was removed, whatever its lag', () => {
   const groups = [group('a', '50-0', { lag: 500 })]
   assert.equal(unreadAmong(250, 583, groups, [id('3-0')], id('50-0')), 0)
-  // The control: of one that was not, the lag tells, but never of what was seen to be read.
+  // The control: for a group that has not, the lag counts, but not for entries seen to be read.
   assert.equal(unreadAmong(250, 583, groups, [id('3-0')], id('50-1')), 167)
   assert.equal(unreadAmong(250, 400, groups, [id('3-0')], id('50-1')), 249)
 })
 
-test('a bite reaches what groups were delivered, what they were not, or both', () => {
+test('a bite covers entries that groups have read, have not read, or both', () => {
   const reach = (most: number, ...groups: readonly Group[]) => deliveryOf(most, 100, id('10-0'), groups)
   const behind = group('behind', '5-0', { lag: 100 })
   const halfway = group('halfway', '50-0', { lag: 50 })
@@ -270,7 +270,7 @@ test('a bite reaches what groups were delivered, what they were not, or both', (
   assert.equal(reach(51, behind, halfway), 'partly')
 })
 
-test('the first policy that matches holds a key, and no policy holds one that none matches', () => {
+test('the first matching policy applies to a key, and none applies to a key that none matches', () => {
   const policies = [makePolicy('vip', 'a:vip:*', LIMITS), makePolicy('a', 'a:*', LIMITS)]
   assert.equal(policyFor(policies, Buffer.from('a:vip:1')), 0)
   assert.equal(policyFor(policies, Buffer.from('a:1')), 1)

@@ -1,4 +1,4 @@
-/** Quantities and words as people type them, and keys as people see them. */
+/** Parsing what people type, and formatting sizes, durations and keys for them. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -25,7 +25,7 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-/** What a reader makes of each text; `null` where it must refuse it. */
+/** Checks the value a parser returns for each text; `null` means it must refuse. */
 function assertReads<T>(read: (text: string) => T, table: readonly (readonly [text: string, value: T | null])[]): void {
   for (const [text, value] of table) {
     if (value === null) assert.throws(() => read(text), BrokenRule, JSON.stringify(text))
@@ -33,7 +33,7 @@ function assertReads<T>(read: (text: string) => T, table: readonly (readonly [te
   }
 }
 
-test('a duration has units, each once and the largest first, and nothing else', () => {
+test('a duration has each unit once, the largest first, and nothing else', () => {
   assertReads(parseDuration, [
     ['500ms', 500],
     ['90s', 90 * SECOND],
@@ -53,7 +53,7 @@ test('a duration has units, each once and the largest first, and nothing else', 
   ])
 })
 
-test('a duration that becomes a timer is one that a timer holds', () => {
+test('a duration for a timer is at most what a timer can hold', () => {
   assertReads(parseTimer, [
     ['24d', 24 * DAY],
     ['24d1ms', null],
@@ -62,7 +62,7 @@ test('a duration that becomes a timer is one that a timer holds', () => {
   assert.ok(parseTimer('24d') < 2 ** 31)
 })
 
-test('a size has one unit, powers of 1024 in either case, and nothing else', () => {
+test('a size has one unit in upper or lower case, a power of 1024, and nothing else', () => {
   assertReads(parseSize, [
     ['1b', 1],
     ['512kb', 512 * 1024],
@@ -76,7 +76,7 @@ test('a size has one unit, powers of 1024 in either case, and nothing else', () 
   ])
 })
 
-test('a whole number is in plain digits and in its range', () => {
+test('a whole number has digits only and is in range', () => {
   assertReads(wholeNumber(1), [
     ['1', 1],
     ['1000', 1000],
@@ -92,7 +92,7 @@ test('a whole number is in plain digits and in its range', () => {
   ])
 })
 
-test('a limit may be off, which nothing reaches', () => {
+test('a limit may be off, which is Infinity', () => {
   assertReads(orOff(wholeNumber(1)), [
     ['off', Number.POSITIVE_INFINITY],
     ['5', 5],
@@ -105,7 +105,7 @@ test('a limit may be off, which nothing reaches', () => {
   assert.throws(() => careless('x'), TypeError)
 })
 
-test('a word is one of its set, and a switch is true or false', () => {
+test('a word must be in its set, and a switch must be true or false', () => {
   assertReads<string>(oneOf('approx', 'exact'), [
     ['approx', 'approx'],
     ['Approx', null],
@@ -119,7 +119,7 @@ test('a word is one of its set, and a switch is true or false', () => {
   ])
 })
 
-test('a duration is written in its largest units, and reads back as the same', () => {
+test('a duration is written in the largest units and parses back to the same value', () => {
   for (const [ms, text] of [
     [500, '500ms'],
     [90 * SECOND, '1m30s'],
@@ -137,7 +137,7 @@ test('a duration is written in its largest units, and reads back as the same', (
   }
 })
 
-test('a size is written in the largest unit without a rest, and reads back as the same', () => {
+test('a size is written in the largest unit that divides it and parses back to the same value', () => {
   for (const [bytes, text] of [
     [1, '1b'],
     [1536, '1536b'],
@@ -155,7 +155,7 @@ test('a size is written in the largest unit without a rest, and reads back as th
   }
 })
 
-test('what was measured is told in its largest unit to three digits', () => {
+test('a measured size has three digits in the largest unit', () => {
   for (const [bytes, text] of [
     [0, '0b'],
     [1, '1b'],
@@ -168,7 +168,7 @@ test('what was measured is told in its largest unit to three digits', () => {
   }
 })
 
-test('a key is shown as it is where it is printable text, and escaped where it is not', () => {
+test('a key is shown as it is if printable, and escaped otherwise', () => {
   for (const [key, text] of [
     ['stream:conversation:1', 'stream:conversation:1'],
     ['日本 é "quoted" <b>', '日本 é "quoted" <b>'],
@@ -184,14 +184,14 @@ test('a key is shown as it is where it is printable text, and escaped where it i
   assert.equal(shown(Buffer.from([0xff, 0x41, 0x5c, 0xc3])), '\\xffA\\\\\\xc3')
 })
 
-test('what is shown holds nothing that could not be printed, and tells every key from every other', () => {
+test('a shown key is printable, and different keys are shown differently', () => {
   const random = new Random(2)
   const bytes = [0x00, 0x0a, 0x1b, 0x41, 0x5c, 0x78, 0x30, 0x7f, 0x80, 0xa9, 0xc3, 0xe2, 0xae, 0xff]
   for (let i = 0; i < 20_000; i++) {
     const key = Buffer.from(Array.from({ length: random.int(0, 8) }, () => random.pick(bytes)))
     const text = shown(key)
     assert.doesNotMatch(text, /[\p{Cc}\p{Cf}\p{Cs}\ufffd]/u)
-    // Whoever sees it can say which bytes it was, so no two keys look alike.
+    // The bytes can be recovered, so two keys never look alike.
     assert.deepEqual(unescaped(text), key)
   }
 })
@@ -206,7 +206,7 @@ function unescaped(text: string): Buffer {
   )
 }
 
-test('what took some time is told in a unit that people say', () => {
+test('a measured duration is in ms, seconds or larger units by its length', () => {
   for (const [ms, told] of [
     [0.4, '0 ms'],
     [180.2, '180 ms'],
@@ -218,7 +218,7 @@ test('what took some time is told in a unit that people say', () => {
   }
 })
 
-test('the word that was meant is found where a few letters differ, where it was begun, and where a part of it was typed', () => {
+test('the word meant is found from a misspelling, from its beginning, and from a part of it', () => {
   const known = ['max-length', 'max-age', 'redis-url', 'pace', 'help']
   for (const [typed, meant] of [
     ['max-agee', 'max-age'],
