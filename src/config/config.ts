@@ -1,6 +1,6 @@
 /** Turns arguments and variables into one complete, frozen configuration, or into a list of every problem. */
 import type { LeaseTerms } from '../redis/lease.ts'
-import { boundSize, type Policy } from '../retention/policy.ts'
+import { limitSize, type Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import { suggestion } from '../text/nearest.ts'
@@ -122,9 +122,9 @@ function readLease(reader: Reader): LeaseTerms | null | undefined {
 
 function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {
   const [isOn, every, configure] = [reader.value('watch'), reader.value('watch-every'), reader.value('watch-configure')]
-  refuseAlone(reader, 'watch', ['watch-every', 'watch-configure'])
+  refuseWithout(reader, 'watch', ['watch-every', 'watch-configure'])
   if (!isOn || every === undefined || configure === undefined) return null
-  if (policies !== undefined && !policies.some(boundSize))
+  if (policies !== undefined && !policies.some(limitSize))
     reader.refuse('watch', 'must be used with a max-length or max-bytes in some policy; it enforces only those')
   return { every, configure }
 }
@@ -132,13 +132,13 @@ function readWatch(reader: Reader, policies: readonly Policy[] | undefined): Wat
 function readPressure(reader: Reader): PressureTerms | null {
   const [threshold, intervalMs] = [reader.value('pressure'), reader.value('pressure-interval')]
   const maxLength = reader.value('pressure-max-length')
-  refuseAlone(reader, 'pressure', ['pressure-interval', 'pressure-max-length'])
+  refuseWithout(reader, 'pressure', ['pressure-interval', 'pressure-max-length'])
   if (!threshold || intervalMs === undefined) return null
   return { threshold, maxLength: maxLength ?? Number.POSITIVE_INFINITY, intervalMs }
 }
 
 /** Refuses flags that have no effect without `needed`, unless `needed` was given, even to turn it off. */
-function refuseAlone(reader: Reader, needed: FlagName, names: readonly FlagName[]): void {
+function refuseWithout(reader: Reader, needed: FlagName, names: readonly FlagName[]): void {
   if (reader.given(needed).length > 0) return
   for (const name of names) {
     if (reader.given(name).length > 0 && reader.value(name) !== undefined)

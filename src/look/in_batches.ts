@@ -3,7 +3,7 @@
 import { isAscii } from 'node:buffer'
 
 import type { Ask } from '../redis/ask.ts'
-import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
+import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { LEAST_COST } from '../retention/bites.ts'
 import { ageLimitMs, type Limits, lengthLimit } from '../retention/policy.ts'
 import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
@@ -58,7 +58,7 @@ export async function lookTogether(
     )
     const refusal = replies.find((reply) => reply instanceof Refusal)
     if (refusal !== undefined) {
-      if (endsSweep(refusal)) throw Fault.of(refusal)
+      if (isServerWide(refusal)) throw Fault.of(refusal)
       batching.isAllowed = false
       return null
     }

@@ -2,7 +2,7 @@
 
 import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { areLengthAndAge, type Policy, policyFor } from '../retention/policy.ts'
+import { needOnlyLengthAndAge, type Policy, policyFor } from '../retention/policy.ts'
 import { isTime } from '../retention/stream_id.ts'
 import type { Covered, Looked } from './found.ts'
 import { type Batching, lookTogether } from './in_batches.ts'
@@ -51,7 +51,9 @@ async function lookInBatches(
       const limits = policies[policy] as Policy
       const keys = streams.map(({ key }) => key)
       const seen =
-        batching.isAllowed && areLengthAndAge(limits) ? await lookTogether(ask, keys, limits, nowMs, batching) : null
+        batching.isAllowed && needOnlyLengthAndAge(limits)
+          ? await lookTogether(ask, keys, limits, nowMs, batching)
+          : null
       if (seen === null) {
         rest.push(...streams)
         return

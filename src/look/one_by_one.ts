@@ -2,10 +2,10 @@
 
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
-import { endsSweep, Fault, Refusal } from '../redis/refusal.ts'
+import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { leastCosts } from '../retention/bites.ts'
 import { needsOldest, type Policy } from '../retention/policy.ts'
-import { idsAre } from '../retention/stream_id.ts'
+import { classifyIds } from '../retention/stream_id.ts'
 import type { Covered, Found, Looked } from './found.ts'
 import { argument } from './in_batches.ts'
 import { memoryCommand, oldestCommand, readOldest } from './stream_state.ts'
@@ -36,13 +36,13 @@ export async function lookOneByOne(
     for (let at = from; at < to; at++) {
       const refusal = replies[at]
       if (refusal instanceof Refusal) {
-        if (endsSweep(refusal)) throw Fault.of(refusal)
+        if (isServerWide(refusal)) throw Fault.of(refusal)
         unseen.push({ key, policy, refusal, command: commands[at] as Command })
         return
       }
     }
     const oldest = needsOldest(policies[policy] as Policy) ? readOldest(replies[from + 1] as Reply) : undefined
-    const ids = oldest ? idsAre(oldest.ms, nowMs) : 'times'
+    const ids = oldest ? classifyIds(oldest.ms, nowMs) : 'times'
     if (oldest && ids === 'open') undecided.push({ place: found.length, key, after: oldest.id })
     const memory = commands[to - 1]?.[0] === 'MEMORY' ? Number(replies[to - 1]) : 0
     const state = { length: Number(replies[from]), oldest }
@@ -67,7 +67,7 @@ async function readSecondIds(ask: Ask, found: Found[], undecided: readonly Undec
   undecided.forEach(({ place }, i) => {
     const second = readOldest(replies[i] ?? null)
     const stream = found[place]
-    if (stream !== undefined && second !== null && idsAre(second.ms, nowMs) === 'times') {
+    if (stream !== undefined && second !== null && classifyIds(second.ms, nowMs) === 'times') {
       found[place] = { ...stream, hasTimeIds: true }
     }
   })

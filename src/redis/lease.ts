@@ -5,7 +5,7 @@
 import type { Address } from './address.ts'
 import type { Command, Reach, Reply } from './connection.ts'
 import { findPrimaries, primaryOf, type Topology, withConnection } from './primaries.ts'
-import { Fault, isOfServer, Refusal } from './refusal.ts'
+import { Fault, isServerFault, Refusal } from './refusal.ts'
 import { redirectionOf } from './slots.ts'
 
 /**
@@ -77,7 +77,7 @@ export class Lease {
     } catch (error) {
       if (!(error instanceof Fault)) throw error
       if (/\bOOM\b/.test(error.message)) return { kind: 'open', why: 'Redis is out of memory; trimming can free some' }
-      if (this.#topology.mode !== 'cluster' || !isOfServer(error)) throw error
+      if (this.#topology.mode !== 'cluster' || !isServerFault(error)) throw error
       this.#downSince = downSince ?? performance.now()
       if (performance.now() - this.#downSince < this.#terms.ttlMs) throw error
       return { kind: 'open', why: `the node that holds the lease is down (${error.message})` }

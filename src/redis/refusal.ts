@@ -76,7 +76,7 @@ export class Fault extends Error {
   }
 
   /** The same fault, with the replies to earlier commands in front. */
-  behind(replies: readonly Reply[]): Fault {
+  withEarlierReplies(replies: readonly Reply[]): Fault {
     return new Fault(this.code, this.message, { cause: this.cause }, [...replies, ...this.answered])
   }
 
@@ -86,11 +86,11 @@ export class Fault extends Error {
 }
 
 /** Whether the server failed, not the command: other servers may still work. */
-export function isOfServer({ code }: Fault): boolean {
+export function isServerFault({ code }: Fault): boolean {
   return code === 'connect' || code === 'timeout' || SERVER_WIDE.has(code)
 }
 
 /** Whether this server will refuse every other command too. */
-export function endsSweep(refusal: Refusal): boolean {
+export function isServerWide(refusal: Refusal): boolean {
   return SERVER_WIDE.has(refusal.word)
 }

@@ -93,11 +93,11 @@ export function lengthLimit(limits: Limits): number {
 }
 
 /** Whether a stream's length and oldest entry are enough to tell if it is over these limits. */
-export function areLengthAndAge(limits: Limits): boolean {
+export function needOnlyLengthAndAge(limits: Limits): boolean {
   return needsOldest(limits) && limits.maxBytes === Number.POSITIVE_INFINITY
 }
 
 /** Whether any limit bounds a stream's length or bytes. */
-export function boundSize(limits: Limits): boolean {
+export function limitSize(limits: Limits): boolean {
   return [limits.maxLength, limits.hardMaxLength, limits.maxBytes].some(Number.isFinite)
 }

@@ -79,7 +79,7 @@ export function isTime(ms: number, nowMs: number): boolean {
  * Classifies a stream by its oldest ID. IDs only grow, so if the oldest is a time, all are (`times`). A small one may be a
  * placeholder such as `0-1` before times: `open` until the second ID is read.
  */
-export function idsAre(oldestMs: number, nowMs: number): 'times' | 'open' | 'custom' {
+export function classifyIds(oldestMs: number, nowMs: number): 'times' | 'open' | 'custom' {
   if (isTime(oldestMs, nowMs)) return 'times'
   return oldestMs < EARLIEST_TIME_MS ? 'open' : 'custom'
 }

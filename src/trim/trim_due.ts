@@ -2,7 +2,7 @@
 
 import type { Found } from '../look/found.ts'
 import type { Batching } from '../look/in_batches.ts'
-import { endsSweep, Fault } from '../redis/refusal.ts'
+import { Fault, isServerWide } from '../redis/refusal.ts'
 import type { Policy } from '../retention/policy.ts'
 import { isOneBiteEnough, trimTogether } from './trim_short_streams.ts'
 import { trimStream } from './trim_stream.ts'
@@ -24,7 +24,7 @@ export async function trimDue(due: readonly Found[], context: TrimDueContext): P
   const finish = (stream: Found, trimmed: Trimmed): Fault | null => {
     onTrimmed(stream, trimmed)
     const { refused, fault } = trimmed
-    return refused !== null && endsSweep(refused.refusal) ? Fault.of(refused.refusal) : fault
+    return refused !== null && isServerWide(refused.refusal) ? Fault.of(refused.refusal) : fault
   }
   const work: Promise<(Fault | null)[]>[] = []
   for (const [policy, streams] of Map.groupBy(due, ({ policy }) => policy)) {

@@ -10,10 +10,10 @@ import { Refused } from '../redis/refused.ts'
 import { batchesWithin, biteOf, costOfBite } from '../retention/bites.ts'
 import {
   ageLimitMs,
-  areLengthAndAge,
   forEachReason,
   type Limits,
   lengthLimit,
+  needOnlyLengthAndAge,
   REASONS,
   type Reason,
   sumOfReasons,
@@ -31,7 +31,7 @@ export function isOneBiteEnough({ state: { length, oldest, hasGroups } }: Found,
     hasGroups === false &&
     limits.trim === 'approx' &&
     limits.protect === 'none' &&
-    areLengthAndAge(limits) &&
+    needOnlyLengthAndAge(limits) &&
     Boolean(oldest) &&
     length <= biteOf(oldest?.bytes ?? 0)
   )

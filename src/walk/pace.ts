@@ -193,7 +193,7 @@ export function paced({ ask, ended }: Connection, pace: Pace, stop: AbortSignal,
         const more = await pace.run(() => ask(commands.slice(from, to)), cost / times, hurry)
         replies = from === 0 ? more : replies.concat(more)
       } catch (error) {
-        throw error instanceof Fault ? error.behind(replies) : error
+        throw error instanceof Fault ? error.withEarlierReplies(replies) : error
       }
     }
     return replies
