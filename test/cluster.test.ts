@@ -218,7 +218,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     const seeds = `${(await startRedis(t, { config: { 'cluster-enabled': 'yes' } })).url},${cluster.urls}`
     const { report, code } = await sweepOnce(seeds, CLUSTER)
     assert.equal(code, 1)
-    assertToldAs('a cluster has slots that nobody serves', report)
+    assertToldAs('some slots of a cluster have no primary', report)
     assert.equal(report.reason, '2 of 16384 slots have no primary')
     assert.deepEqual([report.streams, report.removed.length], [KEYS.length, KEYS.length * SURPLUS])
 
@@ -303,7 +303,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     await migrate(source, target, [key])
     await proxy.heal()
     const { report } = await sweeping
-    assertToldAs('slots of a cluster are on their way', report)
+    assertToldAs('slots of a cluster are being moved', report)
     assert.equal(report.removed.length, 0, 'it was missed, and that is said')
   })
 })

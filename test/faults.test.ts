@@ -34,7 +34,7 @@ suite('Redis is away, silent or slow', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  meeting('its name resolves no more', async (t, row) => {
+  meeting('its host name stops resolving', async (t, row) => {
     const folder = await mkdtemp(join(tmpdir(), 'xtrimd-hosts-'))
     t.after(() => rm(folder, { recursive: true, force: true }))
     const hosts = join(folder, 'hosts')
@@ -81,7 +81,7 @@ suite('Redis is away, silent or slow', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  meeting('its replies are lost on the way', async (t, row) => {
+  meeting('its replies get lost', async (t, row) => {
     const scene = await startMiddle(t, { args: IMPATIENT })
     scene.proxy.swallowReplies()
     await assertPartlyDone(scene, await scene.sweepThat(row))
@@ -89,7 +89,7 @@ suite('Redis is away, silent or slow', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  meeting('the network drops a connection without telling (half-open)', async (t, row) => {
+  meeting('the network drops the connection silently (half-open)', async (t, row) => {
     const scene = await startMiddle(t, { args: IMPATIENT })
     // What is held is never passed on: neither side hears of the other again, and none is told.
     await assertPartlyDone(scene, await scene.sweepThat(row))
@@ -118,7 +118,7 @@ suite('Redis is away, silent or slow', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  meeting('a reply is cut in the middle', async (t, row) => {
+  meeting('a reply breaks off in the middle', async (t, row) => {
     const scene = await startMiddle(t)
     // The shortest reply there is has four bytes.
     scene.proxy.cutAfterReplyBytes(3)
@@ -212,7 +212,7 @@ suite('Redis says no', { concurrency: 4 }, () => {
     await scene.sweepThat(row)
     await waitUntil(async () => (await scene.gone()) > 0.9 * scene.surplus, { timeoutMs: 60_000, what: 'the trim' })
     await write(redis)
-    await daemon.waitForLog('lease held', undefined, from)
+    await daemon.waitForLog('acquired the lease', undefined, from)
     await scene.assertOver()
   })
 
@@ -245,7 +245,7 @@ suite('Redis says no', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  meeting('it has no database of that number', async (t, row) => {
+  meeting('it does not have that database', async (t, row) => {
     const redis = await startRedis(t)
     const key = 'stream:conversation:1'
     await fillStream(redis, key, { count: 3_000, from: await redisNow(redis), stepMs: 1, bytes: 10 })
@@ -274,7 +274,7 @@ suite('a stream changes under the sweep', { concurrency: 4 }, () => {
     )
   })
 
-  meeting('a key is no stream any more when its turn comes', async (t, row) => {
+  meeting('a key stops being a stream before its turn comes', async (t, row) => {
     await Promise.all(
       JOURNEYS.map(async (journey) => {
         const become = (redis: RedisServer, key: string) => redis.command('SET', key, 'value')

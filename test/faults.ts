@@ -1,6 +1,7 @@
 /** What can happen, above all to Redis, or between it and us: the tables of docs/faults.md are these lists, and the tests hold them to real faults. */
 
 import assert from 'node:assert/strict'
+import { testFile } from './harness/documents.ts'
 
 export interface FaultRow {
   /** What happens, as the table in docs/faults.md says it. */
@@ -19,13 +20,13 @@ export const REACH_FAULTS = [
     name: 'it refuses connections',
     result: 'failed',
     cause: 'connect',
-    note: 'the next tick connects anew, as after each of these',
+    note: 'the next sweep connects again, as after every fault here',
   },
   {
-    name: 'its name resolves no more',
+    name: 'its host name stops resolving',
     result: 'failed',
     cause: 'connect',
-    note: 'it is asked for again at every connection',
+    note: 'xtrimd resolves it again for every connection',
   },
   {
     name: 'it accepts connections and never answers',
@@ -38,24 +39,24 @@ export const REACH_FAULTS = [
     name: 'it freezes in the middle of a sweep',
     result: 'failed',
     cause: 'timeout',
-    note: 'what was done before is counted',
+    note: 'the work done before is counted',
   },
   {
-    name: 'its replies are lost on the way',
+    name: 'its replies get lost',
     result: 'failed',
     cause: 'timeout',
-    note: 'what was done without a reply is not counted',
+    note: 'work without a reply is not counted',
   },
-  { name: 'the network drops a connection without telling (half-open)', result: 'failed', cause: 'timeout' },
+  { name: 'the network drops the connection silently (half-open)', result: 'failed', cause: 'timeout' },
   {
     name: 'it is killed in the middle of a sweep',
     result: 'failed',
     cause: 'connect',
-    note: 'what was done before is counted',
+    note: 'the work done before is counted',
   },
   { name: 'somebody kills the connection (`CLIENT KILL`)', result: 'failed', cause: 'connect' },
-  { name: 'a reply is cut in the middle', result: 'failed', cause: 'connect' },
-  { name: 'it answers 300 ms late', result: 'success', cause: null, note: 'it takes longer' },
+  { name: 'a reply breaks off in the middle', result: 'failed', cause: 'connect' },
+  { name: 'it answers 300 ms late', result: 'success', cause: null, note: 'the sweep takes longer' },
 ] as const satisfies readonly FaultRow[]
 
 /** Redis answers, and says no. */
@@ -66,33 +67,33 @@ export const REFUSAL_FAULTS = [
     name: 'a script blocks it in the middle of a sweep',
     result: 'failed',
     cause: 'BUSY',
-    note: 'what was done before is counted',
+    note: 'the work done before is counted',
   },
   {
     name: 'it cannot write its snapshot and refuses writes',
     result: 'failed',
     cause: 'MISCONF',
-    note: 'where something was to be removed, else success',
+    note: 'success if there was nothing to remove',
   },
   {
     name: 'it is out of memory (`noeviction`)',
     result: 'success',
     cause: null,
-    note: "trimming is the cure; the lease is not waited for; producers' `XADD` works again",
+    note: 'trimming frees memory, so it does not wait for the lease; producers can write again',
   },
   {
     name: 'it became a replica',
     result: 'failed',
     cause: 'READONLY',
-    note: 'where something was to be removed, else success',
+    note: 'success if there was nothing to remove',
   },
   { name: 'it is a replica that lost its primary and serves no stale data', result: 'failed', cause: 'MASTERDOWN' },
   { name: 'it has too many clients', result: 'failed', cause: 'ERR' },
   {
-    name: 'it has no database of that number',
+    name: 'it does not have that database',
     result: 'failed',
     cause: 'ERR',
-    note: 'database 0 is not swept in its place',
+    note: 'xtrimd does not sweep database 0 instead',
   },
 ] as const satisfies readonly FaultRow[]
 
@@ -100,7 +101,7 @@ export const REFUSAL_FAULTS = [
 export const STREAM_FAULTS = [
   { name: 'a key is deleted before its turn comes', result: 'success', cause: null },
   {
-    name: 'a key is no stream any more when its turn comes',
+    name: 'a key stops being a stream before its turn comes',
     result: 'success',
     cause: null,
     note: 'it is skipped, `not_a_stream`',
@@ -128,28 +129,28 @@ export const ACL_FAULTS = [
     name: 'the password is rotated before its file is',
     result: 'failed',
     cause: 'WRONGPASS',
-    note: 'the file is read again at every connection',
+    note: 'xtrimd reads the file again for every connection',
   },
-  { name: 'the ACL lacks `TIME`', result: 'failed', cause: 'NOPERM', note: 'the log says which command' },
+  { name: 'the ACL lacks `TIME`', result: 'failed', cause: 'NOPERM', note: 'the log names the command' },
   { name: 'the ACL lacks `SCAN`', result: 'failed', cause: 'NOPERM' },
   {
     name: 'the ACL lacks `XLEN`',
     result: 'failed',
     cause: 'NOPERM',
-    note: 'log and summary say which command, and what needs it',
+    note: 'log and summary name the command and what needs it',
   },
   { name: 'the ACL lacks `XRANGE`', result: 'failed', cause: 'NOPERM' },
   {
     name: 'the ACL lacks `XTRIM`, and some streams need none',
     result: 'partial',
     cause: 'NOPERM',
-    note: 'failed where all of them need it',
+    note: 'failed if all of them need it',
   },
   {
     name: 'the ACL lacks some of the keys',
     result: 'partial',
     cause: 'NOPERM',
-    note: 'the others are held to their policy',
+    note: 'the other streams are trimmed',
   },
 ] as const satisfies readonly FaultRow[]
 
@@ -159,16 +160,16 @@ export const TLS_FAULTS = [
     name: 'we speak TLS, and it does not',
     result: 'failed',
     cause: 'timeout',
-    note: 'it takes our greeting for a line that has not ended yet',
+    note: 'Redis waits for the rest of what it takes for a line',
   },
   { name: 'it speaks TLS, and we do not', result: 'failed', cause: 'connect' },
   {
     name: 'its certificate has expired',
     result: 'failed',
     cause: 'connect',
-    note: 'our own files are read again at every connection',
+    note: 'xtrimd reads its own files again for every connection',
   },
-  { name: 'its certificate is signed by nobody we know', result: 'failed', cause: 'connect' },
+  { name: 'its certificate is from an unknown CA', result: 'failed', cause: 'connect' },
   { name: 'its certificate is for another name', result: 'failed', cause: 'connect' },
   { name: 'it wants a certificate of ours and we have none', result: 'failed', cause: 'connect' },
 ] as const satisfies readonly FaultRow[]
@@ -211,28 +212,28 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     shownBy: { file: 'cluster', title: 'without a quorum the sweep fails with CLUSTERDOWN, and nothing is touched' },
   },
   {
-    name: 'a cluster has slots that nobody serves',
+    name: 'some slots of a cluster have no primary',
     outcome: 'partial, `CLUSTERDOWN`',
-    note: 'the others are swept; failed where it then serves none (`cluster-require-full-coverage`)',
-    shownBy: { file: 'cluster', title: 'slots that nobody serves are told' },
+    note: 'all other slots are swept; failed if the cluster then serves none (`cluster-require-full-coverage`)',
+    shownBy: { file: 'cluster', title: 'unserved slots are reported and the others are swept' },
   },
   {
     name: 'slots or primaries of a cluster change during a sweep',
     outcome: 'partial, `MOVED`, `ASK` or `TRYAGAIN`',
     note: 'the next sweep sees what moved',
-    shownBy: { file: 'cluster', title: 'slots move during a sweep: it tells so, nothing the policy keeps is lost' },
+    shownBy: { file: 'cluster', title: 'if slots move during a sweep, it says so' },
   },
   {
-    name: 'slots of a cluster are on their way',
+    name: 'slots of a cluster are being moved',
     outcome: 'partial, `MOVED`, `ASK` or `TRYAGAIN`',
     note: 'the same',
-    shownBy: { file: 'cluster', title: 'a stream that moves behind the back of a sweep, its slot still open' },
+    shownBy: { file: 'cluster', title: 'a stream that moves past the scan while its slot is still moving' },
   },
   {
-    name: 'a primary of a cluster is gone, and its replica takes over',
-    outcome: 'partial or failed until it has',
-    note: 'then success, also where the old one held the lease',
-    shownBy: { file: 'cluster', title: 'a replica takes over: the daemon goes on with the new primary' },
+    name: 'a primary of a cluster dies, and its replica takes over',
+    outcome: 'partial or failed until then',
+    note: 'then success, even if the old one held the lease',
+    shownBy: { file: 'cluster', title: 'after a failover the daemon continues with the new primary' },
   },
   {
     name: 'sentinels fail over during a sweep',
@@ -241,18 +242,18 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     shownBy: { file: 'sentinel', title: 'the replica is promoted in the middle of a sweep' },
   },
   {
-    name: 'sentinels know no master of that name',
+    name: 'the sentinels do not know the name of the master',
     outcome: 'failed, `other`',
     shownBy: { file: 'sentinel', title: 'a name that no sentinel knows is told' },
   },
   {
-    name: "a stream's IDs are no times",
+    name: 'a stream has custom IDs',
     outcome: 'success',
-    note: 'it is skipped for age, `custom_ids`; other limits hold it',
+    note: 'its age limit is skipped, `custom_ids`; other limits apply',
     shownBy: { file: 'sweep', title: 'a stream whose IDs are no times is not trimmed by age, is counted' },
   },
   {
-    name: 'a sweep runs into `--sweep-timeout`',
+    name: 'a sweep exceeds `--sweep-timeout`',
     outcome: 'stopped, `sweep-timeout`',
     note: 'what was done is counted',
     shownBy: {
@@ -269,17 +270,17 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
   {
     name: 'memory pressure calls for a sweep while another runs',
     outcome: 'stopped, `pressure`',
-    note: 'the one for it begins at once, and what was cut comes behind it',
+    note: 'the pressure sweep starts at once, and the stopped one runs again after it',
     shownBy: { file: 'pressure_turns', title: 'a sweep under way is cut short for one under pressure' },
   },
   {
-    name: 'a tick comes while a sweep under pressure runs',
-    outcome: 'not at once',
-    note: 'it comes behind it, unless that sweep was over all primaries',
+    name: 'a tick comes during a sweep under memory pressure',
+    outcome: 'delayed',
+    note: 'it follows that sweep, unless that one covered all primaries',
     shownBy: { file: 'pressure_turns', title: 'a tick that falls into a sweep under pressure comes behind it' },
   },
   {
-    name: 'a tick comes while a sweep runs',
+    name: 'a tick comes during a sweep',
     outcome: 'skipped',
     shownBy: {
       file: 'daemon',
@@ -290,12 +291,12 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     name: 'a tick comes while another copy holds the lease',
     outcome: 'skipped',
     note: 'the holder sweeps',
-    shownBy: { file: 'lease', title: 'of three copies exactly one sweeps, and only that one says it leads' },
+    shownBy: { file: 'lease', title: 'of three copies exactly one sweeps' },
   },
   {
     name: 'SIGTERM or SIGINT',
     outcome: 'stopped, `stop`',
-    note: 'no new page is started, the page in hand is counted; exit 0, and the lease is given up',
+    note: 'it finishes and counts the page in progress, releases the lease, and exits with 0',
     shownBy: {
       file: 'stopping',
       title: 'a sweep that is asked to stop starts no new page, and counts the page in hand',
@@ -327,7 +328,7 @@ export function faultTable(rows: readonly FaultRow[] = FAULTS): string {
 }
 
 export function otherFaultTable(rows: readonly OtherFault[] = OTHER_FAULTS): string {
-  const link = ({ file }: OtherFault['shownBy']) => `[${file}](../test/${file}.test.ts)`
+  const link = ({ file }: OtherFault['shownBy']) => `[${file}](../${testFile(file)})`
   return table(
     ['what happens', 'how the sweep ends', '', 'shown in'],
     rows.map(({ name, outcome, note = '', shownBy }) => [name, outcome, note, link(shownBy)]),

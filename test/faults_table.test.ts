@@ -1,17 +1,16 @@
 /** What docs/faults.md says is what the tests show. */
 
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { assertToldAs, FAULTS, faultTable, OTHER_FAULTS, otherFaultTable } from './faults.ts'
-import { readPage } from './harness/documents.ts'
+import { readPage, testFile } from './harness/documents.ts'
 
 /** Ends that are none of a sweep, or several. */
 const MANIFOLD = [
-  'partial or failed until it has',
+  'partial or failed until then',
   'partial, `MOVED`, or failed as if the primary were down',
   'skipped',
-  'not at once',
+  'delayed',
   'the process ends at once',
 ]
 
@@ -38,20 +37,19 @@ test('no fault stands there twice', () => {
 })
 
 test('each of the other faults is shown by a test that is there, and that takes from the list how it ends', () => {
-  const stands = (file: string, text: string) =>
-    readFileSync(new URL(`${file}.test.ts`, import.meta.url), 'utf8').includes(text)
+  const stands = (file: string, text: string) => readPage(testFile(file)).includes(text)
   for (const { name, outcome, shownBy } of OTHER_FAULTS) {
     const { file, title } = shownBy
-    assert.ok(stands(file, title), `${name}: test/${file}.test.ts has no test '${title}'`)
+    assert.ok(stands(file, title), `${name}: ${testFile(file)} has no test '${title}'`)
     // The control: a test that is not there is missed.
     assert.equal(stands(file, `${title}?`), false)
     const isTaken = ["'", '"'].some((quote) => stands(file, `assertToldAs(${quote}${name}${quote}`))
-    assert.equal(isTaken, !MANIFOLD.includes(outcome), `${name}: test/${file}.test.ts says of itself how it ends`)
+    assert.equal(isTaken, !MANIFOLD.includes(outcome), `${name}: ${testFile(file)} says of itself how it ends`)
   }
 })
 
 test('how a fault ends is compared: another result, another cause or none is noticed', () => {
-  const timeout = 'a sweep runs into `--sweep-timeout`'
+  const timeout = 'a sweep exceeds `--sweep-timeout`'
   assertToldAs(timeout, { result: 'stopped', cause: 'sweep-timeout' })
   for (const other of [
     { result: 'failed', cause: 'sweep-timeout' },
@@ -59,6 +57,6 @@ test('how a fault ends is compared: another result, another cause or none is not
     { result: 'stopped' },
   ])
     assert.throws(() => assertToldAs(timeout, other), assert.AssertionError)
-  assert.throws(() => assertToldAs("a stream's IDs are no times", { result: 'success', cause: 'ERR' }))
+  assert.throws(() => assertToldAs('a stream has custom IDs', { result: 'success', cause: 'ERR' }))
   assert.throws(() => assertToldAs('no such fault', { result: 'success' }))
 })

@@ -103,7 +103,7 @@ suite('TLS', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  meeting('its certificate is signed by nobody we know', async (t, row) => {
+  meeting('its certificate is from an unknown CA', async (t, row) => {
     const { scene, make, theirs } = await startTls(t)
     const stranger = await make()
     await assertRefused(scene, row, await stranger.issue(NAME), /unable to verify|self-signed|issuer/)

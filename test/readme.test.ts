@@ -113,22 +113,56 @@ test('every trigger of a sweep is told', () => {
   assert.deepEqual([...told.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort(), TRIGGERS.toSorted())
 })
 
-test('variables are named as the README tells', () => {
-  assert.equal(variableOf('max-age'), 'XTRIMD_MAX_AGE')
+test('variables are named as README and docs/flags.md say', () => {
+  for (const page of [README, FLAGS]) assert.ok(page.includes(`\`${variableOf('max-age')}\``))
 })
 
-test('the commands of the README work as they stand', async (t) => {
+test('README has at most 20 KB', () => {
+  assert.ok(Buffer.byteLength(README) <= 20_000, `${Buffer.byteLength(README)} bytes`)
+})
+
+test('the flags in README have the defaults of the program', () => {
+  const rows = tableIn(sectionOf(README, 'The flags most people need'))
+  assert.equal(rows.length, 5)
+  for (const [flag = '', value] of rows) {
+    const name = flag.replaceAll(/`|--/g, '') as keyof typeof flags
+    assert.equal(value, `\`${flags[name].default}\``, flag)
+  }
+})
+
+test('every page of docs is titled with a question and opens with a paragraph that answers it', () => {
+  for (const page of PAGES.filter((path) => path !== 'README.md')) {
+    const [title = '', answer = ''] = readPage(page).split('\n\n')
+    assert.match(title, /^# .*\?$/, page)
+    // Not a heading, a table, a list, a picture or a block.
+    assert.match(answer, /^(?![#|!<-]|```)[\s\S]{40,500}\.$/, page)
+  }
+})
+
+test('the commands of the README work, and print what it shows', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   const key = 'stream:conversation:a'
   await fillStream(redis, key, { count: 3000, from: now - 1_000_000, stepMs: 1, bytes: 100 })
+  const { version } = JSON.parse(readPage('package.json')) as { version: string }
+  const packed = ['npm pack --silent', `npx --yes --package ./xtrimd-${version}.tgz xtrimd --version`]
   const commands = commandsIn(README).filter((line) => !line.startsWith('scripts/'))
-  const [plan = '', sweep = '', run = '', ...others] = commands.map((line) =>
-    line.replace('127.0.0.1:6379', `127.0.0.1:${redis.port}`),
+  // The packed package has tests of its own, in package.test.ts.
+  assert.deepEqual(
+    commands.filter((line) => /^np[mx] (?!run)/.test(line)),
+    packed,
   )
-  assert.deepEqual(others, [], 'every command of the README is run here, or by a test of its own')
+  const [plan = '', sweep = '', run = '', ...others] = commands
+    .filter((line) => !packed.includes(line))
+    .map((line) => line.replace('127.0.0.1:6379', `127.0.0.1:${redis.port}`))
+  assert.deepEqual(others, [], 'this test runs every command of README')
 
-  assert.match((await shell(t, plan)).stdout, /nothing was changed/)
+  const planned = (await shell(t, plan)).stdout
+  assert.match(planned, /nothing was changed/)
+  const shown = PLAN_SHOWN.exec(README)?.[1] ?? ''
+  const words = shown.split('\n').filter((line) => line !== '' && !/\d/.test(line) && line !== '…')
+  assert.ok(words.length >= 3)
+  for (const line of words) assert.ok(squeezed(planned).includes(squeezed(line)), `plan prints: ${line}`)
   assert.equal(await redis.command('XLEN', key), 3000)
   assert.match((await shell(t, sweep)).stdout, /^success/)
   assert.ok(Number(await redis.command('XLEN', key)) <= 1100)
@@ -136,6 +170,14 @@ test('the commands of the README work as they stand', async (t) => {
   assert.match(daemon.stdout, /"result":"success"/)
   assert.equal(daemon.code, 0)
 })
+
+/** What README shows that `plan` prints: the block behind the command. */
+const PLAN_SHOWN = /xtrimd -- plan .*\n```\n\n```\n([\s\S]*?)^```$/m
+
+/** Columns are as wide as the figures in them. */
+function squeezed(text: string): string {
+  return text.replace(/ +/g, ' ')
+}
 
 /** Types a command at the project's root; once its output matches `until`, asks it to end. */
 async function shell(

@@ -57,7 +57,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     await t.test('a name that no sentinel knows is told', async () => {
       const { report, code } = await sweepOnce(redis.urls, [...SENTINEL, 'nobody'])
       assert.equal(code, 1)
-      assertToldAs('sentinels know no master of that name', report)
+      assertToldAs('the sentinels do not know the name of the master', report)
       assert.match(String(report.reason), /^sentinel 127\.0\.0\.1:\d+ does not know --sentinel-master /)
     })
 
@@ -121,7 +121,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     await primary.kill()
     // Either may notice first: a tick, or the renewal of the lease, whose loss ends the sweep in progress.
     const meets = ({ msg, result }: LogLine) =>
-      msg === 'lease not to be had' || (msg === 'sweep' && result !== 'success')
+      msg === 'could not acquire the lease' || (msg === 'sweep' && result !== 'success')
     await daemon.waitForLog(meets, undefined, killedAt)
     await redis.untilPrimaryIs(replica)
     // Skip everything logged before this point: reading the metrics waits for it.

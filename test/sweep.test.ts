@@ -230,7 +230,7 @@ test('a stream whose IDs are no times is not trimmed by age, is counted, and is 
 
   const report = await sweepWell(redis.url)
 
-  assertToldAs("a stream's IDs are no times", report)
+  assertToldAs("a stream has custom IDs", report)
   assert.equal(await lengthOf(redis, `${KEY}:short`), 500)
   assert.equal(await lengthOf(redis, `${KEY}:long`), 1_000)
   assert.deepEqual(report.removed, { age: 0, length: 2_000, bytes: 0 })
@@ -361,7 +361,7 @@ test('a sweep longer than --sweep-timeout stops, is no success, and tells what i
   const { report, code } = await sweepOnce(proxy.url, [...args, '--sweep-timeout', '1500ms'])
 
   assert.equal(code, 1)
-  assertToldAs('a sweep runs into `--sweep-timeout`', report)
+  assertToldAs('a sweep exceeds `--sweep-timeout`', report)
   const disappeared = await gone()
   assert.ok(disappeared > 0 && disappeared < surplus, `${disappeared} gone`)
   assert.equal(report.removed.length, disappeared)

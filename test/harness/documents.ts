@@ -1,7 +1,7 @@
 /** The pages that people read, README and docs, as tests hold them to the program. */
 
 import { readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
@@ -18,6 +18,14 @@ export const PAGES: readonly string[] = [
 /** The text of a page, by its path in the project. */
 export function readPage(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8')
+}
+
+/** The path in the project of a test file by its name, such as `sweep`, whatever folder it is in. */
+export function testFile(name: string): string {
+  const files = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
+  const found = files.filter((path) => basename(path) === `${name}.test.ts`)
+  if (found.length !== 1) throw new Error(`${found.length} files are named ${name}.test.ts`)
+  return join('test', String(found[0]))
 }
 
 /** What stands under a heading of the second level, up to the next one. */
