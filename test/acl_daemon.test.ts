@@ -172,7 +172,7 @@ test('exactly this rule is enough for --pressure', async (t) => {
     const pressure = ['--pressure', '1kb', '--pressure-interval', '100ms', '--lease=false']
     const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER, ...pressure])
     if (isSwept) await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps > 0)
-    else assert.equal((await daemon.waitForLog('memory not read')).cause, 'NOPERM')
+    else assert.equal((await daemon.waitForLog('could not read memory')).cause, 'NOPERM')
     assert.equal((await daemon.stop()).code, 0)
   }
 })

@@ -53,7 +53,7 @@ suite("the daemon's clock is wrong", { concurrency: 2 }, () => {
       const { daemon, redis } = scene
       // Its clock is right: if the lease went by any but its own measure of time, it would get it.
       const other = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, ...TERM])
-      await other.waitForLog('lease held by another')
+      await other.waitForLog('another copy holds the lease')
       clock.assertSeen(await daemon.waitForLog('sweep'))
       assert.deepEqual(await streamIds(redis, KEY), kept)
       await clock.set(aheadMs)
@@ -79,7 +79,7 @@ async function assertStillHeld(holder: Daemon, other: Daemon): Promise<void> {
   // A tick comes every second.
   await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (now) => now > skipped + TERM_S)
   const changes = ({ logs }: Daemon) => logs.filter(({ msg }) => msg.startsWith('lease ')).map(({ msg }) => msg)
-  assert.deepEqual([changes(holder), changes(other)], [['lease held'], ['lease held by another']])
+  assert.deepEqual([changes(holder), changes(other)], [['acquired the lease'], ['another copy holds the lease']])
   assert.equal(await holder.metric('xtrimd_leader'), 1)
 }
 

@@ -19,10 +19,10 @@ const rowOf = (name: string) => FAULTS.find((row) => row.name === name) ?? asser
 
 /** Lost for want of Redis, and held again when it is there. */
 async function assertLedAnew({ daemon }: Scene): Promise<void> {
-  const leads = daemon.logs.filter(({ msg }) => msg === 'lease held' || msg === 'lease not to be had')
+  const leads = daemon.logs.filter(({ msg }) => msg === 'acquired the lease' || msg === 'could not acquire the lease')
   assert.deepEqual(
     leads.map(({ msg }) => msg),
-    ['lease held', 'lease not to be had', 'lease held'],
+    ['acquired the lease', 'could not acquire the lease', 'acquired the lease'],
   )
 }
 

@@ -30,7 +30,7 @@ function startCopies(t: TestContext, redis: RedisServer, count: number, args: re
 
 /** Waits until every copy knows whether it leads. @returns the leader and the others */
 async function leaderAmong(copies: readonly Daemon[]): Promise<{ leader: Daemon; others: Daemon[] }> {
-  const isSettled = (copy: Daemon) => said(copy, 'lease held') || said(copy, 'lease held by another')
+  const isSettled = (copy: Daemon) => said(copy, 'acquired the lease') || said(copy, 'another copy holds the lease')
   await waitUntil(() => copies.every(isSettled), { timeoutMs: 60_000, what: 'every copy to have asked for the lease' })
   const leads = await Promise.all(copies.map((copy) => copy.metric('xtrimd_leader')))
   assert.deepEqual(leads.toSorted(), [...copies.slice(1).map(() => 0), 1], 'exactly one leads')
@@ -58,7 +58,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await leader.metric('xtrimd_leader'), 1)
     // Without renewal the first term would be over by now.
     await leader.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 4)
-    assert.equal(leader.logs.filter(({ msg }) => msg === 'lease held').length, 1)
+    assert.equal(leader.logs.filter(({ msg }) => msg === 'acquired the lease').length, 1)
     const left = Number(await redis.command('PTTL', LEASE))
     assert.ok(left > 0 && left <= TTL_MS, `${left} ms`)
   })
@@ -70,7 +70,7 @@ describe('the lease', { concurrency: 3 }, () => {
     for (const copy of copies) {
       await copy.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
       assert.equal(await copy.metric('xtrimd_leader'), 1)
-      assert.equal(said(copy, 'lease held by another'), false)
+      assert.equal(said(copy, 'another copy holds the lease'), false)
     }
     const seen = await monitor.commands()
     assert.ok(seen.some(({ name }) => name === 'SCAN'))
@@ -113,8 +113,8 @@ describe('the lease', { concurrency: 3 }, () => {
     const [leftMs, turnMs] = [2_500, 30_000]
     await redis.command('SET', LEASE, 'another', 'PX', String(leftMs))
     const [daemon] = (await startCopies(t, redis, 1, [...HARDLY_EVER, '--lease-ttl', `${3 * turnMs}ms`])) as [Daemon]
-    await daemon.waitForLog('lease held by another')
-    await daemon.waitForLog('lease held', turnMs - 10_000)
+    await daemon.waitForLog('another copy holds the lease')
+    await daemon.waitForLog('acquired the lease', turnMs - 10_000)
     assert.equal((await daemon.waitForLog('sweep')).trigger, 'takeover')
   })
 
@@ -128,9 +128,9 @@ describe('the lease', { concurrency: 3 }, () => {
       const term = frozenPastItsTerm ? SHORT_TERM : ['--lease-ttl', '60s']
       // The reply timeout is longer than the freeze: the lost lease must end the sweep, not the timeout.
       const leader = await startDaemon(t, [...args, ...HARDLY_EVER, ...term, '--reply-timeout', '60s'])
-      await leader.waitForLog('lease held')
+      await leader.waitForLog('acquired the lease')
       const [other] = (await startCopies(t, redis, 1, [...HARDLY_EVER, ...term])) as [Daemon]
-      await other.waitForLog('lease held by another')
+      await other.waitForLog('another copy holds the lease')
       await waitUntil(async () => (await gone()) > surplus / 40, { timeoutMs: 60_000, what: 'the sweep to get on' })
 
       process.kill(leader.pid, 'SIGSTOP')
@@ -256,7 +256,7 @@ describe('the lease', { concurrency: 3 }, () => {
     await redis.command('SET', LEASE, 'another', 'PX', '600000')
     assert.equal((await daemon.stop()).code, 0)
     assert.equal(said(daemon, 'lease released'), false)
-    assert.ok(said(daemon, 'lease not released: it was no longer ours'))
+    assert.ok(said(daemon, 'did not release the lease: it was no longer ours'))
     assert.equal(await redis.command('GET', LEASE), 'another')
   })
 
@@ -270,7 +270,7 @@ describe('the lease', { concurrency: 3 }, () => {
     proxy.swallowReplies()
     const isTaken = () => redis.command('EXISTS', LEASE)
     await waitUntil(isTaken, { timeoutMs: 60_000, what: 'the lease to be taken' })
-    assert.equal((await daemon.waitForLog('lease not to be had')).cause, 'timeout')
+    assert.equal((await daemon.waitForLog('could not acquire the lease')).cause, 'timeout')
     assert.equal(await isTaken(), 1)
     await proxy.heal()
     assert.equal((await daemon.stop()).code, 0)
@@ -337,7 +337,7 @@ describe('the lease', { concurrency: 3 }, () => {
     for (const copy of copies) {
       await copy.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
       assert.equal(await copy.metric('xtrimd_leader'), 1)
-      assert.equal(said(copy, 'lease held by another'), false)
+      assert.equal(said(copy, 'another copy holds the lease'), false)
     }
     assert.deepEqual(((await redis.command('KEYS', '*lease*')) as string[]).toSorted(), ['lease:a', 'lease:b'])
   })

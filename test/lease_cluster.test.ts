@@ -29,12 +29,12 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
     const key = await keyAt(cluster, 2)
     const start = () => startDaemon(t, ['--redis-url', cluster.urls, ...CLUSTER, '--lease-key', key])
     const holder = await start()
-    await holder.waitForLog('lease held')
+    await holder.waitForLog('acquired the lease')
 
     await t.test('the primary that is named first is down: who starts then does not sweep', async () => {
       await first.kill()
       const standby = await start()
-      await standby.waitForLog('lease held by another')
+      await standby.waitForLog('another copy holds the lease')
       await standby.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
       assert.deepEqual([standby.logs.filter(isSweep), said(standby, OPEN)], [[], false])
       // The control: the holder does sweep, and its sweep reports the primary that is down.
@@ -47,7 +47,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
     })
 
     const standby = await start()
-    await standby.waitForLog('lease held by another')
+    await standby.waitForLog('another copy holds the lease')
 
     await t.test('the primary of its slot fails for less than a term: nobody leads but its holder', async () => {
       await home.freeze()

@@ -12,7 +12,7 @@ const sweeping = (sinceStepMs: number, tickLateMs = 0) => ({ tickLateMs, sinceSt
 test('an idle daemon is alive until a tick is a minute late', () => {
   assert.equal(whyWedged(idle(-SECOND), 5 * SECOND, 50), null)
   assert.equal(whyWedged(idle(60 * SECOND), 5 * SECOND, 50), null)
-  assert.equal(whyWedged(idle(61 * SECOND), 5 * SECOND, 50), 'a sweep has been due for 61 s')
+  assert.equal(whyWedged(idle(61 * SECOND), 5 * SECOND, 50), 'the next sweep is 61 s late')
 })
 
 test('a daemon without a next tick is alive', () => {
@@ -23,7 +23,7 @@ test('a daemon that sweeps is alive as long as its sweep gets on, however late t
   const dayLate = 86_400 * SECOND
   assert.equal(whyWedged(sweeping(0, dayLate), 5 * SECOND, 50), null)
   assert.equal(whyWedged(sweeping(50 * SECOND, dayLate), 5 * SECOND, 50), null)
-  assert.equal(whyWedged(sweeping(51 * SECOND), 5 * SECOND, 50), 'a sweep has not got on for 51 s')
+  assert.equal(whyWedged(sweeping(51 * SECOND), 5 * SECOND, 50), 'the running sweep has made no progress for 51 s')
 })
 
 test('a step may take longer where replies may, and where the pace is slow', () => {

@@ -112,7 +112,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     assert.ok(sweeps >= 1, `${sweeps}`)
   })
 
-  const DOES_NOT_HELP = 'memory stays above --pressure, and trimming does not bring it down'
+  const DOES_NOT_HELP = 'memory stays above --pressure although streams are trimmed'
 
   test('where trimming did not help, a burst that begins then is met all the same', async (t) => {
     const redis = await startRedis(t, { config: FULL })
@@ -209,7 +209,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     const redis = await startRedis(t)
     const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-interval', '200ms'])
     const { level } = await daemon.waitForLog(
-      '--pressure is a share of maxmemory, and Redis has none: set it, or give a size such as 2gb',
+      '--pressure is a percentage of maxmemory, but Redis has no maxmemory: set one, or give a size such as 2gb',
     )
     assert.equal(level, 'error')
     const sized = await startGuarded(t, redis, ['--pressure', '10mb', '--pressure-interval', '200ms', '--lease=false'])
@@ -220,7 +220,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     // As large as all that Redis may use, it would never be passed.
     await redis.command('CONFIG', 'SET', 'maxmemory', '10mb')
     const { maxBytes } = await sized.waitForLog(
-      '--pressure is not below maxmemory: Redis refuses writes before it is passed',
+      '--pressure is not below maxmemory: Redis refuses writes before memory reaches it',
     )
     assert.equal(maxBytes, 10 * MB)
   })

@@ -189,7 +189,7 @@ test('a daemon shows no secret while it sweeps, while it is locked out, and whil
   await redis.command('ACL', 'SETUSER', SECRET, 'resetpass', '>another')
   await redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
   await failures('WRONGPASS')
-  await say('lease not to be had', 'watch lost', 'memory not read')
+  await say('could not acquire the lease', 'watch lost', 'could not read memory')
   await assertAllHidden()
 
   await rm(file)

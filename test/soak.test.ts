@@ -315,7 +315,7 @@ function termsOf(copies: readonly Copy[]): Term[] {
     .flatMap((copy) => {
       const { logs } = copy.daemon
       return logs.flatMap((line, i) => {
-        if (line.msg !== 'sweep begins') return []
+        if (line.msg !== 'sweep started') return []
         const end = logs.slice(i).find(({ msg }) => msg === 'sweep')
         const begun = Date.parse(String(line.time))
         return [{ copy, begun, endsAt: begun + Number(line.leaseLeftMs ?? 0), result: end?.result }]

@@ -172,14 +172,14 @@ describe('the status page', { concurrency: 4 }, () => {
         await page.keyboard.press('Tab')
         focused.push(await page.evaluate('document.activeElement.textContent'))
       }
-      assert.deepEqual(focused, ['Pause updates', 'The figures of each', 'metrics', 'healthz', 'readyz'])
+      assert.deepEqual(focused, ['Pause updates', 'Figures for each sweep', 'metrics', 'healthz', 'readyz'])
       for (let i = 0; i < 3; i++) await page.keyboard.press('Shift+Tab')
       await page.keyboard.press('Enter')
       const rows = page.locator('#figures tbody tr')
       const before = await rows.count()
       await waitUntil(async () => (await rows.count()) > before, { timeoutMs: 60_000, what: 'the page to be new' })
       assert.match((await rows.first().innerText()) ?? '', /UTC\s+success\s+0\s+\d+ ms$/)
-      assert.equal(await page.evaluate('document.activeElement.textContent'), 'The figures of each')
+      assert.equal(await page.evaluate('document.activeElement.textContent'), 'Figures for each sweep')
 
       await page.evaluate(axe)
       const broken = 'axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes[0].html))'
@@ -234,7 +234,7 @@ describe('the status page', { concurrency: 4 }, () => {
 
     const standby = await startDaemon(t, args)
     process.kill(daemon.pid, 'SIGSTOP')
-    await waitUntil(isTold(/^No answer since \d\d:\d\d:\d\d UTC: what is shown is as old as that\.$/), {
+    await waitUntil(isTold(/^No answer since \d\d:\d\d:\d\d UTC\. This page shows the state at that time\.$/), {
       timeoutMs: 60_000,
       what: 'the page to say that it is old',
     })
@@ -247,7 +247,7 @@ describe('the status page', { concurrency: 4 }, () => {
     })
     assert.match(
       (await verdict.textContent()) ?? '',
-      /^Another copy leads: its page has the numbers\. What is below is from when this one last swept, .* ago\.$/,
+      /^Another copy leads; its page has the current numbers\. The numbers below are from this copy's last sweep, .* ago\.$/,
     )
     assert.equal(await verdict.getAttribute('class'), 'verdict plain')
     assert.match(
@@ -309,7 +309,7 @@ describe('the status page', { concurrency: 4 }, () => {
     const page = await waitUntil(
       async () => {
         const text = await (await daemon.get('/')).text()
-        return /hears 1 of 1 primaries: 200 writes/.test(text) && /sweeps above 80mb/.test(text) ? text : ''
+        return /listening to 1 of 1 primaries: 200 writes/.test(text) && /sweeps above 80mb/.test(text) ? text : ''
       },
       { timeoutMs: 60_000, what: 'the page to tell' },
     )

@@ -95,7 +95,7 @@ suite('asked to stop', { concurrency: 3 }, () => {
     await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
     await redis.freeze()
     const { removed } = await stopped(daemon)
-    assert.ok(said(daemon, 'lease not released: it runs out by itself'))
+    assert.ok(said(daemon, 'could not release the lease: it will expire by itself'))
     await redis.thaw()
     const disappeared = await gone()
     assert.ok(removed <= disappeared && disappeared < surplus, `${removed} told, ${disappeared} gone`)
@@ -106,7 +106,7 @@ suite('asked to stop', { concurrency: 3 }, () => {
     const redis = await startRedis(t)
     await redis.command('SET', LEASE, 'another')
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...HARDLY_EVER])
-    await daemon.waitForLog('lease held by another')
+    await daemon.waitForLog('another copy holds the lease')
     const ended = await daemon.stop()
     assert.deepEqual([ended.code, ended.stderr, sweepLines(daemon)], [0, '', []])
     assert.ok(ended.ms < IN_TIME_MS)
@@ -136,7 +136,7 @@ async function stopAt(t: TestContext, redis: RedisServer, replyBytes: number): P
 }
 
 async function assertReleased(daemon: Daemon, redis: RedisServer): Promise<void> {
-  assert.ok(said(daemon, 'lease held') && said(daemon, 'lease released'))
+  assert.ok(said(daemon, 'acquired the lease') && said(daemon, 'lease released'))
   assert.equal(await redis.command('EXISTS', LEASE), 0)
 }
 

@@ -105,7 +105,7 @@ suite('the watch', { concurrency: 3 }, () => {
     const { cause, reason } = await daemon.waitForLog('watch lost')
     assert.equal(cause, 'other')
     const [, command = ''] =
-      /tell of writes to streams: (CONFIG SET notify-keyspace-events \w+)/.exec(String(reason)) ?? []
+      /report writes to streams: run (CONFIG SET notify-keyspace-events \w+)/.exec(String(reason)) ?? []
     assert.equal(await daemon.metric('xtrimd_watch_up'), 0)
     await redis.command(...command.split(' '))
     await daemon.waitForLog('watching')
@@ -122,17 +122,17 @@ suite('the watch', { concurrency: 3 }, () => {
     const daemon = await startWatching(t, redis.url, ['--trim', 'exact'])
     await redis.command('CONFIG', 'SET', 'notify-keyspace-events', '')
     const lost = await daemon.waitForLog('watch lost')
-    assert.equal(lost.reason, 'notify-keyspace-events was changed, and Redis tells of writes no more')
-    await daemon.waitForLog(({ reason }) => /^--watch: Redis does not tell of writes/.test(String(reason)))
+    assert.equal(lost.reason, 'notify-keyspace-events was changed: Redis no longer reports writes')
+    await daemon.waitForLog(({ reason }) => /^--watch: Redis does not report writes/.test(String(reason)))
     assert.equal(await daemon.metric('xtrimd_watch_up'), 0)
     const page = async (): Promise<string> => (await daemon.get('/')).text()
-    assert.match(await page(), /<dt>not heard<\/dt><dd>--watch: Redis does not tell of writes to streams: CONFIG SET/)
+    assert.match(await page(), /<dt>watch error<\/dt><dd>--watch: Redis does not report writes to streams: run CONFIG SET/)
     await write(redis, 'stream:conversation:a', 100)
     await pause(1_000)
     assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: nothing is heard')
     await redis.command('CONFIG', 'SET', 'notify-keyspace-events', 'Et')
     await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
-    assert.doesNotMatch(await page(), /not heard/)
+    assert.doesNotMatch(await page(), /watch error/)
 
     // Where it may, the watch sets it again.
     const other = await startWatching(t, redis.url, ['--lease=false', '--watch-configure'])
@@ -197,7 +197,7 @@ suite('the watch', { concurrency: 3 }, () => {
     const first = await startWatching(t, redis.url, ['--lease-ttl', '3s', '--trim', 'exact'])
     const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--watch', '--trim', 'exact', '--lease-ttl', '3s']
     const second = await startDaemon(t, args)
-    await second.waitForLog('lease held by another')
+    await second.waitForLog('another copy holds the lease')
     assert.equal(await listeners(), 1)
     await first.stop('SIGKILL')
     await second.waitForLog('watching')

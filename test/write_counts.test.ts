@@ -63,7 +63,7 @@ test('who waits for a due stream is told, at once where there is one', async () 
 test('after a gap all that is remembered is due', () => {
   const counts = new WriteCounts(10, all)
   for (let n = 0; n < 5; n++) counts.add(key(n))
-  counts.addMissed()
+  counts.makeAllDue()
   assert.equal(counts.take(10).length, 5)
 })
 
@@ -101,8 +101,8 @@ test('a stream in hand is not taken again before it is done with, and then only 
   assert.deepEqual(counts.take(5), [key(1), key(2)])
   write(counts, key(1), 25)
   write(counts, key(3), 10)
-  assert.deepEqual([counts.inHand, counts.take(5)], [2, [key(3)]])
-  const fewer = counts.atMostInHand(2)
+  assert.deepEqual([counts.inProgress, counts.take(5)], [2, [key(3)]])
+  const fewer = counts.atMostInProgress(2)
   counts.done(key(1))
   await fewer
   counts.done(key(2))
@@ -114,7 +114,7 @@ test('who waits for fewer in hand is told of those that are forgotten, too', asy
   for (const n of [1, 2]) write(counts, key(n), 1)
   const keys = counts.take(2)
   let told = false
-  const fewer = counts.atMostInHand(0).then(() => {
+  const fewer = counts.atMostInProgress(0).then(() => {
     told = true
   })
   counts.forget(key(1))
@@ -133,8 +133,8 @@ test('a stream that has gone elsewhere is forgotten, in hand or not', () => {
   write(counts, key(1), 10)
   for (const n of [1, 2]) counts.forget(key(n))
   counts.done(key(1))
-  counts.addMissed()
-  assert.deepEqual([counts.waiting, counts.inHand], [0, 0])
+  counts.makeAllDue()
+  assert.deepEqual([counts.waiting, counts.inProgress], [0, 0])
 })
 
 setFlagsFromString('--expose-gc')

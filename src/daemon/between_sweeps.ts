@@ -1,4 +1,4 @@
-/** What is done between sweeps, by the copy that leads: writes are watched, memory is guarded. */
+/** What the leader does between sweeps: it watches writes (`--watch`) and guards memory (`--pressure`). */
 import type { Config } from '../config/config.ts'
 import type { Status } from '../http/status.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
@@ -7,8 +7,8 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { PressureGuard, type SweepUnderPressure } from './pressure_guard.ts'
 import { Watching } from './watching.ts'
 
-/** What of the daemon it works with. */
-export interface Surroundings {
+/** The parts of the daemon that this work needs. */
+export interface DaemonParts {
   readonly task: SweepTask
   readonly sweepUnderPressure: SweepUnderPressure
   readonly status: Status
@@ -17,34 +17,33 @@ export interface Surroundings {
   readonly onBug: (error: unknown) => void
 }
 
-/** Begins and ends with leadership, any number of times. */
+/** Runs while this copy leads, and starts again each time it becomes the leader. */
 export class BetweenSweeps {
   readonly #config: Config
-  readonly #around: Surroundings
+  readonly #daemon: DaemonParts
   #end = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
 
-  constructor(config: Config, around: Surroundings) {
+  constructor(config: Config, daemon: DaemonParts) {
     this.#config = config
-    this.#around = around
+    this.#daemon = daemon
   }
 
-  /** Begins when this copy leads, and ends when it leads no more. */
-  lead(isLeader: boolean): void {
+  /** Starts the work when this copy becomes the leader, and ends it when another does. */
+  setLeader(isLeader: boolean): void {
     this.#end.abort()
     if (!isLeader) return
     this.#end = new AbortController()
     const { signal } = this.#end
-    const { onBug } = this.#around
+    const { onBug } = this.#daemon
     this.#running = this.#running.then(() => this.#run(signal)).catch(onBug)
   }
 
-  /** Brings the metrics to what is now. */
-  tellMetrics(): void {
-    this.#around.status.watch?.tellMetrics()
+  updateMetrics(): void {
+    this.#daemon.status.watch?.updateMetrics()
   }
 
-  /** Ends it all, and resolves when what was in hand is counted. */
+  /** Ends the work, and resolves once the streams in progress are counted. */
   async end(): Promise<void> {
     this.#end.abort()
     await this.#running
@@ -52,7 +51,7 @@ export class BetweenSweeps {
 
   async #run(stop: AbortSignal): Promise<void> {
     if (stop.aborted) return
-    const { task, sweepUnderPressure, status, log, metrics, onBug } = this.#around
+    const { task, sweepUnderPressure, status, log, metrics, onBug } = this.#daemon
     const { watch, pressure } = this.#config
     const watching = watch && new Watching(watch, this.#config, task, log, metrics, onBug)
     const guard = pressure && new PressureGuard(pressure, task, sweepUnderPressure, log, metrics)

@@ -1,4 +1,4 @@
-/** The daemon: a schedule, one sweep at a time, and what can be asked about it over HTTP. */
+/** The daemon: sweeps on a schedule, one at a time, and reports over HTTP. */
 import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
 import { makeStatus, recordInStatus, type Status } from '../http/status.ts'
@@ -12,15 +12,15 @@ import type { Log } from '../telemetry/log.ts'
 import { type Metrics, makeMetrics } from '../telemetry/metrics.ts'
 import { LEASE_LOST } from '../walk/walk.ts'
 import { BetweenSweeps } from './between_sweeps.ts'
+import { IdleGc } from './idle_gc.ts'
 import { Leadership } from './leadership.ts'
 import { Liveness, whyWedged } from './liveness.ts'
-import { Rest } from './rest.ts'
 import { logSweep, type Trigger } from './sweep_line.ts'
 import { Turns } from './turns.ts'
 
 /**
- * Runs until `stop` fires, then returns when the page in hand is counted.
- * @throws the system's error where it cannot listen, and whatever is a bug
+ * Runs until `stop` fires, then returns once the pages in flight are counted.
+ * @throws the system's error if it cannot listen, and any unexpected error
  */
 export async function runDaemon(
   config: Config,
@@ -47,19 +47,19 @@ class Daemon {
   readonly #metrics: Metrics
   readonly #status: Status
   readonly #turns: Turns
-  /** Null where every copy may sweep. */
+  /** Null if `--lease` is off: then every copy sweeps. */
   readonly #leadership: Leadership | null
   readonly #task: SweepTask
   readonly #between: BetweenSweeps
-  readonly #rest = new Rest()
+  readonly #idleGc = new IdleGc()
   readonly #liveness = new Liveness()
-  /** Ends the sweep under way when the lease is lost. */
-  #lost = new AbortController()
+  /** Stops the running sweep when the lease is lost. */
+  #leaseLost = new AbortController()
   /**
-   * A sweep is owed: one was ended for want of the lease, or a tick went by without it, and whether its holder swept then, only
-   * that one knows.
+   * Whether to sweep as soon as this copy leads: a sweep was stopped because the lease was lost, or a tick passed without
+   * the lease. In both cases we cannot know whether the holder has swept.
    */
-  #overdue = false
+  #isSweepOwed = false
   #scheduled = false
   #onBug: (error: unknown) => void = () => {}
 
@@ -74,8 +74,8 @@ class Daemon {
       (why, changes, cut) => this.#sweepIfLeader(why, changes, cut),
       (why) => this.#skip(why),
       () => {
-        this.#rest.begin()
-        this.#makeUp()
+        this.#idleGc.schedule()
+        this.#sweepIfOwed()
       },
     )
     this.#task = { ...task, onAnswer: () => this.#liveness.step() }
@@ -88,7 +88,7 @@ class Daemon {
       onBug: (error) => this.#onBug(error),
     })
     this.#leadership =
-      config.lease && new Leadership(config.lease, config.redis, log, stop, (isLeader) => this.#lead(isLeader))
+      config.lease && new Leadership(config.lease, config.redis, log, stop, (isLeader) => this.#setLeader(isLeader))
     this.#metrics.setLeader(this.#status.isLeader)
   }
 
@@ -101,15 +101,15 @@ class Daemon {
         this.#turns.take('schedule')
       })
       this.#scheduled = true
-      this.#rest.begin()
+      this.#idleGc.schedule()
       this.#expectNext()
       this.#leadership?.start()
-      if (this.#leadership === null) this.#between.lead(true)
+      if (this.#leadership === null) this.#between.setLeader(true)
       const end = (): void => {
         this.#scheduled = false
         endCron()
         this.#log.info({ sweeping: this.#turns.isTaken }, 'stopping')
-        Promise.all([this.#turns.over(), this.#between.end()])
+        Promise.all([this.#turns.untilFree(), this.#between.end()])
           .then(() => this.#leadership?.end())
           .then(resolve, reject)
       }
@@ -127,7 +127,7 @@ class Daemon {
         return { status: 200, type: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY }
       },
       '/metrics': async () => {
-        this.#between.tellMetrics()
+        this.#between.updateMetrics()
         return { status: 200, type: this.#metrics.contentType, body: await this.#metrics.text() }
       },
       '/healthz': () => {
@@ -152,10 +152,10 @@ class Daemon {
 
   #skip(why: Trigger): void {
     this.#metrics.recordSkippedSweep()
-    this.#log.warn({ trigger: why }, 'sweep skipped: the one before is still running')
+    this.#log.warn({ trigger: why }, 'sweep skipped: the previous one is still running')
   }
 
-  /** With the tighter length limit, where there is one. */
+  /** Applies `--pressure-max-length` where it is tighter than the policy. */
   #sweepUnderPressure(only: (address: Address) => boolean): Promise<SweepReport | null> {
     const maxLength = this.#config.pressure?.maxLength ?? Number.POSITIVE_INFINITY
     const policies = this.#config.policies.map((policy) => tightened(policy, maxLength))
@@ -163,9 +163,9 @@ class Daemon {
     return this.#turns.takeUnderPressure({ only, policies }, isTighter)
   }
 
-  /** A bug ends the daemon, and is no sweep. */
+  /** Null if this copy does not lead, or after an unexpected error, which ends the daemon. */
   async #sweepIfLeader(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport | null> {
-    this.#rest.end()
+    this.#idleGc.cancel()
     this.#liveness.step()
     try {
       return await this.#claimAndSweep(why, changes, cut)
@@ -178,37 +178,36 @@ class Daemon {
   }
 
   async #claimAndSweep(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport | null> {
-    const standing = await this.#leadership?.claim()
-    if (standing instanceof Fault) {
-      // The sweep would meet the same: it fails with what the lease was refused for.
-      const report = await this.#sweep(why, { findPrimaries: () => Promise.reject(standing) }, cut)
-      this.#overdue = true
+    const claim = await this.#leadership?.claim()
+    if (claim instanceof Fault) {
+      // The sweep would meet the same error, so count and report it as a failed sweep.
+      const report = await this.#sweep(why, { findPrimaries: () => Promise.reject(claim) }, cut)
+      this.#isSweepOwed = true
       return report
     }
-    if (standing?.kind === 'other') {
-      this.#overdue = true
-      // Redis said who holds it. No sweep of this copy would ever tell.
+    if (claim?.kind === 'other') {
+      this.#isSweepOwed = true
+      // Redis answered the claim. This copy makes no sweeps that would show that Redis is up.
       this.#metrics.setRedisUp()
       this.#metrics.recordSkippedSweep()
-      this.#log.debug({ trigger: why }, 'sweep skipped: another holds the lease')
+      this.#log.debug({ trigger: why }, 'sweep skipped: another copy holds the lease')
       return null
     }
-    const leaseLeftMs = standing?.kind === 'held' ? Math.round(standing.untilMs - performance.now()) : undefined
+    const leaseLeftMs = claim?.kind === 'held' ? Math.round(claim.untilMs - performance.now()) : undefined
     return this.#sweep(why, changes, cut, leaseLeftMs)
   }
 
-  /** Becoming the leader is no reason to wait for the next tick where a sweep is owed; ceasing to be ends the one under way. */
-  #lead(isLeader: boolean): void {
+  /** A new leader makes up for an owed sweep at once. A former leader stops the running sweep. */
+  #setLeader(isLeader: boolean): void {
     this.#status.isLeader = isLeader
     this.#metrics.setLeader(isLeader)
-    this.#between.lead(isLeader)
-    if (!isLeader) this.#lost.abort(LEASE_LOST)
-    this.#makeUp()
+    this.#between.setLeader(isLeader)
+    if (!isLeader) this.#leaseLost.abort(LEASE_LOST)
+    this.#sweepIfOwed()
   }
 
-  /** Sweeps if one is owed, and this is the copy and the moment for it. */
-  #makeUp(): void {
-    if (this.#overdue && this.#status.isLeader && !this.#turns.isTaken) this.#turns.take('takeover')
+  #sweepIfOwed(): void {
+    if (this.#isSweepOwed && this.#status.isLeader && !this.#turns.isTaken) this.#turns.take('takeover')
   }
 
   async #sweep(
@@ -217,14 +216,14 @@ class Daemon {
     cut: AbortSignal,
     leaseLeftMs?: number,
   ): Promise<SweepReport> {
-    this.#lost = new AbortController()
+    this.#leaseLost = new AbortController()
     this.#status.sweeping = true
     this.#liveness.step()
-    this.#log.debug({ trigger: why, leaseLeftMs }, 'sweep begins')
-    const stop = AbortSignal.any([this.#stop, this.#lost.signal, cut])
+    this.#log.debug({ trigger: why, leaseLeftMs }, 'sweep started')
+    const stop = AbortSignal.any([this.#stop, this.#leaseLost.signal, cut])
     const report = await sweep({ ...this.#task, ...changes }, stop)
     const endedAtMs = Date.now()
-    if (why !== 'pressure') this.#overdue = report.cause === LEASE_LOST
+    if (why !== 'pressure') this.#isSweepOwed = report.cause === LEASE_LOST
     recordInStatus(this.#status, report, endedAtMs)
     this.#metrics.recordSweep(report, endedAtMs)
     logSweep(report, why, this.#log)

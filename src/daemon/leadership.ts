@@ -1,39 +1,56 @@
-/** Whether this copy of the daemon is the one that sweeps: it asks for the lease again and again, and says when that changes. */
+/** Claims and renews the lease, and so decides whether this copy of the daemon is the leader, the one that sweeps. */
+import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { type Claim, Lease, type LeaseTerms } from '../redis/lease.ts'
 import { Fault } from '../redis/refusal.ts'
 import type { Log } from '../telemetry/log.ts'
 
-/** The lease is asked for three times in its term: two answers may be lost before it is. */
+/** Claims within one term of the lease: two in a row may fail before it is lost. */
 const CLAIMS_PER_TERM = 3
-/** How long giving the lease up may take while the process ends. */
+/** How long releasing the lease may delay the end of the process. */
 const RELEASE_MS = 1000
 
-/** What came of asking for the lease. */
-export type Standing = Claim | Fault
+/** The answer to a claim, or the error that came instead. */
+export type ClaimResult = Claim | Fault
 
-/** The lease of one copy, from the first asking to giving it up. */
+/**
+ * Holds the lease for one copy, from the first claim to the release.
+ *
+ * The trade-off: two leaders only do the same work twice, while no leader lets streams grow. So a leader that gets no answer
+ * stays leader for as long as Redis cannot have given the lease to another, and every copy leads when nobody can hold it.
+ *
+ * - Follower: the first state; this copy does not sweep. It becomes holder when a claim succeeds, and leads without a lease
+ *   when a claim is answered `open`.
+ * - Holder: leads until the term is over, counted on the monotonic clock from before the claim was sent. Each successful
+ *   renewal extends it. It becomes a follower when another copy has the lease, or when the term ends without a renewal.
+ * - Leading without a lease: nobody can hold it (Redis is out of memory, or the lease's node is down). It becomes holder
+ *   or follower with the next answer, and a follower if no answer comes for a whole term.
+ * - Over: after `end`, from any state. The lease is released, so that another copy can take it at once.
+ *
+ * Independent of the state, a claim whose answer was lost may have succeeded; then `end` releases the lease as well.
+ */
 export class Leadership {
   readonly #lease: Lease
   readonly #ttlMs: number
   readonly #log: Log
   readonly #stop: AbortSignal
   readonly #onChange: (isLeader: boolean) => void
-  #claiming: Promise<Standing> | null = null
+  #claiming: Promise<ClaimResult> | null = null
   #isLeader = false
-  /** Whether the key is ours, and not only open to all. */
+  /** Whether the last answer was that we hold the lease. */
   #isHeld = false
-  /** Whether a claim may have been carried out though no answer came. */
+  /** Whether a claim without an answer may have succeeded. */
   #mayBeHeld = false
-  /** Ours by the monotonic clock until then: a process that was frozen may find it passed. */
+  /** The end of the term on the monotonic clock. A process that was frozen may find that it has passed. */
   #untilMs = 0
-  #next: NodeJS.Timeout | undefined
+  #nextClaim: NodeJS.Timeout | undefined
   #isOver = false
   #expiry: NodeJS.Timeout | undefined
-  #told = ''
+  /** The kind of the last result, to log only changes. */
+  #lastLogged = ''
 
-  /** `onChange` is told whenever this copy becomes the leader or ceases to be. */
+  /** Calls `onChange` whenever this copy becomes the leader or ceases to be. */
   constructor(
     terms: LeaseTerms,
     { topology, reach }: Config['redis'],
@@ -48,28 +65,29 @@ export class Leadership {
     this.#onChange = onChange
   }
 
-  /** Whether the last answer was that another copy holds it. */
+  /** Whether the last answer was that another copy holds the lease. */
   get anotherLeads(): boolean {
-    return this.#told === 'other'
+    return this.#lastLogged === 'other'
   }
 
-  /** Begins to ask; the first answer is on its way when this returns. */
+  /** Sends the first claim; further ones follow by themselves. */
   start(): void {
     void this.claim()
   }
 
-  /** Asks for the lease now. Never throws: a fault is a standing too. */
-  claim(): Promise<Standing> {
+  /** Claims or renews the lease now. Returns a Fault instead of throwing it. */
+  claim(): Promise<ClaimResult> {
     this.#claiming ??= this.#claim().finally(() => {
       this.#claiming = null
     })
     return this.#claiming
   }
 
-  /** Stops asking, and gives the lease up so that another may have it at once. */
+  /** Stops claiming and releases the lease. */
   async end(): Promise<void> {
+    assert(!this.#isOver, 'leadership must end only once')
     this.#isOver = true
-    clearTimeout(this.#next)
+    clearTimeout(this.#nextClaim)
     await this.#claiming
     clearTimeout(this.#expiry)
     const wasHeld = this.#isHeld
@@ -82,58 +100,58 @@ export class Leadership {
     await Promise.race([this.#lease.release(), timeout]).then(
       (wasOurs) => {
         if (wasOurs) this.#log.info({}, 'lease released')
-        else if (wasHeld) this.#log.info({}, 'lease not released: it was no longer ours')
+        else if (wasHeld) this.#log.info({}, 'did not release the lease: it was no longer ours')
       },
       (error: unknown) => {
         const { message } = error as Error
-        if (wasHeld) this.#log.warn({ reason: message }, 'lease not released: it runs out by itself')
+        if (wasHeld) this.#log.warn({ reason: message }, 'could not release the lease: it will expire by itself')
       },
     )
     clearTimeout(timer)
   }
 
-  async #claim(): Promise<Standing> {
-    clearTimeout(this.#next)
+  async #claim(): Promise<ClaimResult> {
+    clearTimeout(this.#nextClaim)
     const askedAt = performance.now()
-    let standing: Standing
+    let result: ClaimResult
     try {
-      standing = await this.#lease.claim(this.#stop)
+      result = await this.#lease.claim(this.#stop)
     } catch (error) {
       if (!(error instanceof Fault)) throw error
-      standing = error
+      result = error
     }
-    this.#tell(standing)
-    this.#askAgain(standing, askedAt)
-    if (standing instanceof Fault) {
-      this.#mayBeHeld ||= standing.code === 'connect' || standing.code === 'timeout'
-      // A lease that could not be renewed is still ours until it runs out.
+    this.#logChange(result)
+    this.#scheduleNextClaim(result, askedAt)
+    if (result instanceof Fault) {
+      this.#mayBeHeld ||= result.code === 'connect' || result.code === 'timeout'
+      // A lease that could not be renewed is still ours until its term ends.
       if (this.#isLeader && performance.now() < this.#untilMs) return { kind: 'held', untilMs: this.#untilMs }
       this.#setLeader(false)
-    } else if (standing.kind === 'held') {
-      this.#untilMs = standing.untilMs
+    } else if (result.kind === 'held') {
+      this.#untilMs = result.untilMs
       this.#isHeld = true
       clearTimeout(this.#expiry)
-      this.#expiry = setTimeout(() => this.#setLeader(false), standing.untilMs - performance.now())
+      this.#expiry = setTimeout(() => this.#setLeader(false), result.untilMs - performance.now())
       this.#setLeader(true)
     } else {
       clearTimeout(this.#expiry)
-      // Nothing is held; after a term without an answer nobody may go on as if it still were open.
+      // If the answer was `open`, it counts for one term: without a newer answer, this copy then stops leading.
       this.#untilMs = performance.now() + this.#ttlMs
       this.#isHeld = false
       this.#mayBeHeld = false
-      this.#setLeader(standing.kind === 'open')
+      this.#setLeader(result.kind === 'open')
     }
-    return standing
+    return result
   }
 
-  /** Three times in a term; and where another holds it, when its term is over. */
-  #askAgain(standing: Standing, askedAt: number): void {
+  /** Claims again after a third of the term, or sooner if another copy's term ends before. */
+  #scheduleNextClaim(result: ClaimResult, askedAt: number): void {
     if (this.#isOver) return
     const regularMs = askedAt + this.#ttlMs / CLAIMS_PER_TERM - performance.now()
-    const isOthers = !(standing instanceof Fault) && standing.kind === 'other'
-    // A key is gone when its last millisecond is.
-    const waitMs = isOthers ? Math.min(regularMs, standing.leftMs + 1) : regularMs
-    this.#next = setTimeout(() => void this.claim(), Math.max(0, waitMs))
+    const isOthers = !(result instanceof Fault) && result.kind === 'other'
+    // Redis keeps a key until its last millisecond is over.
+    const waitMs = isOthers ? Math.min(regularMs, result.leftMs + 1) : regularMs
+    this.#nextClaim = setTimeout(() => void this.claim(), Math.max(0, waitMs))
   }
 
   #setLeader(isLeader: boolean): void {
@@ -142,16 +160,16 @@ export class Leadership {
     this.#onChange(isLeader)
   }
 
-  /** One line when the answer is another than before. */
-  #tell(standing: Standing): void {
-    // A word of its own: a fault may be called `other` as well.
-    const told = standing instanceof Fault ? `fault ${standing.code}` : standing.kind
-    if (told === this.#told) return
-    this.#told = told
-    if (standing instanceof Fault)
-      this.#log.warn({ cause: standing.code, reason: standing.message }, 'lease not to be had')
-    else if (standing.kind === 'held') this.#log.info({}, 'lease held')
-    else if (standing.kind === 'other') this.#log.info({}, 'lease held by another')
-    else this.#log.warn({ reason: standing.why }, 'sweeping without the lease')
+  /** Logs one line when the result differs from the last one. */
+  #logChange(result: ClaimResult): void {
+    // With a prefix, because a fault's code may be `other` too.
+    const kind = result instanceof Fault ? `fault ${result.code}` : result.kind
+    if (kind === this.#lastLogged) return
+    this.#lastLogged = kind
+    if (result instanceof Fault)
+      this.#log.warn({ cause: result.code, reason: result.message }, 'could not acquire the lease')
+    else if (result.kind === 'held') this.#log.info({}, 'acquired the lease')
+    else if (result.kind === 'other') this.#log.info({}, 'another copy holds the lease')
+    else this.#log.warn({ reason: result.why }, 'sweeping without the lease')
   }
 }

@@ -1,57 +1,57 @@
-/** Whether the daemon is alive and not wedged: judged by its own progress alone, never by Redis. */
+/** Whether the daemon is alive and not wedged. Judged by its own progress, so that a Redis outage never restarts it. */
 
-/** Timers are late on a busy machine, and croner looks at the clock every half minute at least. */
+/** How late a tick may be: timers are late on a busy machine, and croner may look at the clock only every 30 s. */
 const TICK_GRACE_MS = 60_000
-/** What one step may take beside its replies. */
+/** Time that one step of a sweep may take besides waiting for replies. */
 const STEP_GRACE_MS = 30_000
 
-/** How the daemon gets on. */
 export interface Progress {
-  /** How long ago the tick that comes next was due, in ms; null when none is. A clock that is set makes nothing late. */
+  /** How long the next tick has been due, in ms; null if none is scheduled. Setting the clock does not make a tick late. */
   readonly tickLateMs: number | null
-  /** How long ago the sweep under way last got on, in ms; null when none is. */
+  /** Milliseconds since the running sweep last made progress; null if no sweep is running. */
   readonly sinceStepMs: number | null
 }
 
 /**
- * Why the daemon counts as wedged, or null. A step of a sweep is bounded by the reply deadline, which pacing stretches;
- * a tick is bounded by the clock.
+ * Why the daemon counts as wedged, or null if it does not. A step of a sweep may take as long as the reply deadline, which
+ * the pace stretches; a tick must come when the clock says so.
  */
 export function whyWedged(progress: Progress, replyTimeoutMs: number, pacePercent: number): string | null {
   const longestStepMs = (2 * replyTimeoutMs * 100) / pacePercent + STEP_GRACE_MS
   if (progress.sinceStepMs !== null) {
     return progress.sinceStepMs > longestStepMs
-      ? `a sweep has not got on for ${Math.round(progress.sinceStepMs / 1000)} s`
+      ? `the running sweep has made no progress for ${Math.round(progress.sinceStepMs / 1000)} s`
       : null
   }
   return progress.tickLateMs !== null && progress.tickLateMs > TICK_GRACE_MS
-    ? `a sweep has been due for ${Math.round(progress.tickLateMs / 1000)} s`
+    ? `the next sweep is ${Math.round(progress.tickLateMs / 1000)} s late`
     : null
 }
 
-/** Keeps what a daemon's progress is judged by. */
+/** Records the daemon's progress. */
 export class Liveness {
-  /** performance.now() when the sweep under way last got on. */
+  /** When the running sweep last made progress, as performance.now(). */
   #stepAt = 0
-  /** When the next tick is due: on the clock that people set, and as performance.now(), on the one that nobody sets. */
-  #due: { readonly ms: number; readonly at: number } | null = null
+  /** When the next tick is due: by the system clock, which can be set, and by the monotonic clock, which cannot. */
+  #due: { readonly systemMs: number; readonly monotonicMs: number } | null = null
 
-  /** A sweep has begun, or got on. */
+  /** A sweep has started or made progress. */
   step(): void {
     this.#stepAt = performance.now()
   }
 
-  /** The next tick is due then, in ms since 1970; null when none is. */
+  /** When the next tick is due, in ms since 1970; null for never. */
   expectTick(ms: number | null): void {
-    this.#due = ms === null ? null : { ms, at: performance.now() + ms - Date.now() }
+    this.#due = ms === null ? null : { systemMs: ms, monotonicMs: performance.now() + ms - Date.now() }
   }
 
   progress(isSweeping: boolean): Progress {
     return { tickLateMs: this.#tickLateMs(), sinceStepMs: isSweeping ? performance.now() - this.#stepAt : null }
   }
 
-  /** By both clocks: the one that people set decides when a sweep is due, and may have passed that moment in a leap. */
+  /** Late only if both clocks say so: the schedule follows the system clock, which may have jumped past the tick. */
   #tickLateMs(): number | null {
-    return this.#due === null ? null : Math.min(Date.now() - this.#due.ms, performance.now() - this.#due.at)
+    if (this.#due === null) return null
+    return Math.min(Date.now() - this.#due.systemMs, performance.now() - this.#due.monotonicMs)
   }
 }

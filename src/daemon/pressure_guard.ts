@@ -1,4 +1,5 @@
-/** Reads Redis's memory between sweeps, and calls for one where it passes the threshold. */
+/** Reads Redis's memory between sweeps, and starts a sweep where it passes the threshold of `--pressure`. */
+import assert from 'node:assert/strict'
 import type { PressureTerms } from '../config/config.ts'
 import type { PressureStatus } from '../http/status.ts'
 import { type Address, formatAddress } from '../redis/address.ts'
@@ -11,23 +12,36 @@ import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { sleep } from '../walk/stoppable.ts'
 
-/** How soon to look again when a sweep was called for and another one was under way. */
+/** How soon to read memory again after a wanted sweep did not run because another one was running. */
 const AFTER_ANOTHER_MS = 100
 
-/** Sweeps the primaries that are under pressure; null where that was not the moment. */
+/** Sweeps the primaries under pressure; null if another sweep had its turn instead. */
 export type SweepUnderPressure = (only: (address: Address) => boolean) => Promise<SweepReport | null>
 
 type Task = Pick<SweepTask, 'findPrimaries' | 'reach' | 'dryRun'>
 
-/** A primary whose memory calls for a sweep, by its address as text. */
-interface Pressed {
+/** A primary to sweep because of its memory; `name` is its address as text. */
+interface PrimaryUnderPressure {
   readonly name: string
   readonly gauge: PressureGauge
   readonly usedBytes: number
   readonly threshold: number
 }
 
-/** Reads memory and calls for sweeps while it runs; what it last read is for the status page. */
+/**
+ * Guards the memory of all primaries. Reading memory costs almost nothing and a sweep costs a lot, so it reads often, and
+ * leaves it to one PressureGauge for each primary to say when a sweep is worthwhile.
+ *
+ * A primary is in one of these states:
+ * - calm: memory is below the threshold. It becomes pressed when a reading is above.
+ * - pressed: the gauge asks for a sweep now. All pressed primaries are swept together, then become relieved. If another
+ *   sweep was running, they stay pressed and are read again after AFTER_ANOTHER_MS.
+ * - relieved: memory was just swept. It becomes calm when memory falls below the threshold, and pressed again after the
+ *   gauge's wait or when memory grows (see PressureGauge).
+ * - helpless: relieved, but the sweep freed almost nothing. The log says so once; the gauge waits longer and longer.
+ *
+ * A primary that does not answer keeps its state and is left out of that round.
+ */
 export class PressureGuard implements PressureStatus {
   readonly #terms: PressureTerms
   readonly #task: Task
@@ -35,8 +49,8 @@ export class PressureGuard implements PressureStatus {
   readonly #log: Log
   readonly #metrics: Metrics
   readonly #gauges = new Map<string, PressureGauge>()
-  /** What was told already and has not changed since. */
-  readonly #told = new Set<string>()
+  /** Conditions that hold and have been logged. */
+  readonly #logged = new Set<string>()
   loads: PressureStatus['loads'] = []
   sweeps = 0
 
@@ -48,47 +62,48 @@ export class PressureGuard implements PressureStatus {
     this.#metrics = metrics
   }
 
-  /** Guards until `stop` fires. Never throws what Redis did. */
+  /** Guards until `stop` fires. Never throws for what Redis did. */
   async run(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
-      const { pressed, nextMs } = await this.#look(stop)
+      const { pressed, nextMs } = await this.#judgeMemory(stop)
       const swept = pressed.length === 0 || stop.aborted || (await this.#relieve(pressed, stop))
       await sleep(swept ? nextMs : AFTER_ANOTHER_MS, stop)
     }
     this.loads = []
   }
 
-  async #look(stop: AbortSignal): Promise<{ pressed: Pressed[]; nextMs: number }> {
+  /** Reads the memory of every primary. @returns those to sweep now, and when to read again */
+  async #judgeMemory(stop: AbortSignal): Promise<{ pressed: PrimaryUnderPressure[]; nextMs: number }> {
     const memories = await this.#readMemories(stop)
-    const pressed: Pressed[] = []
+    const pressed: PrimaryUnderPressure[] = []
     const loads: PressureStatus['loads'][number][] = []
     let nextMs = this.#terms.intervalMs
     for (const [name, memory] of memories) {
       const load = loadOf(memory)
       const threshold = thresholdBytes(this.#terms.threshold, load)
-      this.#tellOnce(`no maximum ${name}`, threshold === null, () =>
+      this.#logOnce(`no maxmemory ${name}`, threshold === null, () =>
         this.#log.error(
           { address: name },
-          '--pressure is a share of maxmemory, and Redis has none: set it, or give a size such as 2gb',
+          '--pressure is a percentage of maxmemory, but Redis has no maxmemory: set one, or give a size such as 2gb',
         ),
       )
       if (threshold === null) continue
-      this.#tellOnce(`too late ${name}`, load.maxBytes > 0 && threshold >= load.maxBytes, () =>
+      this.#logOnce(`too high ${name}`, load.maxBytes > 0 && threshold >= load.maxBytes, () =>
         this.#log.warn(
           { address: name, threshold, maxBytes: load.maxBytes },
-          '--pressure is not below maxmemory: Redis refuses writes before it is passed',
+          '--pressure is not below maxmemory: Redis refuses writes before memory reaches it',
         ),
       )
       const gauge = this.#gauges.get(name) ?? new PressureGauge(this.#terms.intervalMs)
       this.#gauges.set(name, gauge)
-      const { judgement, nextMs: soon } = gauge.judge(load, threshold, performance.now())
-      nextMs = Math.min(nextMs, soon)
-      // A dry run finds nothing it may remove, which says nothing of what a sweep would.
+      const { judgement, nextMs: waitMs } = gauge.judge(load, threshold, performance.now())
+      nextMs = Math.min(nextMs, waitMs)
+      // A dry run frees nothing, which does not mean that a sweep would not.
       const isHelpless = gauge.isHelpless && !this.#task.dryRun
-      this.#tellOnce(`helpless ${name}`, isHelpless, () =>
+      this.#logOnce(`helpless ${name}`, isHelpless, () =>
         this.#log.warn(
           { address: name, ...load, threshold },
-          'memory stays above --pressure, and trimming does not bring it down',
+          'memory stays above --pressure although streams are trimmed',
         ),
       )
       loads.push({ address: name, usedBytes: load.usedBytes, threshold, isHelpless })
@@ -98,8 +113,9 @@ export class PressureGuard implements PressureStatus {
     return { pressed, nextMs }
   }
 
-  /** Sweeps what is under pressure. @returns whether it was the moment for it */
-  async #relieve(pressed: readonly Pressed[], stop: AbortSignal): Promise<boolean> {
+  /** Sweeps the primaries under pressure. @returns false if another sweep had its turn instead */
+  async #relieve(pressed: readonly PrimaryUnderPressure[], stop: AbortSignal): Promise<boolean> {
+    assert(pressed.length > 0, 'a sweep under pressure needs a primary under pressure')
     const names = new Set(pressed.map(({ name }) => name))
     for (const { name, usedBytes, threshold } of pressed)
       this.#log.warn({ address: name, usedBytes, threshold }, 'memory pressure')
@@ -115,14 +131,14 @@ export class PressureGuard implements PressureStatus {
     return true
   }
 
-  /** Of those primaries that answer, by their addresses as text: what finds the primaries makes new ones each time. */
+  /** The memory of each primary that answers, by its address as text: address objects are new at every search. */
   async #readMemories(stop: AbortSignal): Promise<Map<string, Memory>> {
     const { findPrimaries, reach } = this.#task
     const memories = new Map<string, Memory>()
     const note = (error: unknown): void => {
       if (!(error instanceof Fault)) throw error
       const { code, message } = error
-      this.#tellOnce('unread', true, () => this.#log.warn({ cause: code, reason: message }, 'memory not read'))
+      this.#logOnce('unread', true, () => this.#log.warn({ cause: code, reason: message }, 'could not read memory'))
     }
     try {
       const { addresses } = await findPrimaries(stop)
@@ -131,7 +147,7 @@ export class PressureGuard implements PressureStatus {
       }
       await Promise.all(addresses.map((address) => read(address).catch(note)))
       if (memories.size === addresses.length) {
-        this.#tellOnce('unread', false, () => {})
+        this.#logOnce('unread', false, () => {})
         this.#metrics.setMemory([...memories.values()].reduce(addMemory))
       }
     } catch (error) {
@@ -140,17 +156,17 @@ export class PressureGuard implements PressureStatus {
     return memories
   }
 
-  /** Tells when something begins to hold, and again only after it has not held. */
-  #tellOnce(what: string, holds: boolean, tell: () => void): void {
-    if (!holds) this.#told.delete(what)
-    else if (!this.#told.has(what)) {
-      this.#told.add(what)
-      tell()
+  /** Logs a condition when it begins to hold, and not again until it has ceased to hold. */
+  #logOnce(condition: string, holds: boolean, log: () => void): void {
+    if (!holds) this.#logged.delete(condition)
+    else if (!this.#logged.has(condition)) {
+      this.#logged.add(condition)
+      log()
     }
   }
 }
 
-/** What counts against the maximum. */
+/** The memory that counts towards maxmemory. */
 function loadOf({ usedBytes, uncountedBytes, maxBytes }: Memory): Load {
   return { usedBytes: usedBytes - uncountedBytes, maxBytes }
 }

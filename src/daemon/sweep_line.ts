@@ -1,4 +1,4 @@
-/** The line of the log in which a sweep tells why it was made and what it did. */
+/** The log line of a sweep: why it ran and what it did. */
 import { sweepFields } from '../report/json.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -7,7 +7,7 @@ import type { Log } from '../telemetry/log.ts'
 export const TRIGGERS = ['start', 'schedule', 'takeover', 'pressure'] as const
 export type Trigger = (typeof TRIGGERS)[number]
 
-/** A sweep's line is its tally. A failure is the operator's business at once; a stop was asked for. */
+/** Failed sweeps are errors, partial ones warnings. A sweep that was stopped is not a problem. */
 export function logSweep(report: SweepReport, trigger: Trigger, log: Log): void {
   for (const [command, neededFor] of report.missing) {
     log.warn({ command, neededFor }, 'the ACL does not allow a command')

@@ -1,4 +1,4 @@
-/** What a sweep is to do, out of the configuration; what it finds stream by stream goes to the debug log. */
+/** Turns the configuration into the task of a sweep. */
 import type { Config } from '../config/config.ts'
 import { FutureIds } from '../look/future_ids.ts'
 import { findPrimaries } from '../redis/primaries.ts'
@@ -8,7 +8,7 @@ import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
 import { makePaces } from '../walk/pace.ts'
 
-/** The task of every sweep and plan. `ownMs` tells how long this thread has computed, in ms. */
+/** The task of every sweep and plan. Outcomes of single streams go to the debug log. `ownMs` returns this thread's CPU time in ms. */
 export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepTask {
   return {
     findPrimaries: (stop) => findPrimaries(config.redis.topology, config.redis.reach, stop),

@@ -1,4 +1,4 @@
-/** The watch as part of the daemon: what it hears and does is counted, logged, and shown. */
+/** Runs the watch inside the daemon, and reports what it does in the metrics, the log and the status page. */
 import type { Config, WatchTerms } from '../config/config.ts'
 import type { WatchStatus } from '../http/status.ts'
 import { formatAddress } from '../redis/address.ts'
@@ -7,25 +7,25 @@ import type { SweepTask } from '../sweep/sweep.ts'
 import { addTally, emptyTally, type Tally } from '../tally/tally.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import { type Hearing, Watch } from '../watch/watch.ts'
+import { Watch, type WatchState } from '../watch/watch.ts'
 
-/** What was capped is told in one line a minute, not in one for each page. */
-const TELL_MS = 60_000
-/** Stands for a primary that is not even found. */
+/** Log what was capped once a minute instead of once a page. */
+const LOG_EVERY_MS = 60_000
+/** The key for an error in finding the primaries, which concerns no single one. */
 const ANY_PRIMARY = ''
 
-/** The watch while this copy leads. */
 export class Watching implements WatchStatus {
   readonly #log: Log
   readonly #metrics: Metrics
   readonly #watch: Watch
-  /** Since it began. */
+  /** Since the watch began. */
   readonly total = emptyTally('all')
-  /** Since the last line of the log. */
-  #untold = emptyTally('all')
-  #metricsHave = { writes: 0, leftToSweep: 0 }
-  readonly #limits = new Set<string>()
-  /** Why a primary is not heard, by its address, and why the primaries are not to be found: told when it changes. */
+  /** Since the last log line. */
+  #unlogged = emptyTally('all')
+  /** What the metrics have counted so far. */
+  #inMetrics = { writes: 0, leftToSweep: 0 }
+  readonly #loggedLimits = new Set<string>()
+  /** Why a primary's writes are not heard, by address. Logged when it changes. */
   readonly #whyLost = new Map<string, string>()
 
   constructor(
@@ -61,8 +61,8 @@ export class Watching implements WatchStatus {
         },
         gone: (address) => this.#whyLost.delete(formatAddress(address)),
         limited: (reason) => {
-          if (!this.#limits.has(reason)) log.warn({ reason }, 'watch limited')
-          this.#limits.add(reason)
+          if (!this.#loggedLimits.has(reason)) log.warn({ reason }, 'watch limited')
+          this.#loggedLimits.add(reason)
         },
         capped: (tally) => this.#count(tally),
         bug,
@@ -70,45 +70,44 @@ export class Watching implements WatchStatus {
     })
   }
 
-  get hearing(): Hearing {
-    return this.#watch.hearing
+  get state(): WatchState {
+    return this.#watch.state
   }
 
   get whyUnheard(): readonly string[] {
     return [...new Set(this.#whyLost.values())]
   }
 
-  /** Watches until `stop` fires and what was in hand is counted. */
+  /** Watches until `stop` fires, then resolves once the streams in progress are counted. */
   async run(stop: AbortSignal): Promise<void> {
-    const timer = setInterval(() => this.#tell(), TELL_MS)
+    const timer = setInterval(() => this.#logCapped(), LOG_EVERY_MS)
     await this.#watch.run(stop)
     clearInterval(timer)
-    this.#tell()
-    this.tellMetrics()
+    this.#logCapped()
+    this.updateMetrics()
   }
 
-  /** Brings the metrics to what is now. */
-  tellMetrics(): void {
-    const { hearing } = this
-    const more = {
-      writes: hearing.writes - this.#metricsHave.writes,
-      leftToSweep: hearing.leftToSweep - this.#metricsHave.leftToSweep,
+  updateMetrics(): void {
+    const { state } = this
+    const added = {
+      writes: state.writes - this.#inMetrics.writes,
+      leftToSweep: state.leftToSweep - this.#inMetrics.leftToSweep,
     }
-    this.#metricsHave = hearing
-    this.#metrics.recordHearing(hearing, more)
+    this.#inMetrics = state
+    this.#metrics.recordWatch(state, added)
   }
 
   #count(tally: Tally): void {
-    this.#metrics.recordDone(tally.policies)
+    this.#metrics.recordTrimming(tally.policies)
     for (const policy of tally.policies) {
       addTally(this.total, policy)
-      addTally(this.#untold, policy)
+      addTally(this.#unlogged, policy)
     }
   }
 
-  #tell(): void {
-    const { streams, removed, unread, errors } = this.#untold
-    if (streams > 0) this.#log.info({ streams, removed, unread, errors, ...this.hearing }, 'watched')
-    this.#untold = emptyTally('all')
+  #logCapped(): void {
+    const { streams, removed, unread, errors } = this.#unlogged
+    if (streams > 0) this.#log.info({ streams, removed, unread, errors, ...this.state }, 'watched')
+    this.#unlogged = emptyTally('all')
   }
 }

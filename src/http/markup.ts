@@ -1,12 +1,12 @@
-/** HTML from data: keys, names and messages are shown, never run. */
+/** Builds HTML. Keys, names and messages are escaped, so they are shown and never run. */
 import { formatDuration } from '../text/quantities.ts'
 
-/** Text as text, in an element or an attribute. */
+/** Escapes a text for an element or an attribute. */
 export function text(value: string): string {
   return value.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }
 
-/** Columns from `figuresFrom` on hold figures. */
+/** Columns from index `figuresFrom` on hold figures, which are aligned to the right. */
 export function table(
   heads: readonly string[],
   rows: readonly (readonly string[])[],
@@ -34,7 +34,7 @@ export function streams(n: number): string {
   return n === 1 ? '1 stream' : `${count(n)} streams`
 }
 
-/** A moment, to the second, in UTC. */
+/** A point in time, to the second, in UTC. */
 export function when(ms: number): string {
   return new Date(ms)
     .toISOString()
@@ -44,7 +44,7 @@ export function when(ms: number): string {
 
 const [SECOND, MINUTE, HOUR] = [1000, 60_000, 3_600_000]
 
-/** How long ago, or until then: to the second, beyond an hour to the minute, beyond a day to the hour. */
+/** A duration, rounded to seconds; above an hour to minutes, above a day to hours. */
 export function span(ms: number): string {
   const unit = ms >= 24 * HOUR ? HOUR : ms >= HOUR ? MINUTE : SECOND
   return formatDuration(Math.max(0, Math.round(ms / unit) * unit))

@@ -1,13 +1,12 @@
-/** What the page does by itself, in the browser. */
+/** The script of the status page, which keeps it up to date. */
 
-/** How often it asks, and how long it waits for an answer, in milliseconds. */
-const EVERY_MS = 5000
+const REFRESH_EVERY_MS = 5000
 const ANSWER_WITHIN_MS = 4000
 
 /**
- * Fetches the page again and swaps its content: what is scrolled to, opened, and has the focus stays. Not while text is
- * selected, which a swap would undo, and nobody could copy a key; not in a tab that nobody sees; not while paused. Without an
- * answer that is such a page (a frozen daemon, a proxy that asks to log in) it says since when it is old.
+ * Fetches the page again and replaces its content, keeping the scroll position, opened details and the focus. Does nothing
+ * while the tab is hidden, while paused, or while text is selected: replacing it would undo the selection, and nobody could
+ * copy a key. If the answer is missing or is another page (a frozen daemon, a proxy's login form), says how old the content is.
  */
 export const PAGE_SCRIPT = `
 addEventListener('DOMContentLoaded', () => {
@@ -40,7 +39,7 @@ addEventListener('DOMContentLoaded', () => {
     asking = true
     const fresh = await ask().catch(() => null)
     asking = false
-    if (fresh === null) return say('No answer since ' + asOf.toISOString().slice(11, 19) + ' UTC: what is shown is as old as that.', true)
+    if (fresh === null) return say('No answer since ' + asOf.toISOString().slice(11, 19) + ' UTC. This page shows the state at that time.', true)
     if (isPaused() || isSelecting()) return
     swap(fresh)
     asOf = new Date()
@@ -52,5 +51,5 @@ addEventListener('DOMContentLoaded', () => {
     refresh()
   })
   document.addEventListener('visibilitychange', refresh)
-  setInterval(refresh, ${EVERY_MS})
+  setInterval(refresh, ${REFRESH_EVERY_MS})
 })`

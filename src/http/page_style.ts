@@ -1,4 +1,4 @@
-/** How the page looks: light and dark, on a wide screen and a narrow one. */
+/** The style of the status page, for light and dark themes and for wide and narrow screens. */
 export const PAGE_STYLE = `
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; --good: #2a7d4f; --bad: #b3370a; --line: #7c3aed; --quiet: #57606a; --rule: color-mix(in srgb, currentColor 20%, transparent); }
 @media (prefers-color-scheme: dark) { :root { --good: #4ade80; --bad: #fb923c; --line: #c4b5fd; --quiet: #a3abb5; } }

@@ -1,11 +1,11 @@
-/** What the daemon knows of itself: the one source of the status page. */
+/** The state of the daemon, as the status page shows it. */
 import type { Config } from '../config/config.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { PolicyTally } from '../tally/tally.ts'
-import type { Hearing } from '../watch/watch.ts'
+import type { WatchState } from '../watch/watch.ts'
 
-/** One sweep in the chart. */
+/** A sweep in the chart. */
 export interface PastSweep {
   readonly endedAtMs: number
   readonly result: SweepReport['result']
@@ -13,61 +13,60 @@ export interface PastSweep {
   readonly durationMs: number
 }
 
-/** How many sweeps are remembered, and so the most that the chart shows. */
+/** How many sweeps are remembered and shown in the chart. */
 export const PAST_SWEEPS = 100
 
-/** What the daemon writes into as it goes on, and the page reads. */
+/** The daemon updates it, the page reads it. */
 export interface Status {
   readonly version: string
   readonly startedAtMs: number
   readonly dryRun: boolean
   readonly policies: readonly Policy[]
-  /** The tick of the schedule after that moment, both in milliseconds since 1970; null for never. */
+  /** The first tick of the schedule after the given time, both in ms since 1970; null for never. */
   readonly nextTick: (ms: number) => number | null
-  /** Whether streams may be named, as `--stream-metrics` says. */
+  /** Whether the page may name streams: false with `--stream-metrics 0`. */
   readonly namesStreams: boolean
   isLeader: boolean
-  /** Whether Redis last said that another copy holds the lease. Where neither leads, nobody is known to. */
+  /** Whether Redis last answered that another copy holds the lease. If this and `isLeader` are false, the leader is unknown. */
   anotherLeads: boolean
   sweeping: boolean
   last: { readonly report: SweepReport; readonly endedAtMs: number } | null
-  /** When the last success ended, over all primaries. */
+  /** When the last successful sweep of all primaries ended. */
   lastSuccessMs: number | null
-  /** The oldest first. */
+  /** Oldest first. */
   past: readonly PastSweep[]
   nextSweepMs: number | null
-  /** Null where this copy does not watch. */
+  /** Null if this copy does not watch. */
   watch: WatchStatus | null
-  /** Null where this copy does not guard memory. */
+  /** Null if this copy does not guard memory. */
   pressure: PressureStatus | null
 }
 
-/** The watch since it began. */
 export interface WatchStatus {
-  readonly hearing: Hearing
-  /** Why writes are not heard, where they are not. */
+  readonly state: WatchState
+  /** Why the writes of some primaries are not heard. Empty if all are. */
   readonly whyUnheard: readonly string[]
-  /** Of the streams that were held to their policy at their writes. */
+  /** What the watch has done since it began. */
   readonly total: PolicyTally
-  /** Brings the metrics to what is now. */
-  tellMetrics(): void
+  /** Brings the metrics up to date. */
+  updateMetrics(): void
 }
 
-/** Memory against its threshold, as it was last read. */
+/** The last reading of memory. */
 export interface PressureStatus {
   readonly loads: readonly {
     readonly address: string
-    /** In bytes, as the threshold. */
     readonly usedBytes: number
+    /** In bytes. */
     readonly threshold: number
-    /** Trimming does not bring it down. */
+    /** Whether memory stays above the threshold although streams were trimmed. */
     readonly isHelpless: boolean
   }[]
-  /** Sweeps it called for. */
+  /** Sweeps started because of memory pressure. */
   readonly sweeps: number
 }
 
-/** Of a copy that starts, and knows nothing yet. */
+/** The status of a copy that has just started. */
 export function makeStatus(config: Config, version: string, startedAtMs: number): Status {
   return {
     version,
@@ -88,11 +87,11 @@ export function makeStatus(config: Config, version: string, startedAtMs: number)
   }
 }
 
-/** Takes a sweep that just ended into the status. */
+/** Adds a finished sweep to the status. */
 export function recordInStatus(status: Status, report: SweepReport, endedAtMs: number): void {
   const { result, total, durationMs } = report
   const past = { endedAtMs, result, removed: sumOfReasons(total.removed), durationMs }
-  // A success over some of the primaries, which alone were under pressure, says nothing of the others.
+  // A successful sweep of only the primaries under memory pressure says nothing about the others.
   if (report.whole || result !== 'success') status.last = { report, endedAtMs }
   if (report.whole && result === 'success') status.lastSuccessMs = endedAtMs
   status.past = [...status.past, past].slice(-PAST_SWEEPS)

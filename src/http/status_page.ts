@@ -1,4 +1,4 @@
-/** The page for people: is everything inside its policy, what was done last, what comes next. */
+/** The status page: whether every stream is inside its policy, what the last sweep did and when the next one is due. */
 import { createHash } from 'node:crypto'
 import { isOff, limitTexts } from '../report/limits.ts'
 import { type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
@@ -12,17 +12,17 @@ import { heldTable, longestTable } from './stream_tables.ts'
 import { sweepChart } from './sweep_chart.ts'
 import { verdict } from './verdict.ts'
 
-/** The page runs its own script, uses its own style, asks its own server, and nothing else. */
+/** Allows the page its own script and style and requests to its own server, and nothing else. */
 export const STATUS_PAGE_POLICY = `default-src 'none'; style-src ${hashOf(PAGE_STYLE)}; script-src ${hashOf(PAGE_SCRIPT)}; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
 
 function hashOf(inline: string): string {
   return `'sha256-${createHash('sha256').update(inline).digest('base64')}'`
 }
 
-/** One self-contained page. Its links are relative, so that it may stand below any path of a proxy. */
+/** One self-contained page. Its links are relative, so it works behind a proxy under any path. */
 export function statusPage(status: Status, nowMs: number): string {
   const { last, namesStreams } = status
-  const { tone, told } = verdict(status, nowMs)
+  const { tone, sentence } = verdict(status, nowMs)
   const mode = status.dryRun ? ', dry run: nothing is removed' : ''
   return `<!doctype html>
 <html lang="en">
@@ -40,7 +40,7 @@ export function statusPage(status: Status, nowMs: number): string {
 <p id="notice" role="status"></p>
 </header>
 <main id="xtrimd">
-<p class="verdict ${tone}">${text(told)}</p>
+<p class="verdict ${tone}">${text(sentence)}</p>
 <dl>
 ${term('now', `${status.sweeping ? 'sweeping' : 'waiting'}, at ${when(nowMs)}`)}
 ${term('lease', leaseOf(status))}
@@ -63,7 +63,7 @@ ${last === null || !namesStreams ? '' : longestTable(last.report, status.policie
 
 function leaseOf({ isLeader, anotherLeads }: Status): string {
   if (isLeader) return 'this copy sweeps'
-  return anotherLeads ? 'another copy sweeps' : 'nobody is known to hold it'
+  return anotherLeads ? 'another copy sweeps' : 'holder unknown'
 }
 
 function lastSweep(report: SweepReport, sinceMs: number): string {
@@ -88,23 +88,23 @@ function lastSweep(report: SweepReport, sinceMs: number): string {
 function betweenSweeps({ watch, pressure }: Status): string {
   const terms: string[] = []
   if (watch !== null) {
-    const { heard, primaries, writes, waiting, leftToSweep } = watch.hearing
+    const { heard, primaries, writes, waiting, leftToSweep } = watch.state
     const left = leftToSweep === 0 ? '' : `, ${count(leftToSweep)} left to the next sweep`
     terms.push(
       term(
         'watch',
-        `hears ${heard} of ${primaries} primaries: ${count(writes)} writes, ${count(waiting)} streams waiting${left}`,
+        `listening to ${heard} of ${primaries} primaries: ${count(writes)} writes, ${count(waiting)} streams waiting${left}`,
       ),
-      ...watch.whyUnheard.map((why) => term('not heard', why)),
+      ...watch.whyUnheard.map((why) => term('watch error', why)),
       term(
-        'removed at writes',
-        `${count(sumOfReasons(watch.total.removed))} entries, in ${count(watch.total.streams)} looks at streams`,
+        'removed by watch',
+        `${count(sumOfReasons(watch.total.removed))} entries in ${count(watch.total.streams)} checks of a stream`,
       ),
     )
   }
   for (const { address, usedBytes, threshold, isHelpless } of pressure?.loads ?? []) {
-    const told = `${roundSize(usedBytes)} used on ${address}, sweeps above ${roundSize(threshold)}`
-    terms.push(term('pressure', isHelpless ? `${told}: trimming does not bring it down` : told))
+    const load = `${roundSize(usedBytes)} used on ${address}, sweeps above ${roundSize(threshold)}`
+    terms.push(term('pressure', isHelpless ? `${load}; trimming does not free enough` : load))
   }
   if (pressure !== null) terms.push(term('sweeps under pressure', count(pressure.sweeps)))
   return terms.join('\n')

@@ -1,4 +1,4 @@
-/** Single streams on the page: those that a group holds back, and the longest, as bars against their limits. */
+/** The tables of single streams on the status page: those that a group holds back, and the longest. */
 import { NODE_ENTRIES } from '../retention/bites.ts'
 import { lengthLimit, type Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
@@ -6,26 +6,26 @@ import type { LongStream } from '../tally/longest.ts'
 import { shown } from '../text/shown.ts'
 import { cell, count, table, when } from './markup.ts'
 
-/** How many of the longest streams the page lists, out of those that get a series. */
+/** How many of the longest streams the page lists. */
 const LONGEST_LISTED = 20
 
-/** What is protected, and by which group. Where streams may not be named, a policy and a group stand for all of theirs. */
+/** Which group holds back which stream. If streams may not be named, one row for each policy and group. */
 export function heldTable({ held, total }: SweepReport, namesStreams: boolean): string {
   if (held.length === 0) return ''
   const rows = held.map(({ key, policy, hold }) => [
     ...(namesStreams ? [cell(shown(key), 'name')] : []),
     cell(policy),
     cell(hold.group),
-    cell(hold.lastAliveMs === null ? 'not known' : when(hold.lastAliveMs)),
+    cell(hold.lastAliveMs === null ? 'unknown' : when(hold.lastAliveMs)),
   ])
   const distinct = [...new Map(rows.map((row) => [row.join(''), row])).values()]
   const heads = [...(namesStreams ? ['stream'] : []), 'policy', 'group', 'last alive']
-  const of = total.protectedStreams
-  const some = of > held.length ? `<p>The first ${held.length} of ${count(of)}.</p>\n` : ''
-  return `<h2>Held back by a consumer group</h2>\n${some}${table(heads, distinct)}`
+  const all = total.protectedStreams
+  const note = all > held.length ? `<p>The first ${held.length} of ${count(all)}.</p>\n` : ''
+  return `<h2>Held back by a consumer group</h2>\n${note}${table(heads, distinct)}`
 }
 
-/** All bars have one scale, so that twice as long looks it; each has its own limit marked on it. */
+/** All bars share one scale, so their lengths can be compared. Each is marked with the limit of its stream. */
 export function longestTable({ longest }: SweepReport, policies: readonly Policy[]): string {
   if (longest.length === 0) return ''
   const listed = longest.slice(0, LONGEST_LISTED).map((stream) => {
@@ -37,7 +37,7 @@ export function longestTable({ longest }: SweepReport, policies: readonly Policy
     }
   })
   const most = Math.max(...listed.map(({ length }) => length))
-  // A limit just beyond the longest stream is worth seeing; one far beyond would make all of them small.
+  // Make room for a limit just above the longest stream. One far above would make all bars tiny.
   const scale = Math.max(...listed.map(({ limit }) => limit).filter((limit) => limit <= 1.25 * most), most)
   const rows = listed.map((stream) => [
     cell(shown(stream.key), 'name'),
@@ -50,7 +50,7 @@ export function longestTable({ longest }: SweepReport, policies: readonly Policy
 
 const BAR_WIDTH = 160
 
-/** What approximate trimming may leave beyond the limit is no excess: the stream is inside its policy. */
+/** The slack of `--trim approx` does not count as excess: such a stream is inside its policy. */
 function bar({ length, limit, slack }: LongStream & { limit: number; slack: number }, scale: number): string {
   const x = (entries: number): string => ((entries / scale) * BAR_WIDTH).toFixed(1)
   const allowed = Math.min(length, limit + slack)

@@ -1,4 +1,4 @@
-/** The last sweeps as a small picture: entries removed as bars, those without success hatched, duration as a line. */
+/** The chart of the last sweeps: removed entries as bars, duration as a line, unsuccessful sweeps hatched. */
 
 import { roundDuration } from '../text/quantities.ts'
 import { cell, count, table, when } from './markup.ts'
@@ -6,14 +6,14 @@ import { PAST_SWEEPS, type PastSweep } from './status.ts'
 
 const WIDTH = 800
 const HEIGHT = 120
-/** Above the highest bar. */
+/** Space above the highest bar. */
 const HEADROOM = 10
-/** Below the bars, for the times. */
+/** Space below the bars for the times. */
 const AXIS = 24
-/** Two labels need so much room between where they begin and end. */
+/** Least width in which the labels of the first and the last sweep do not overlap. */
 const LABELS = 260
 
-/** An SVG whose figures are in its caption and in a table too; its colours are the page's. */
+/** An SVG in the page's colours. Its figures are also in the caption and in a table. */
 export function sweepChart(sweeps: readonly PastSweep[]): string {
   const mostRemoved = Math.max(0, ...sweeps.map(({ removed }) => removed))
   const longestMs = Math.max(0, ...sweeps.map(({ durationMs }) => durationMs))
@@ -23,11 +23,11 @@ export function sweepChart(sweeps: readonly PastSweep[]): string {
   const bar = (i: number, share: number, kind: string): string =>
     `<rect class="${kind}" x="${x(i) + 1}" y="${y(share)}" width="${slot - 2}" height="${(HEIGHT - Number(y(share))).toFixed(1)}"/>`
   const bars = sweeps.map(({ removed, result, endedAtMs, durationMs }, i) => {
-    const told = `${when(endedAtMs)}: ${result}, ${count(removed)} removed in ${roundDuration(durationMs)}`
-    // Most often one without success removed nothing: its bar would be a hair, so the whole height says so.
+    const title = `${when(endedAtMs)}: ${result}, ${count(removed)} removed in ${roundDuration(durationMs)}`
+    // An unsuccessful sweep has usually removed nothing, and a bar of that height would be invisible. Hatch the full height.
     const failure = result === 'success' ? '' : bar(i, 1, 'failure')
     const share = Math.max(1 / HEIGHT, removed / Math.max(1, mostRemoved))
-    return `<g class="sweep ${result}"><title>${told}</title>${failure}${bar(i, share, 'removed')}</g>`
+    return `<g class="sweep ${result}"><title>${title}</title>${failure}${bar(i, share, 'removed')}</g>`
   })
   const points = sweeps.map(({ durationMs }, i) => `${x(i) + slot / 2},${y(durationMs / Math.max(1, longestMs))}`)
   const unsuccessful = sweeps.filter(({ result }) => result !== 'success').length
@@ -39,7 +39,7 @@ export function sweepChart(sweeps: readonly PastSweep[]): string {
     swatch('entries removed', '<rect class="removed" width="12" height="12"/>'),
     ...(unsuccessful === 0
       ? []
-      : [swatch('no success, at full height', '<rect class="failure" width="12" height="12"/>')]),
+      : [swatch('not successful (full height)', '<rect class="failure" width="12" height="12"/>')]),
     swatch('duration', '<line class="duration" y1="6" x2="12" y2="6"/>'),
   ]
   return `<figure>
@@ -59,27 +59,27 @@ function swatch(name: string, shape: string): string {
   return `<li><svg viewBox="0 0 12 12" aria-hidden="true">${shape}</svg>${name}</li>`
 }
 
-/** When the first and the last of them ended. */
+/** Labels with the end times of the first and the last sweep. */
 function times(sweeps: readonly PastSweep[], firstX: number): string {
   const [first, last] = [sweeps[0]?.endedAtMs ?? 0, sweeps.at(-1)?.endedAtMs ?? 0]
-  const [date, minutes, seconds] = [
+  const [dateAndMinutes, minutes, seconds] = [
     [5, 16],
     [11, 16],
     [11, 19],
   ] as const
   const spanMs = last - first
-  const told = spanMs >= 24 * 3_600_000 ? date : spanMs >= 3_600_000 ? minutes : seconds
+  const precision = spanMs >= 24 * 3_600_000 ? dateAndMinutes : spanMs >= 3_600_000 ? minutes : seconds
   const clock = (ms: number): string =>
     new Date(ms)
       .toISOString()
-      .slice(...told)
+      .slice(...precision)
       .replace('T', ' ')
   const y = HEIGHT + AXIS - 6
   const label = `<text x="${WIDTH}" y="${y}" text-anchor="end">${clock(last)} UTC</text>`
   return firstX > WIDTH - LABELS ? label : `<text x="${firstX}" y="${y}">${clock(first)}</text>${label}`
 }
 
-/** The same for whoever cannot hover, the latest first. */
+/** The same figures as a table, for those who cannot hover; latest first. */
 function figures(sweeps: readonly PastSweep[]): string {
   const rows = sweeps
     .map(({ endedAtMs, result, removed, durationMs }) => [
@@ -89,6 +89,6 @@ function figures(sweeps: readonly PastSweep[]): string {
       cell(roundDuration(durationMs), 'n'),
     ])
     .reverse()
-  return `<details id="figures"><summary id="figures-told">The figures of each</summary>
+  return `<details id="figures"><summary id="figures-told">Figures for each sweep</summary>
 ${table(['ended', 'result', 'removed', 'took'], rows, 2)}</details>`
 }

@@ -1,4 +1,4 @@
-/** Outcomes as plain data: the JSON of `--output json`, and the fields of log lines. */
+/** Reports as plain data: the JSON of `--output json` and the fields of log lines. */
 import type { Config } from '../config/config.ts'
 import type { Setting } from '../config/settings.ts'
 import type { PlanReport } from '../plan/plan.ts'
@@ -16,7 +16,7 @@ import { shown } from '../text/shown.ts'
 import { limitTexts } from './limits.ts'
 import { settingFields } from './settings.ts'
 
-/** What the log line of a sweep carries: no stream's key, and nothing that grows with the number of streams. */
+/** The fields of a sweep's log line: no stream keys, and nothing that grows with the number of streams. */
 export function sweepFields(report: SweepReport) {
   return {
     ...verdictFields(report),
@@ -25,18 +25,18 @@ export function sweepFields(report: SweepReport) {
   }
 }
 
-/** The whole report, for scripts. */
+/** What `sweep --output json` prints. */
 export function sweepJson(report: SweepReport) {
   return {
     ...sweepFields(report),
     policies: report.policies,
     missing: Object.fromEntries(report.missing),
-    held: heldOf(report.held),
-    longest: longestOf(report.longest),
+    held: heldFields(report.held),
+    longest: longestFields(report.longest),
   }
 }
 
-/** What the daemon goes by, in the first line of its log, without what may be secret. */
+/** The configuration in effect, without secrets, for the first line of the daemon's log. */
 export function startFields({ policies, cron, dryRun, lease, redis, settings }: Config) {
   return {
     redis: { mode: redis.topology.mode, addresses: redis.topology.addresses.map(formatAddress) },
@@ -49,7 +49,7 @@ export function startFields({ policies, cron, dryRun, lease, redis, settings }: 
   }
 }
 
-/** What a plan found, for scripts, and what it went by. `exact` tells whether the figures of `remove` are counts or estimates. */
+/** What `plan --output json` prints. `exact` says whether the figures of `remove` are counts or estimates. */
 export function planJson(report: PlanReport, policies: readonly Policy[], settings: readonly Setting[]) {
   return {
     ...verdictFields(report),
@@ -57,7 +57,7 @@ export function planJson(report: PlanReport, policies: readonly Policy[], settin
     errors: report.errors,
     policies: report.policies.map((plan) => ({ policy: plan.policy, ...planFields(plan) })),
     missing: Object.fromEntries(report.missing),
-    held: heldOf(report.held),
+    held: heldFields(report.held),
     worstUnread: report.unread.map(({ key, policy, group, entries }) => ({
       stream: shown(key),
       policy,
@@ -65,23 +65,23 @@ export function planJson(report: PlanReport, policies: readonly Policy[], settin
       entries,
     })),
     customIds: report.customIds.map(({ key, policy }) => ({ stream: shown(key), policy })),
-    longest: longestOf(report.longest),
+    longest: longestFields(report.longest),
     advice: adviceOn(report, policies),
     settings: settingFields(settings),
   }
 }
 
-/** Which group holds a stream back, and since when it has shown no life. */
+/** The group that holds a stream back, and when it last showed activity. */
 export function holdFields({ group, lastAliveMs }: Hold) {
   return { group, lastAlive: lastAliveMs === null ? null : new Date(lastAliveMs).toISOString() }
 }
 
-/** A policy by the names of its flags, as texts that the flags would take. */
+/** A policy's limits by flag name, as values that the flags accept. */
 function policyFields(policy: Policy) {
   return { name: policy.name, match: policy.match, ...limitTexts(policy) }
 }
 
-/** Sentences on every policy that calls for one. */
+/** Advice on policies whose figures suggest a change, as sentences. */
 export function adviceOn(report: PlanReport, policies: readonly Policy[]): string[] {
   return policies.flatMap((policy, i) => adviceFor(policy, report.policies[i] ?? report.total))
 }
@@ -98,11 +98,11 @@ function verdictFields({ result, cause, message, durationMs }: Verdict & { reado
   }
 }
 
-function heldOf(held: readonly HeldStream[]) {
+function heldFields(held: readonly HeldStream[]) {
   return held.map(({ key, policy, hold }) => ({ stream: shown(key), policy, ...holdFields(hold) }))
 }
 
-function longestOf(longest: readonly LongStream[]) {
+function longestFields(longest: readonly LongStream[]) {
   return longest.map(({ key, policy, length }) => ({ stream: shown(key), policy, length }))
 }
 

@@ -1,9 +1,9 @@
-/** Limits as people read them. */
+/** The limits of a policy as text. */
 import type { limitFlags } from '../config/flags.ts'
 import type { Limits } from '../retention/policy.ts'
 import { formatDuration, formatSize } from '../text/quantities.ts'
 
-/** Limits by the names of their flags, as texts that the flags would take where `count` writes numbers as they do. */
+/** The limits by flag name. By default numbers are written as the flags accept them; `count` may format them otherwise. */
 export function limitTexts(limits: Limits, count: (n: number) => string = String) {
   const orOff = (n: number): string => (Number.isFinite(n) ? count(n) : 'off')
   return {
@@ -19,7 +19,7 @@ export function limitTexts(limits: Limits, count: (n: number) => string = String
   } satisfies Record<keyof typeof limitFlags, string | boolean>
 }
 
-/** Whether such a text says that there is no such limit. */
+/** Whether such a text means that the limit is turned off. */
 export function isOff(text: string | boolean): boolean {
   return text === 'off' || text === 'none' || text === false
 }

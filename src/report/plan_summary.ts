@@ -1,4 +1,4 @@
-/** A plan for a person at a terminal, within 80 columns. */
+/** What `plan` prints on a terminal, within 80 columns. */
 
 import type { PlanReport } from '../plan/plan.ts'
 import type { PolicyPlan } from '../plan/policy_plan.ts'
@@ -8,14 +8,14 @@ import { roundDuration, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import { adviceOn } from './json.ts'
 import { isOff, limitTexts } from './limits.ts'
-import { ending, heldLines, longestLines, missingLines, sentence, table } from './table.ts'
+import { heldLines, longestLines, missingLines, resultWithCause, sentence, table } from './table.ts'
 
-/** Several lines, the last one ended. */
+/** Several lines, each ending in a newline. */
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
   const { total } = report
   const plans = [...report.policies, ...(report.policies.length > 1 ? [total] : [])]
   const advice = adviceOn(report, policies)
-  const first = sentence(`${ending(report)} in ${roundDuration(report.durationMs)}; nothing was changed`)
+  const first = sentence(`${resultWithCause(report)} in ${roundDuration(report.durationMs)}; nothing was changed`)
   if (report.result !== 'success' && total.streams === 0) return [...first, ''].join('\n')
   return [
     ...first,
@@ -31,14 +31,14 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
       ]),
     ]),
     '',
-    ...sentence(`A sweep would remove what stands under ${listed(REASONS)}; ≈ is an estimate.`),
+    ...sentence(`The ${listed(REASONS)} columns show how many entries each limit would remove; ≈ marks an estimate.`),
     ...policies.map(describeLimits).flatMap((line) => sentence(line)),
     ...unreadLines(report),
     ...customIdLines(report),
     ...overLimitLines(total),
     ...heldLines(report.held),
     ...longestLines(report.longest),
-    ...(advice.length > 0 ? ['', 'advice', ...advice.flatMap((told) => sentence(`- ${told}`))] : []),
+    ...(advice.length > 0 ? ['', 'advice', ...advice.flatMap((text) => sentence(`- ${text}`))] : []),
     ...missingLines(report.missing),
     '',
   ].join('\n')
@@ -81,11 +81,11 @@ function removals({ remove, removeBytes, isExact }: PolicyPlan): string[] {
   return [...REASONS.map((reason) => figure(remove[reason])), removeBytes === 0 ? '0b' : `≈${roundSize(removeBytes)}`]
 }
 
-/** The policy as its flags, those left out that are off, or about groups where none protects anything. */
+/** The policy as its flags, without those that are off or have no effect. */
 function describeLimits(policy: Policy): string {
   const { name, match } = policy
-  const told = Object.entries(limitTexts(policy)).filter(
+  const limits = Object.entries(limitTexts(policy)).filter(
     ([flag, text]) => !isOff(text) && (flag !== 'stale-group-after' || policy.protect !== 'none'),
   )
-  return `${name === match ? name : `${name} (${match})`}: ${told.map(([flag, text]) => `${flag} ${text}`).join(', ')}`
+  return `${name === match ? name : `${name} (${match})`}: ${limits.map(([flag, text]) => `${flag} ${text}`).join(', ')}`
 }

@@ -1,20 +1,20 @@
-/** One line on a terminal that shows how far a sweep or a plan has come. */
+/** The progress line that a sweep or a plan shows on a terminal. */
 import { counted } from '../text/counted.ts'
 import type { Extent, Progress } from '../walk/walk.ts'
 
 const REFRESH_MS = 100
-/** The bar takes what the figures leave of the line. */
-const BAR = { least: 5, most: 20 }
+/** Columns of the bar; the figures come first, and a bar that would be shorter than `min` is left out. */
+const BAR_COLUMNS = { min: 5, max: 20 }
 
-/** Told how far a sweep is, as it gets on. */
 export interface ProgressLine {
+  /** Counts the keys that the sweep expects and has visited. */
   readonly extent: Extent
   readonly update: (soFar: () => Progress) => void
-  /** Takes the line away again. */
+  /** Erases the line. */
   readonly clear: () => void
 }
 
-/** Draws over its own line, of at most `columns` columns. `verb` says what became of entries: `removed`, or `to remove`. */
+/** Redraws its line, of at most `columns` columns. `verb` says what became of the entries: `removed`, or `to remove`. */
 export function makeProgressLine(
   write: (text: string) => void,
   columns: number,
@@ -40,11 +40,11 @@ export function makeProgressLine(
       const { streams, removed } = soFar()
       const perSecond = Math.round(streams / Math.max(0.001, (now - start) / 1000))
       const done = expected > 0 ? Math.min(1, visited / expected) : null
-      // An estimate, and said to be one: SCAN goes through the keys, and how many there are changes meanwhile.
-      const all = done === null ? '' : `, about ${Math.round(done * 100)} % of ${counted(expected, 'key', 'keys')}`
-      const told = `${counted(streams, 'stream', 'streams')}${all}, ${perSecond}/s, ${removed} ${verb}`
-      // In the last column a terminal would go on to the next line.
-      const line = `${done === null ? '' : bar(done, columns - 1 - told.length)}${told}`
+      // Only an estimate: the number of keys changes while SCAN goes through them.
+      const share = done === null ? '' : `, about ${Math.round(done * 100)} % of ${counted(expected, 'key', 'keys')}`
+      const figures = `${counted(streams, 'stream', 'streams')}${share}, ${perSecond}/s, ${removed} ${verb}`
+      // Leave the last column free: a terminal wraps when it is used.
+      const line = `${done === null ? '' : bar(done, columns - 1 - figures.length)}${figures}`
       write(`\r\x1b[K${line.slice(0, columns - 1)}`)
     },
     clear() {
@@ -53,10 +53,10 @@ export function makeProgressLine(
   }
 }
 
-/** A bar and a space within so many columns; nothing where they are too few. */
+/** A bar and a space in at most `columns` columns, or nothing if they are too few. */
 function bar(done: number, columns: number): string {
-  const width = Math.min(BAR.most, columns - 3)
-  if (width < BAR.least) return ''
+  const width = Math.min(BAR_COLUMNS.max, columns - 3)
+  if (width < BAR_COLUMNS.min) return ''
   const filled = Math.round(done * width)
   return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}] `
 }

@@ -1,9 +1,9 @@
-/** The configuration in effect, each value with where it came from. */
+/** The configuration in effect, and where each value came from. */
 import { flags } from '../config/flags.ts'
 import type { Setting } from '../config/settings.ts'
 import { sentence } from './table.ts'
 
-/** By flag: its value, or values where it was given several times, and where that came from. */
+/** By flag: its value, or all its values if it was given several times, and where they came from. */
 export function settingFields(settings: readonly Setting[]) {
   const fields: Record<string, { value: string | string[]; from: string }> = {}
   for (const { flag, value, from } of settings) {
@@ -13,17 +13,17 @@ export function settingFields(settings: readonly Setting[]) {
   return fields
 }
 
-/** What was set, each on a line with where; and what was not, together. */
+/** One line for each flag that was set, with where; then all flags that have their default. */
 export function settingLines(settings: readonly Setting[]): string[] {
-  const told = settings.map(({ flag, value, from }) => ({
-    // The password is told of like the others, and is no flag.
+  const all = settings.map(({ flag, value, from }) => ({
+    // The password is listed too, but has no flag.
     text: `${Object.hasOwn(flags, flag) ? '--' : ''}${flag} ${value}`.replaceAll(' ', '\u00a0'),
     from,
   }))
-  const set = told.filter(({ from }) => from !== 'default')
-  const others = told.filter(({ from }) => from === 'default').map(({ text }) => text)
+  const set = all.filter(({ from }) => from !== 'default')
+  const defaults = all.filter(({ from }) => from === 'default').map(({ text }) => text)
   return [
     ...set.flatMap(({ text, from }) => sentence(`${text} (${from === 'flag' ? 'a flag' : `from ${from}`})`)),
-    ...sentence(`by default: ${others.join(', ')}`),
+    ...sentence(`by default: ${defaults.join(', ')}`),
   ]
 }

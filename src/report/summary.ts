@@ -1,15 +1,15 @@
-/** A sweep's outcome for a person at a terminal, within 80 columns. */
+/** What `sweep` prints on a terminal, within 80 columns. */
 import { REASONS } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { counted, listed } from '../text/counted.ts'
 import { roundDuration } from '../text/quantities.ts'
-import { ending, heldLines, longestLines, missingLines, sentence, table } from './table.ts'
+import { heldLines, longestLines, missingLines, resultWithCause, sentence, table } from './table.ts'
 
-/** Several lines, the last one ended. */
+/** Several lines, each ending in a newline. */
 export function sweepSummary(report: SweepReport): string {
   const { total } = report
-  const first = sentence(`${ending(report)} in ${roundDuration(report.durationMs)}`)
-  // A table of nothing would look as if there were no streams.
+  const first = sentence(`${resultWithCause(report)} in ${roundDuration(report.durationMs)}`)
+  // An empty table would look as if Redis held no streams.
   if (report.result !== 'success' && total.streams === 0) return [...first, ''].join('\n')
   const figures = [
     ...table([
@@ -24,7 +24,7 @@ export function sweepSummary(report: SweepReport): string {
       ]),
     ]),
     '',
-    ...sentence(`What was removed stands under ${listed(REASONS)}.`),
+    ...sentence(`The ${listed(REASONS)} columns show which limit removed the entries.`),
   ]
   const were = (n: number, what: string): string => counted(n, `stream was ${what}`, `streams were ${what}`)
   const notes: [number, string][] = [
@@ -33,16 +33,16 @@ export function sweepSummary(report: SweepReport): string {
     [total.protectedStreams, were(total.protectedStreams, 'held back by a consumer group')],
     [
       total.skipped.custom_ids,
-      `${counted(total.skipped.custom_ids, 'stream has', 'streams have')} IDs that are no times: not trimmed by age`,
+      `${counted(total.skipped.custom_ids, 'stream with custom IDs was', 'streams with custom IDs were')} not trimmed by age`,
     ],
-    ...Object.entries(total.errors).map(([code, n]): [number, string] => [n, were(n, `refused with ${code}`)]),
+    ...Object.entries(total.errors).map(([code, n]): [number, string] => [n, were(n, `refused by Redis with ${code}`)]),
   ]
-  const told = notes.filter(([n]) => n > 0).map(([, note]) => note)
+  const noteLines = notes.filter(([n]) => n > 0).map(([, note]) => note)
   return [
     ...first,
     '',
     ...figures,
-    ...told,
+    ...noteLines,
     ...missingLines(report.missing),
     ...heldLines(report.held),
     ...longestLines(report.longest),

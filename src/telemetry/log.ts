@@ -1,9 +1,9 @@
-/** The one door to pino: one line per event, a constant message with fields. */
+/** The log: one line per event, with fields and a constant message. The only file that imports pino. */
 import { type LoggerOptions, pino } from 'pino'
 
 type Line = (fields: object, message: string) => void
 
-/** Fields first, then the constant message of the event. An error stands under `err`. */
+/** Each method takes the fields first, then the constant message. An error goes into the field `err`. */
 export interface Log {
   readonly debug: Line
   readonly info: Line
@@ -12,9 +12,7 @@ export interface Log {
   readonly fatal: Line
 }
 
-/**
- * A log on file descriptor `fd`, written before the call returns: no exit loses a line. Pretty lines are for terminals.
- */
+/** Writes to file descriptor `fd` before each call returns, so that no line is lost however the process exits. */
 export async function makeLog(level: string, format: 'json' | 'pretty', fd: 1 | 2, colour: boolean): Promise<Log> {
   const options: LoggerOptions = {
     level,
@@ -24,14 +22,14 @@ export async function makeLog(level: string, format: 'json' | 'pretty', fd: 1 | 
     serializers: { err: errorFields },
   }
   if (format === 'json') return pino(options, quietly(pino.destination({ fd, sync: true })))
-  // Loaded only where it is used: a daemon in a pod need not carry it.
+  // Loaded only when needed: a daemon in a pod does without it.
   const { default: pretty } = await import('pino-pretty')
   return pino(options, quietly(pretty({ destination: fd, sync: true, colorize: colour })))
 }
 
 /**
- * What an error is and where it came from, and nothing else it carries: Node puts the text it could not parse, such as a
- * URL with its password, beside the message. The stack holds those of its causes.
+ * The type, message, stack and code of an error, and none of its other properties: Node adds the text that it could not
+ * parse, such as a URL with its password. The stack includes the stacks of its causes.
  */
 function errorFields(error: unknown): object {
   if (!(error instanceof Error)) return { message: String(error) }
@@ -46,7 +44,7 @@ function errorFields(error: unknown): object {
   }
 }
 
-/** A reader that went away (`xtrimd run | head`) is no reason to stop trimming. */
+/** Ignores write errors: trimming must go on after the reader of the log has gone away (`xtrimd run | head`). */
 function quietly<Stream extends { on(event: 'error', listener: () => void): unknown }>(stream: Stream): Stream {
   stream.on('error', () => {})
   return stream

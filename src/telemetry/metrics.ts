@@ -1,4 +1,4 @@
-/** The one door to the metrics client. Every series with closed labels exists from the start, at 0. */
+/** The metrics. Every series whose labels are known in advance starts at 0. The only file that imports the metrics client. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
@@ -8,37 +8,36 @@ import { RESULTS } from '../sweep/verdict.ts'
 import { SKIP_REASONS } from '../tally/outcome.ts'
 import { entriesOf, type PolicyTally } from '../tally/tally.ts'
 import { shown } from '../text/shown.ts'
-import type { Hearing } from '../watch/watch.ts'
+import type { WatchState } from '../watch/watch.ts'
 
-/** All metrics of the process. A method that records adds, one that sets replaces. Times in ms since 1970, memory in bytes. */
+/** All metrics of the process. `record` methods add, `set` methods replace. Times are in ms since 1970, memory in bytes. */
 export interface Metrics {
   readonly contentType: string
   /** All series in Prometheus's text format. Never asks Redis anything. */
   text(): Promise<string>
-  /** A sweep that ended: how it did, what it removed, and, if it saw everything, what it saw. */
+  /** Records a finished sweep: its result, what it removed and, if it saw every stream, the state of the streams. */
   recordSweep(report: SweepReport, endedAtMs: number): void
-  /** A tick without a sweep: one was under way, or another copy holds the lease. */
+  /** Records a tick without a sweep: one was running, or another copy holds the lease. */
   recordSkippedSweep(): void
-  /** What was removed between sweeps counts as what a sweep removed. */
-  recordDone(policies: readonly PolicyTally[]): void
+  /** Records what trimming between sweeps did, in the same counters that sweeps use. */
+  recordTrimming(policies: readonly PolicyTally[]): void
   recordPressureSweep(): void
-  /** How the watch stands, and what it heard since it was last told. */
-  recordHearing(
-    hearing: Pick<Hearing, 'heard' | 'primaries' | 'waiting'>,
-    more: Pick<Hearing, 'writes' | 'leftToSweep'>,
+  /** Sets the state of the watch, and adds what it counted since the last call. */
+  recordWatch(
+    state: Pick<WatchState, 'heard' | 'primaries' | 'waiting'>,
+    added: Pick<WatchState, 'writes' | 'leftToSweep'>,
   ): void
   recordWatchLost(): void
   setMemory(memory: Memory): void
   setNextSweep(atMs: number): void
   setLeader(isLeader: boolean): void
-  /** Redis answered, other than to a sweep. */
+  /** Redis answered something other than a sweep. */
   setRedisUp(): void
 }
 
-/** What a whole sweep may take: from an empty Redis to a backlog of hours. In seconds. */
+/** Durations of a sweep in seconds, from an empty Redis to a backlog that takes hours. */
 const DURATION_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600]
 
-/** Metrics with a registry of their own, every series with closed labels at 0. */
 export function makeMetrics(version: string, policies: readonly Policy[]): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
@@ -57,8 +56,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
     own.deleted.inc({ policy }, 0)
   }
 
-  /** What was done counts however the sweep ended. */
-  const recordDone = (policies: readonly PolicyTally[]): void => {
+  const recordTrimming = (policies: readonly PolicyTally[]): void => {
     for (const tally of policies) {
       const { policy } = tally
       for (const [reason, n] of entriesOf(tally.removed)) own.trimmed.inc({ policy, reason }, n)
@@ -74,8 +72,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
     own.memoryMax.set(maxBytes)
   }
 
-  /** What was seen is told only by a sweep that saw everything. */
-  const setSeen = (report: SweepReport): void => {
+  const setStreams = (report: SweepReport): void => {
     for (const tally of report.policies) {
       const { policy } = tally
       own.streams.set({ policy }, tally.streams)
@@ -96,21 +93,21 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       own.sweeps.inc({ result: report.result })
       if (report.failure !== null) own.failures.inc({ cause: report.failure })
       own.duration.observe(report.durationMs / 1000)
-      // A success over those primaries alone that were under pressure is no sign of how the others are.
+      // A successful sweep of only the primaries under memory pressure says nothing about the others.
       const isPart = report.result === 'success' && !report.whole
       if (!isPart) own.lastSweep.set(endedAtMs / 1000)
       if (report.result === 'success' && !isPart) own.lastSuccess.set(endedAtMs / 1000)
       const isUp = whetherUp(report)
       if (isUp !== null) own.redisUp.set(isUp ? 1 : 0)
       if (report.memory !== null) setMemory(report.memory)
-      recordDone(report.policies)
-      if (report.whole) setSeen(report)
+      recordTrimming(report.policies)
+      if (report.whole) setStreams(report)
     },
-    recordDone,
+    recordTrimming,
     setMemory,
     recordPressureSweep: () => own.pressureSweeps.inc(),
     recordWatchLost: () => own.watchLost.inc(),
-    recordHearing({ heard, primaries, waiting }, { writes, leftToSweep }) {
+    recordWatch({ heard, primaries, waiting }, { writes, leftToSweep }) {
       own.watchUp.set(primaries > 0 && heard === primaries ? 1 : 0)
       own.watchWaiting.set(waiting)
       own.watchWrites.inc(writes)
@@ -123,7 +120,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
   }
 }
 
-/** Whether Redis answered: a refusal is an answer too. Null where it was perhaps not even asked. */
+/** Whether Redis answered; an error reply counts. Null if the sweep may have ended before it asked anything. */
 function whetherUp({ result, cause, memory }: SweepReport): boolean | null {
   if (result === 'failed') return cause !== 'connect' && cause !== 'timeout'
   if (memory !== null) return true
@@ -137,52 +134,57 @@ function makeOwnMetrics(registry: Registry) {
   const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
     new Counter({ name: `xtrimd_${name}`, help, labelNames, registers })
   return {
-    buildInfo: gauge('build_info', 'Always 1; the label tells the version.', ['version']),
-    redisUp: gauge('redis_up', 'Whether Redis answered when it was last asked.'),
-    leader: gauge('leader', 'Whether this copy is the one that sweeps.'),
-    sweeps: counter('sweeps_total', 'Sweeps by how they ended.', ['result']),
-    failures: counter('sweep_failures_total', 'Sweeps that were no success, by why.', ['cause']),
+    buildInfo: gauge('build_info', 'Always 1; the label holds the version.', ['version']),
+    redisUp: gauge('redis_up', 'Whether Redis answered the last time xtrimd contacted it.'),
+    leader: gauge('leader', 'Whether this copy is the leader, which sweeps.'),
+    sweeps: counter('sweeps_total', 'Sweeps, by result.', ['result']),
+    failures: counter('sweep_failures_total', 'Failed and partial sweeps, by cause.', ['cause']),
     duration: new Histogram({
       name: 'xtrimd_sweep_duration_seconds',
       help: 'How long sweeps took.',
       buckets: DURATION_BUCKETS,
       registers,
     }),
-    lastSweep: gauge('last_sweep_timestamp_seconds', 'When the last sweep ended, however it did.'),
+    lastSweep: gauge('last_sweep_timestamp_seconds', 'When the last sweep ended, whatever its result.'),
     lastSuccess: gauge('last_success_timestamp_seconds', 'When the last successful sweep ended.'),
     nextSweep: gauge('next_sweep_timestamp_seconds', 'When the next sweep is due.'),
-    streams: gauge('streams', 'Streams that the last whole sweep saw.', ['policy']),
-    streamsEmpty: gauge('streams_empty', 'Those of them without an entry.', ['policy']),
-    entries: gauge('entries', 'Entries in them after trimming.', ['policy']),
-    longest: gauge('stream_length_max', 'Entries in the longest of them after trimming.', ['policy']),
-    streamLength: gauge('stream_length', 'Entries in the longest streams after trimming.', ['policy', 'stream']),
-    overLimit: gauge('streams_over_limit', 'Streams still over a limit after the last whole sweep.', [
+    streams: gauge('streams', 'Streams found by the last complete sweep.', ['policy']),
+    streamsEmpty: gauge('streams_empty', 'Streams without entries after the last complete sweep.', ['policy']),
+    entries: gauge('entries', 'Entries in all streams after the last complete sweep.', ['policy']),
+    longest: gauge('stream_length_max', 'Entries in the longest stream after the last complete sweep.', ['policy']),
+    streamLength: gauge('stream_length', 'Entries in each of the longest streams after the last complete sweep.', [
+      'policy',
+      'stream',
+    ]),
+    overLimit: gauge('streams_over_limit', 'Streams still over a limit after the last complete sweep.', [
       'policy',
       'limit',
     ]),
-    protectedStreams: gauge('streams_protected', 'Streams in which a consumer group held the trim back.', ['policy']),
-    trimmed: counter('entries_trimmed_total', 'Entries removed, by the limit they were beyond.', ['policy', 'reason']),
-    unread: counter('entries_trimmed_unread_total', 'Entries removed before some consumer group was delivered them.', [
-      'policy',
-    ]),
-    deleted: counter('streams_deleted_total', 'Empty streams unlinked.', ['policy']),
-    skipped: counter('streams_skipped_total', 'Streams not held to every limit, by why.', ['policy', 'reason']),
-    streamErrors: counter('stream_errors_total', 'Streams that Redis refused to have trimmed, by its error word.', [
+    protectedStreams: gauge('streams_protected', 'Streams that a consumer group kept over a limit.', ['policy']),
+    trimmed: counter('entries_trimmed_total', 'Entries removed, by the limit that removed them.', ['policy', 'reason']),
+    unread: counter(
+      'entries_trimmed_unread_total',
+      'Entries removed before they were delivered to every consumer group.',
+      ['policy'],
+    ),
+    deleted: counter('streams_deleted_total', 'Empty streams deleted.', ['policy']),
+    skipped: counter('streams_skipped_total', 'Streams not held to every limit, by reason.', ['policy', 'reason']),
+    streamErrors: counter('stream_errors_total', 'Streams that Redis refused to read or trim, by error word.', [
       'code',
     ]),
-    pressureSweeps: counter('pressure_sweeps_total', 'Sweeps that memory pressure called for.'),
+    pressureSweeps: counter('pressure_sweeps_total', 'Sweeps started because of memory pressure.'),
     watchUp: gauge(
       'watch_up',
-      'Whether the writes on every primary are heard; 0 without --watch, or where another leads.',
+      'Whether every primary reports its writes; 0 without --watch and on copies that are not the leader.',
     ),
-    watchWrites: counter('watch_writes_total', 'Writes to matching streams that were heard.'),
-    watchWaiting: gauge('watch_waiting', 'Streams that wait to be held to their policy after their writes.'),
+    watchWrites: counter('watch_writes_total', 'Writes to matching streams that Redis reported.'),
+    watchWaiting: gauge('watch_waiting', 'Streams waiting to be trimmed after writes.'),
     watchLeft: counter(
       'watch_left_to_sweep_total',
-      'How often a stream was left to the next sweep, since too many were written to.',
+      'How often a stream was left to the next sweep because too many were written to.',
     ),
-    watchLost: counter('watch_lost_total', 'How often the writes on a primary were heard no more, or not yet.'),
-    memoryUsed: gauge('redis_memory_used_bytes', 'Memory that Redis uses, over all primaries.'),
-    memoryMax: gauge('redis_memory_max_bytes', 'Its maxmemory; 0 is no limit.'),
+    watchLost: counter('watch_lost_total', 'How often the subscription to a primary failed or ended.'),
+    memoryUsed: gauge('redis_memory_used_bytes', 'Memory used by Redis, all primaries together.'),
+    memoryMax: gauge('redis_memory_max_bytes', 'maxmemory of all primaries together; 0 means unlimited.'),
   }
 }

@@ -1,23 +1,23 @@
-/** Keys of streams, each with a number, in the order in which they came: bounded in their number and in their length together. */
+/** A map from stream keys to numbers, in insertion order, bounded in both the number of keys and their total bytes. */
 
-/** So many keys are remembered at most: by default the streams of a primary whose writes are counted, and again those that wait. */
-export const MOST_KEYS = 50_000
+/** Maximum number of keys remembered. By default each primary has two such maps: streams being counted and streams waiting. */
+export const MAX_KEYS = 50_000
 
-/** Their bytes together: 84 for each where there are as many as there may be, and fewer of longer ones. */
-const MOST_KEY_BYTES = 4 * 1024 * 1024
+/** Maximum total bytes of the keys: 84 bytes a key when the map is full. Longer keys leave room for fewer. */
+const MAX_TOTAL_KEY_BYTES = 4 * 1024 * 1024
 
-/** A longer key is left to the sweep: keys may be of any size, and what is remembered of them may not. */
+/** Streams with longer keys are left to the sweep: Redis allows keys of any size, and our memory is bounded. */
 export const LONGEST_KEY_BYTES = 1024
 
 export class BoundedKeys {
-  readonly #most: number
+  readonly #maxKeys: number
   readonly #numbers = new Map<string, number>()
   #bytes = 0
-  /** Goes on where it was: what is taken leaves a hole at the front, and to begin anew is to go over all of them. */
+  /** One iterator, kept: deleted keys leave holes at the front of the map, and a new iterator would step over all of them. */
   #fromOldest = this.#numbers.entries()
 
-  constructor(most: number) {
-    this.#most = most
+  constructor(maxKeys: number) {
+    this.#maxKeys = maxKeys
   }
 
   get size(): number {
@@ -33,10 +33,10 @@ export class BoundedKeys {
   }
 
   hasRoomFor(name: string): boolean {
-    return this.#numbers.size < this.#most && this.#bytes + name.length <= MOST_KEY_BYTES
+    return this.#numbers.size < this.#maxKeys && this.#bytes + name.length <= MAX_TOTAL_KEY_BYTES
   }
 
-  /** A key that is there already keeps its place. */
+  /** Adds a key at the end, or updates its number in place. */
   set(name: string, number: number): void {
     const { size } = this.#numbers
     this.#numbers.set(name, number)
@@ -47,7 +47,7 @@ export class BoundedKeys {
     if (this.#numbers.delete(name)) this.#bytes -= name.length
   }
 
-  /** Removes the one that came first. */
+  /** Removes and returns the key that was added first. */
   takeOldest(): [name: string, number: number] | undefined {
     let next = this.#fromOldest.next()
     if (next.done) {

@@ -1,4 +1,4 @@
-/** Holds streams of one primary to their length and bytes: those that are due, and all of them when it is first heard. */
+/** Caps streams on one primary, that is, trims them to their length and byte limits: streams that are due, or all of them. */
 
 import type { Address } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
@@ -14,35 +14,34 @@ import { pagesOfKeys } from '../walk/scan.ts'
 import { settledOrStopped, sleep } from '../walk/stoppable.ts'
 import type { WriteCounts } from './write_counts.ts'
 
-/** Streams that are capped in one go. */
-const AT_ONCE = 200
-/** A page that takes longer than that goes on beside the next: a stream with a backlog of millions keeps no other waiting. */
-const PAGE_MS = 50
-/** Writers that outrun us fill Redis: it is given about a millisecond of work at once, where a sweep leaves it with less. */
-const HURRY = 6
-/** Streams that may be in hand when another page is taken. */
-const MOST_IN_HAND = 400
+/** Streams capped in one page. */
+const PAGE_SIZE = 200
+/** Start the next page after this time even if this one is still running, so that a huge backlog does not block other streams. */
+const NEXT_PAGE_AFTER_MS = 50
+/** Send Redis about a millisecond of work at once, this many times what a sweep sends: writers that outrun us fill Redis. */
+const WORK_FACTOR = 6
+/** Take another page once fewer streams than this are in progress. */
+const MAX_IN_PROGRESS = 400
 
-/** How streams are to be capped. */
+/** Which streams to cap, and how. */
 export interface CapTask {
-  /** As they hold between sweeps. */
+  /** The policies as they apply between sweeps: without age limits. */
   readonly policies: readonly Policy[]
   readonly dryRun: boolean
   readonly paceOf: (address: Address) => Pace
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
 }
 
-/** What comes of it. */
 export interface CapEvents {
-  /** What Redis does not allow, though it could go on without. */
+  /** Redis denied a command that the watch can do without. */
   limited(reason: string): void
-  /** Some streams were held to their policies. */
+  /** Some streams were looked at and trimmed if needed. */
   capped(tally: Tally): void
-  /** Some streams have gone to another primary. */
+  /** Some streams have moved to another primary. */
   moved(): void
 }
 
-/** The work on one connection, until `stop` fires; what is in hand then is finished. */
+/** Caps streams over one connection until `stop` fires; then finishes the pages in flight. */
 export class Caps {
   readonly #ask: Ask
   readonly #task: CapTask
@@ -50,23 +49,23 @@ export class Caps {
   readonly #events: CapEvents
   readonly #stop: AbortSignal
 
-  constructor(hands: Connection, task: CapTask, counts: WriteCounts, events: CapEvents, stop: AbortSignal) {
-    this.#ask = paced(hands, task.paceOf(hands.address), stop, HURRY)
+  constructor(connection: Connection, task: CapTask, counts: WriteCounts, events: CapEvents, stop: AbortSignal) {
+    this.#ask = paced(connection, task.paceOf(connection.address), stop, WORK_FACTOR)
     this.#task = task
     this.#counts = counts
     this.#events = events
     this.#stop = stop
   }
 
-  /** Caps what is due, page by page. @throws Fault */
-  async whatIsDue(): Promise<void> {
+  /** Caps streams as they become due, page by page. @throws Fault */
+  async capDueStreams(): Promise<void> {
     const pages = new Set<Promise<void>>()
     let failed: unknown
     while (!this.#stop.aborted && failed === undefined) {
-      await settledOrStopped(this.#counts.atMostInHand(MOST_IN_HAND), this.#stop)
+      await settledOrStopped(this.#counts.atMostInProgress(MAX_IN_PROGRESS), this.#stop)
       await settledOrStopped(this.#counts.someDue(), this.#stop)
       if (this.#stop.aborted) break
-      const keys = this.#counts.take(AT_ONCE)
+      const keys = this.#counts.take(PAGE_SIZE)
       const page = this.#cap(keys)
         .catch((error: unknown) => {
           failed ??= error
@@ -76,15 +75,15 @@ export class Caps {
           pages.delete(page)
         })
       pages.add(page)
-      await Promise.race([page, sleep(PAGE_MS, this.#stop)])
+      await Promise.race([page, sleep(NEXT_PAGE_AFTER_MS, this.#stop)])
     }
     await Promise.all(pages)
     if (failed !== undefined) throw failed
   }
 
-  /** Caps every stream there is. @returns whether it came to the end @throws Fault */
-  async everything(): Promise<boolean> {
-    for await (const keys of pagesOfKeys(this.#ask, scanPattern(this.#task.policies), AT_ONCE)) {
+  /** Caps every matching stream. @returns false if it was stopped before the end @throws Fault */
+  async capAllStreams(): Promise<boolean> {
+    for await (const keys of pagesOfKeys(this.#ask, scanPattern(this.#task.policies), PAGE_SIZE)) {
       if (this.#stop.aborted) return false
       await this.#cap(keys)
     }
@@ -98,8 +97,8 @@ export class Caps {
     const counts = this.#counts
     const missing: Missing = (command, neededFor) => this.#events.limited(deniedTold(command, neededFor))
     const onOutcome = (policy: Policy, outcome: Outcome): void => {
-      // Its writes are heard where it has gone. To stay with it here would be refused for ever.
-      if (isElsewhere(outcome)) counts.forget(outcome.key)
+      // Its new primary is watched too. Here, Redis would refuse it at every try.
+      if (hasMoved(outcome)) counts.forget(outcome.key)
       this.#task.onOutcome(policy, outcome)
     }
     const onDone = (key: Buffer): void => counts.done(key)
@@ -114,6 +113,6 @@ export class Caps {
   }
 }
 
-function isElsewhere({ refused }: Outcome): boolean {
+function hasMoved({ refused }: Outcome): boolean {
   return refused !== null && (refused.word === 'MOVED' || refused.word === 'ASK')
 }

@@ -1,4 +1,4 @@
-/** Listens to the writes on one primary, and holds each stream to its length and bytes after every so many of them. */
+/** Listens to the writes on one primary, and caps a stream after every n writes to it. */
 
 import type { Address } from '../redis/address.ts'
 import type { Connection, Reach } from '../redis/connection.ts'
@@ -10,30 +10,29 @@ import { neededEvents, writesChannel } from './notifications.ts'
 import type { WriteCounts } from './write_counts.ts'
 
 /**
- * How often the subscription is asked for a sign of life, and Redis whether it tells of writes still: of a connection that
- * died silently, and of a setting that somebody else made, nothing else tells.
+ * How often to ping the subscription and to check that notifications are still on. Nothing else reveals a connection that
+ * died silently, or a setting that somebody changed.
  */
 const CHECK_MS = 2_000
 
-/** How one primary is to be watched. */
 export interface PrimaryWatchTask extends CapTask {
   readonly reach: Reach
-  /** Whether to set `notify-keyspace-events` where it does not allow to listen. */
+  /** Whether to set `notify-keyspace-events` if it does not report writes. */
   readonly configure: boolean
 }
 
 /** What happens on one primary. */
 export interface PrimaryEvents extends CapEvents {
-  /** Its writes are heard from now on. @returns whether so much may have gone unheard that every stream must be looked at */
+  /** Writes are reported from now on. @returns whether so many may have been missed that every stream must be looked at */
   heard(): boolean
   /** Every stream was looked at. */
   sawAll(): void
 }
 
 /**
- * Watches until `stop` fires, or as long as the connections last. What was written before its
- * writes are heard is looked for in those streams that are remembered, or in all.
- * @throws Fault when the writes are heard no more, or the server refuses everything
+ * Watches until `stop` fires or a connection ends. Streams may have grown before the subscription began, so it starts by
+ * capping the streams in `counts`, or every stream if too many writes were missed.
+ * @throws Fault if a connection ends, notifications are off, or the server refuses everything
  */
 export async function watchPrimary(
   address: Address,
@@ -42,28 +41,33 @@ export async function watchPrimary(
   events: PrimaryEvents,
   stop: AbortSignal,
 ): Promise<void> {
-  // One to listen on, where nothing else may be asked, and one to work on.
-  await withConnection(address, task.reach, stop, (ears) =>
-    withConnection(address, task.reach, stop, async (hands) => {
-      const canAsk = await enableEvents(hands, task, events)
-      await ears.subscribe(writesChannel(task.reach.database), (key) => counts.add(key))
-      const missedMuch = events.heard()
-      counts.addMissed()
+  // A connection that subscribes can do nothing else (under RESP2), so the trimming needs a second one.
+  await withConnection(address, task.reach, stop, (listening) =>
+    withConnection(address, task.reach, stop, async (working) => {
+      const canReadConfig = await enableEvents(working, task, events)
+      await listening.subscribe(writesChannel(task.reach.database), (key) => counts.add(key))
+      const mustLookAtAll = events.heard()
+      counts.makeAllDue()
       const ending = new AbortController()
       const either = AbortSignal.any([stop, ending.signal])
-      const lost = Promise.race([ears.ended, hands.ended]).then((fault) => {
+      const lost = Promise.race([listening.ended, working.ended]).then((fault) => {
         if (!stop.aborted) throw fault
       })
-      const caps = new Caps(hands, task, counts, events, either)
+      const caps = new Caps(working, task, counts, events, either)
       const lookAtAll = async (): Promise<void> => {
-        if (missedMuch && (await caps.everything())) events.sawAll()
+        if (mustLookAtAll && (await caps.capAllStreams())) events.sawAll()
       }
-      const work = [caps.whatIsDue(), lookAtAll(), keepAlive(ears, either), canAsk && keepEnabled(hands, either)]
+      const work = [
+        caps.capDueStreams(),
+        lookAtAll(),
+        keepAlive(listening, either),
+        canReadConfig && checkStillEnabled(working, either),
+      ]
       try {
         await Promise.race([lost, Promise.all(work)])
       } finally {
         ending.abort()
-        // What is in hand is finished before its connection is closed: what Redis does not answer is not counted.
+        // Finish the pages in flight before their connection closes: only trims that Redis answered are counted.
         await Promise.allSettled(work)
       }
     }),
@@ -71,29 +75,29 @@ export async function watchPrimary(
 }
 
 /**
- * Sees to it that Redis tells of writes. @returns whether it may be asked for that
- * @throws Fault where it does not tell, and is not ours to change
+ * Makes sure that Redis reports writes. @returns whether the ACL lets us read the setting
+ * @throws Fault if it does not report them, and we may not change that
  */
 async function enableEvents({ ask }: Connection, task: PrimaryWatchTask, events: PrimaryEvents): Promise<boolean> {
   const needed = await readNeeded(ask)
   if (needed instanceof Refusal) {
-    events.limited(`whether notify-keyspace-events tells of writes is not known (${needed.message})`)
+    events.limited(`cannot check that notify-keyspace-events reports writes (${needed.message})`)
     return false
   }
   if (needed === null) return true
   const command = ['CONFIG', 'SET', 'notify-keyspace-events', needed]
   const typed = command.join(' ')
   if (!task.configure)
-    throw new Fault('other', `--watch: Redis does not tell of writes to streams: ${typed}, or give --watch-configure`)
+    throw new Fault('other', `--watch: Redis does not report writes to streams: run ${typed}, or use --watch-configure`)
   if (task.dryRun)
-    throw new Fault('other', `--watch: Redis does not tell of writes to streams: ${typed}; a dry run sets nothing`)
+    throw new Fault('other', `--watch: Redis does not report writes to streams: run ${typed}; a dry run sets nothing`)
   const [set] = await ask([command])
   if (set instanceof Refusal)
     throw new Fault(set.word, `--watch-configure: Redis does not allow ${typed} (${set.message})`)
   return true
 }
 
-/** What `notify-keyspace-events` must become; null where it is enough. */
+/** The value that `notify-keyspace-events` needs, or null if it reports writes already. */
 async function readNeeded(ask: Connection['ask']): Promise<string | null | Refusal> {
   const [reply] = await ask([['CONFIG', 'GET', 'notify-keyspace-events']])
   return reply instanceof Refusal ? reply : neededEvents(Array.isArray(reply) ? String(reply[1] ?? '') : '')
@@ -106,11 +110,11 @@ async function keepAlive({ ask }: Connection, stop: AbortSignal): Promise<void> 
   }
 }
 
-/** @throws Fault when Redis tells of writes no more: to begin anew is to see to it that it does */
-async function keepEnabled({ ask }: Connection, stop: AbortSignal): Promise<void> {
+/** @throws Fault if somebody turned notifications off; the watch then starts again, which turns them on or says what to do */
+async function checkStillEnabled({ ask }: Connection, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
     await sleep(CHECK_MS, stop)
     if (!stop.aborted && typeof (await readNeeded(ask)) === 'string')
-      throw new Fault('other', 'notify-keyspace-events was changed, and Redis tells of writes no more')
+      throw new Fault('other', 'notify-keyspace-events was changed: Redis no longer reports writes')
   }
 }

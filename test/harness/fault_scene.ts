@@ -129,7 +129,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
       let begun = false
       // No two sweeps overlap: the first that ends behind a beginning is the one that began there.
       return daemon.waitForLog((line) => {
-        begun ||= line.msg === 'sweep begins' && isSince(line, since)
+        begun ||= line.msg === 'sweep started' && isSince(line, since)
         return begun && isSweep(line)
       })
     },
