@@ -8,7 +8,7 @@ import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from './a
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from './harness/acl_user.ts'
 import { readPage, sectionOf } from './harness/documents.ts'
 import { readOutput } from './harness/output.ts'
-import { runXtrimd } from './harness/program.ts'
+import { HARDLY_EVER, runXtrimd, startDaemon } from './harness/program.ts'
 import { type RedisServer, startRedis } from './harness/redis_server.ts'
 import { redisNow } from './harness/streams.ts'
 import { taskOf } from './harness/sweep_here.ts'
@@ -201,6 +201,22 @@ test('docs/security.md shows exactly this list', () => {
   // The control: another right would be noticed.
   const other = aclTable([...ACL_LINES.slice(1), { feature: BASE, rules: '+@all' }])
   assert.equal(page.includes(other), false)
+})
+
+test('the user shown in docs/security.md lets a daemon with default settings do everything', async (t) => {
+  const [, shown = ''] = /^ACL SETUSER xtrimd on resetchannels -@all (.*)$/m.exec(readPage('docs/security.md')) ?? []
+  const redis = await startRedis(t)
+  await begin(redis, fill, shown.split(' '))
+  const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER])
+  const line = await daemon.waitForLog('sweep')
+  assert.equal(line.result, 'success')
+  assertTrimmed(line)
+  // Redis knows this command from 7.2 on; the page names it in words.
+  assert.deepEqual(
+    (await refusals(redis)).filter((name) => name !== 'client|no-touch'),
+    [],
+  )
+  assert.equal((await daemon.stop()).code, 0)
 })
 
 for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenario][]) {

@@ -157,6 +157,12 @@ test('docs/architecture.md tells of the folders in their reading order, and name
   assert.deepEqual(missingOf(wrong, root, texts), ['isDew', 'sweep/dew.ts'])
 })
 
+test('README has a paragraph for each folder, in their reading order', () => {
+  const section = sectionOf(readPage('README.md'), 'How it is built')
+  const rooms = Array.from(section.matchAll(/^\*\*`([\w.]+)`\*\* /gm), ([, room]) => room)
+  assert.deepEqual(rooms, READING_ORDER)
+})
+
 test('a file imports only from its own folder and from folders before it in the reading order, and none in circles', () => {
   assert.ok(sources.length > 25)
   assert.deepEqual(orderBreaches(sources, READING_ORDER), [])
