@@ -1,31 +1,31 @@
-/** Foretells from counts what a sweep removes from one stream, reason by reason. */
+/** Predicts from counts what a sweep will remove from one stream, by reason. */
 import { NODE_ENTRIES } from './bites.ts'
 import { type Limits, type Reason, sumOfReasons } from './policy.ts'
 
 /** The counts of one stream. Each number of entries counts from the oldest one. */
 export interface Counted {
   readonly length: number
-  /** Entries beyond an age limit that no group holds back. */
+  /** Entries past an age limit that no group holds back. */
   readonly tooOld: number
-  /** Entries before the first one that a group needs; `length` where no group holds anything. */
+  /** Entries before the first one that a group needs; equal to `length` if no group needs any. */
   readonly free: number
-  /** Bytes that all entries take. */
+  /** Bytes of all entries. */
   readonly bytes: number
-  /** Nodes of the stream; null where that is not known. */
+  /** Nodes of the stream; null if unknown. */
   readonly nodes: number | null
 }
 
-/** Entries that go by reason, and about how many bytes that frees. */
+/** Removed entries by reason, and approximately the bytes freed. */
 export interface Removal {
   readonly removed: Readonly<Record<Reason, number>>
   readonly bytes: number
-  /** Whether a sweep removes exactly that: not with `approx`, nor for bytes, where the nodes' borders decide. */
+  /** Whether a sweep will remove exactly this. Not certain with `approx` or for bytes, which depend on where nodes end. */
   readonly isExact: boolean
 }
 
 /**
- * The removals in the order in which a sweep makes them, each from what the one before leaves. With `exact` equal to the
- * sweep, but for bytes; with `approx` within one node.
+ * Applies the limits in the order of a sweep, each to what the one before left. With `exact` the result equals the sweep's,
+ * except for bytes; with `approx` it is within one node.
  */
 export function foretell(counted: Counted, limits: Limits): Removal {
   const { length, bytes } = counted
@@ -38,7 +38,7 @@ export function foretell(counted: Counted, limits: Limits): Removal {
     gone = to
     return removed
   }
-  /** Only whole nodes go. Where their borders are not known, half a node is the middle of what may stay. */
+  /** `approx` removes whole nodes only. If it is unknown where they end, assume that half a node stays, the average. */
   const wholeNodes = (entries: number): number => {
     if (!isApprox) return entries
     return areAlike ? Math.floor(entries / node) * node : Math.max(0, Math.round(entries - node / 2))
@@ -62,14 +62,14 @@ export function foretell(counted: Counted, limits: Limits): Removal {
   }
 }
 
-/** Entries of a node on average, and whether all nodes but the last hold as many: small entries fill nodes of Redis's default size. */
+/** The average entries of a node, and whether all nodes but the last hold this many, as small entries do at Redis's defaults. */
 function nodesOf({ length, nodes }: Counted): { entries: number; areAlike: boolean } {
   if (nodes === null || nodes <= 0) return { entries: NODE_ENTRIES, areAlike: false }
   if (nodes === Math.ceil(length / NODE_ENTRIES)) return { entries: NODE_ENTRIES, areAlike: true }
   return { entries: Math.max(1, length / nodes), areAlike: false }
 }
 
-/** Whether even `approx` removes just that: all, or nothing where nothing is over a limit. */
+/** Whether the result is certain even with `approx`: everything goes, or nothing is over a limit. */
 function isPlain({ length, tooOld }: Counted, total: number): boolean {
   return total === length || (total === 0 && tooOld === 0)
 }

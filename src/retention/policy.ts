@@ -82,12 +82,12 @@ export function needsOldest(limits: Limits): boolean {
   return limits.maxAgeMs !== Number.POSITIVE_INFINITY || limits.hardMaxAgeMs !== Number.POSITIVE_INFINITY
 }
 
-/** The stricter of the age limits: past it, entries go in spite of groups or because none holds them. */
+/** The stricter of the two age limits. */
 export function ageLimitMs(limits: Limits): number {
   return Math.min(limits.maxAgeMs, limits.hardMaxAgeMs)
 }
 
-/** The stricter of the length limits. */
+/** The stricter of the two length limits. */
 export function lengthLimit(limits: Limits): number {
   return Math.min(limits.maxLength, limits.hardMaxLength)
 }

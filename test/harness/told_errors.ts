@@ -1,19 +1,19 @@
-/** The errors that docs/errors.md tells of, each with its cause and its cure. */
+/** The errors listed in docs/errors.md, with cause and cure. */
 
 import { ERROR_WORDS } from '../../src/redis/refusal.ts'
 import { readPage } from './documents.ts'
 
 export interface ToldError {
-  /** What differs from case to case is `…`. */
+  /** With `…` for the parts that vary. */
   readonly error: string
   readonly cause: string
   readonly cure: string
 }
 
-/** What stands behind an address says the system, OpenSSL or the client: rows of its words are examples of this one. */
+/** The row for errors of the system, OpenSSL or the client. Rows with their real words are examples of it. */
 export const OF_THE_SYSTEM = '…: …'
 
-/** The rows of the page, of which each begins with the error in backticks. */
+/** The rows of the page. Each starts with the error in backticks. */
 export function toldErrors(): readonly ToldError[] {
   return [...readPage('docs/errors.md').matchAll(/^\| `(.*?)` \| (.*?) \| (.*?) \|$/gm)].map(
     ([, error = '', cause = '', cure = '']) => ({
@@ -24,7 +24,7 @@ export function toldErrors(): readonly ToldError[] {
   )
 }
 
-/** Whether the page has a row for just this; what Redis itself says, with its word in front, stands as Redis says it. */
+/** Whether the page has a row for this message, or the message comes from Redis itself and starts with an error word. */
 export function isTold(reason: string, told = toldErrors()): boolean {
   if (ERROR_WORDS.some((word) => reason.startsWith(`${word} `))) return true
   return told.some(({ error }) => error !== OF_THE_SYSTEM && patternOf(error).test(reason))
