@@ -159,7 +159,7 @@ class Daemon {
   #sweepUnderPressure(only: (address: Address) => boolean): Promise<SweepReport | null> {
     const maxLength = this.#config.pressure?.maxLength ?? Number.POSITIVE_INFINITY
     const policies = this.#config.policies.map((policy) => tightened(policy, maxLength))
-    const isTighter = policies.some((policy) => policy.maxLength < policy.own.maxLength)
+    const isTighter = policies.some((policy) => policy.maxLength < policy.configured.maxLength)
     return this.#turns.takeUnderPressure({ only, policies }, isTighter)
   }
 

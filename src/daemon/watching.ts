@@ -2,7 +2,7 @@
 import type { Config, WatchTerms } from '../config/config.ts'
 import type { WatchStatus } from '../http/status.ts'
 import { formatAddress } from '../redis/address.ts'
-import { betweenSweeps } from '../retention/policy.ts'
+import { sizeLimitsOnly } from '../retention/policy.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import { addTally, emptyTally, type Tally } from '../tally/tally.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -42,7 +42,7 @@ export class Watching implements WatchStatus {
       ...terms,
       findPrimaries: task.findPrimaries,
       reach: task.reach,
-      policies: config.policies.map(betweenSweeps),
+      policies: config.policies.map(sizeLimitsOnly),
       dryRun: config.dryRun,
       paceOf: task.paceOf,
       onOutcome: task.onOutcome ?? (() => {}),

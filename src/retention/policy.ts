@@ -27,7 +27,7 @@ export interface Policy extends Limits {
   readonly match: string
   readonly matches: (key: Uint8Array) => boolean
   /** The configured limits. They decide whether a stream is over its limits, also when one sweep trims to tighter ones. */
-  readonly own: Limits
+  readonly configured: Limits
 }
 
 /** The limit that removed an entry. Limits apply in this order, so each removal has one reason. */
@@ -46,7 +46,7 @@ export function sumOfReasons(removed: Readonly<Record<Reason, number>>): number 
 
 /** `match` is a glob as Redis understands it. */
 export function makePolicy(name: string, match: string, limits: Limits): Policy {
-  return Object.freeze({ ...limits, name, match, matches: compileGlob(match), own: limits })
+  return Object.freeze({ ...limits, name, match, matches: compileGlob(match), configured: limits })
 }
 
 /** The index of the first policy whose pattern matches the key, or -1. */
@@ -67,9 +67,9 @@ export function scanPattern(policies: readonly Policy[]): string {
 }
 
 /** The policy without its age limits and deletion: what remains can be enforced at every write, between sweeps. */
-export function betweenSweeps(policy: Policy): Policy {
+export function sizeLimitsOnly(policy: Policy): Policy {
   const off = { maxAgeMs: Number.POSITIVE_INFINITY, hardMaxAgeMs: Number.POSITIVE_INFINITY, deleteEmpty: false }
-  return Object.freeze({ ...policy, ...off, own: { ...policy.own, ...off } })
+  return Object.freeze({ ...policy, ...off, configured: { ...policy.configured, ...off } })
 }
 
 /** The policy with a length limit of at most `maxLength`. The configured limits still decide what is over. */

@@ -31,7 +31,12 @@ export function countInside(stream: Found, context: CountContext): void {
 export function countOutcome(stream: Found, trimmed: Trimmed, context: CountContext): void {
   const policy = context.policies[stream.policy] as Policy
   const { state, refused, hold, attempted } = trimmed
-  const over = overLimits(stream, { ...trimmed, wasTrimmed: attempted && refused === null }, policy.own, context.nowMs)
+  const over = overLimits(
+    stream,
+    { ...trimmed, wasTrimmed: attempted && refused === null },
+    policy.configured,
+    context.nowMs,
+  )
   const heldBack = hold !== null && (over.age || over.length || over.bytes)
   const isGone = refused?.refusal.word === 'WRONGTYPE'
   const outcome: Outcome = {
