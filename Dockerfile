@@ -1,16 +1,18 @@
 # syntax=docker/dockerfile:1
 
-# The program, bundled. Pinned by version; pin by digest (node:24.21.0-bookworm-slim@sha256:…) where your registry is reached.
+# Bundles the program. The base image is pinned by version; if you can reach a registry, pin it by digest too
+# (node:24.21.0-bookworm-slim@sha256:…).
 FROM node:24.21.0-bookworm-slim AS build
 WORKDIR /build
-# The packages first: they change more rarely than the source.
+# Packages first, so that this layer is cached: they change less often than the source.
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY LICENSE ./
 COPY scripts/bundle scripts/licences.ts scripts/
 COPY src src
 RUN scripts/bundle /image
-# What Node itself is linked against, at the same paths, and certificates for rediss:. No shell, no npm, no package manager.
+# Node, the libraries it is linked against at the same paths, and CA certificates for rediss: URLs. The image has no shell,
+# npm or package manager.
 RUN set -eu; \
     mkdir -p /image/bin /image/etc/ssl/certs; \
     cp -L "$(command -v node)" /image/bin/node; \
@@ -21,7 +23,7 @@ RUN set -eu; \
 
 FROM scratch
 ARG VERSION=0.1.0
-# Whose build of what: --build-arg SOURCE=https://… --build-arg REVISION="$(git rev-parse HEAD)"
+# Record where the image comes from: --build-arg SOURCE=https://… --build-arg REVISION="$(git rev-parse HEAD)"
 ARG SOURCE=https://github.com/your-fork/xtrimd
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="xtrimd" \
@@ -31,15 +33,16 @@ LABEL org.opencontainers.image.title="xtrimd" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.licenses="MIT"
 COPY --from=build /image /
-# A number, so that Kubernetes can see that it is not root. Nothing is written: the root file system may be read-only.
+# Numeric, so that Kubernetes can verify that it is not root. The root file system may be read-only: xtrimd writes no files.
 USER 65532:65532
 ENV NODE_ENV=production
 EXPOSE 9464
-# A sidecar should be small: the young generation is, though with one of 1 MB half of a sweep's processor time goes into clearing it, and
-# other clients of Redis wait for processors that do; the old one grows slowly where it knows an end; and what a sweep leaves is collected
-# behind it (--expose-gc lets the program ask for that), but for the code of the next one.
+# Keep a sidecar's memory small:
+# - A small young generation. Not 1 MB: then collecting it takes half of a sweep's CPU time, and other clients of Redis wait.
+# - A limit for the old generation, which makes it grow slowly.
+# - Garbage is collected after each sweep, which --expose-gc allows, but compiled code is kept for the next one.
 ENTRYPOINT ["/bin/node", "--max-semi-space-size=3", "--max-old-space-size=256", "--no-flush-bytecode", "--expose-gc", "/app/main.js"]
 CMD ["run"]
-# Kubernetes has probes of its own; this is for everybody else. It sees the variable of --http-bind, and not the flag; to
-# connect to 0.0.0.0 or [::] is to connect to this machine.
+# For everyone but Kubernetes, which has its own probes. It reads the variable XTRIMD_HTTP_BIND but cannot see the flag.
+# Connecting to 0.0.0.0 or [::] reaches this machine.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/bin/node", "-e", "fetch('http://' + (process.env.XTRIMD_HTTP_BIND || '127.0.0.1:9464') + '/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
