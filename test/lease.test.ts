@@ -219,7 +219,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(typeof token, 'string')
 
     assert.equal((await leader.stop()).code, 0)
-    assert.ok(said(leader, 'lease released'))
+    assert.ok(said(leader, 'released the lease'))
     assert.notEqual(await redis.command('GET', LEASE), token)
     const line = await other.waitForLog('sweep')
     assert.equal(line.result, 'success')
@@ -255,7 +255,7 @@ describe('the lease', { concurrency: 3 }, () => {
     await daemon.waitForLog('sweep')
     await redis.command('SET', LEASE, 'another', 'PX', '600000')
     assert.equal((await daemon.stop()).code, 0)
-    assert.equal(said(daemon, 'lease released'), false)
+    assert.equal(said(daemon, 'released the lease'), false)
     assert.ok(said(daemon, 'did not release the lease: it was no longer ours'))
     assert.equal(await redis.command('GET', LEASE), 'another')
   })
@@ -274,7 +274,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await isTaken(), 1)
     await proxy.heal()
     assert.equal((await daemon.stop()).code, 0)
-    assert.ok(said(daemon, 'lease released'))
+    assert.ok(said(daemon, 'released the lease'))
     assert.equal(await isTaken(), 0)
   })
 

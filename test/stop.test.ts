@@ -136,7 +136,7 @@ async function stopAt(t: TestContext, redis: RedisServer, replyBytes: number): P
 }
 
 async function assertReleased(daemon: Daemon, redis: RedisServer): Promise<void> {
-  assert.ok(said(daemon, 'acquired the lease') && said(daemon, 'lease released'))
+  assert.ok(said(daemon, 'acquired the lease') && said(daemon, 'released the lease'))
   assert.equal(await redis.command('EXISTS', LEASE), 0)
 }
 

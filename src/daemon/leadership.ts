@@ -99,7 +99,7 @@ export class Leadership {
     })
     await Promise.race([this.#lease.release(), timeout]).then(
       (wasOurs) => {
-        if (wasOurs) this.#log.info({}, 'lease released')
+        if (wasOurs) this.#log.info({}, 'released the lease')
         else if (wasHeld) this.#log.info({}, 'did not release the lease: it was no longer ours')
       },
       (error: unknown) => {
