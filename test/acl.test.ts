@@ -71,8 +71,8 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
     works: trimmed.works,
   },
   'its name in `CLIENT LIST`': greets('client|setname'),
-  'looking without making keys look used (from Redis 7.2 on)': greets('client|no-touch'),
-  'looking at many streams at once, twice as fast (from Redis 7.0 on, not in a cluster)': {
+  'not resetting the idle time of keys (Redis 7.2 and newer)': greets('client|no-touch'),
+  'reading many streams in one command, twice as fast (Redis 7.0 and newer, not in a cluster)': {
     prepare: async (redis) => {
       await fill(redis)
       await redis.command('XADD', 'stream:conversation:young', '*', 'a', 'b')
@@ -150,7 +150,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
     },
     works: trimmed.works,
   },
-  '`xtrimd plan`, which needs no `+xtrim`': {
+  '`xtrimd plan`, which does not need `+xtrim`': {
     command: 'plan',
     instead: ['+xtrim'],
     prepare: fill,
@@ -270,10 +270,10 @@ test('every line of the list is tried here', () => {
     '`--watch`',
     '`--watch-configure`',
     '`--pressure`',
-    'the bar of `xtrimd sweep` on a terminal',
+    'the progress bar of `xtrimd sweep` on a terminal',
     '`--lease`, unless it is `false`',
     '`--lease` in a cluster, while its slot is being moved',
-    '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base',
+    '`--redis-mode sentinel`, on sentinels that require a login (without the first row)',
   ]
   const tried = [...Object.keys(SCENARIOS), ...elsewhere]
   assert.deepEqual(tried.sort(), ACL_LINES.map(({ feature }) => feature).sort())

@@ -1,8 +1,8 @@
-/** What an ACL user needs for each feature: the table in docs/security.md is this list, and the tests hold it to real servers. */
+/** The rights that each feature needs. docs/security.md shows this list as a table, and tests try every line on real servers. */
 
 export interface AclLine {
   readonly feature: string
-  /** What is added to the base, in the words of `ACL SETUSER`; of the first line, the base itself. */
+  /** Rules of `ACL SETUSER` to add to the base; in the first line, the base itself. */
   readonly rules: string
 }
 
@@ -12,9 +12,9 @@ export const ACL_LINES = [
   { feature: BASE, rules: '~stream:conversation:* +scan +time +xlen +xrange +xtrim' },
   { feature: 'a database other than 0', rules: '+select' },
   { feature: 'its name in `CLIENT LIST`', rules: '+client|setname' },
-  { feature: 'looking without making keys look used (from Redis 7.2 on)', rules: '+client|no-touch' },
+  { feature: 'not resetting the idle time of keys (Redis 7.2 and newer)', rules: '+client|no-touch' },
   {
-    feature: 'looking at many streams at once, twice as fast (from Redis 7.0 on, not in a cluster)',
+    feature: 'reading many streams in one command, twice as fast (Redis 7.0 and newer, not in a cluster)',
     rules: '+eval_ro +xread',
   },
   { feature: '`xtrimd_redis_memory_*`', rules: '+info' },
@@ -28,14 +28,14 @@ export const ACL_LINES = [
   { feature: '`--lease` in a cluster, while its slot is being moved', rules: '+asking' },
   { feature: '`--redis-mode cluster`', rules: '+cluster|slots +cluster|nodes' },
   {
-    feature: '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base',
+    feature: '`--redis-mode sentinel`, on sentinels that require a login (without the first row)',
     rules: '+sentinel|get-master-addr-by-name',
   },
   { feature: '`--watch`', rules: '&__keyevent@0__:xadd +subscribe +ping +config|get' },
   { feature: '`--watch-configure`', rules: '+config|set' },
   { feature: '`--pressure`', rules: '+info' },
-  { feature: 'the bar of `xtrimd sweep` on a terminal', rules: '+dbsize' },
-  { feature: '`xtrimd plan`, which needs no `+xtrim`', rules: '+xrevrange' },
+  { feature: 'the progress bar of `xtrimd sweep` on a terminal', rules: '+dbsize' },
+  { feature: '`xtrimd plan`, which does not need `+xtrim`', rules: '+xrevrange' },
   { feature: 'an exact count in `xtrimd plan`; without it long streams are estimated', rules: '+xrevrange +eval_ro' },
   { feature: 'the unread entries that `xtrimd plan` shows', rules: '+xrevrange +xinfo|groups' },
   { feature: 'the bytes that `xtrimd plan` shows', rules: '+xrevrange +memory|usage' },

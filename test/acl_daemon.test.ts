@@ -82,8 +82,7 @@ test('if a right on the lease is missing, the error says what to grant', async (
   assert.match(String(line.reason), /^the ACL forbids the lease on /)
 })
 
-const SENTINEL: Feature =
-  '`--redis-mode sentinel`: the same user at the sentinels, if they ask for one, without the base'
+const SENTINEL: Feature = '`--redis-mode sentinel`, on sentinels that require a login (without the first row)'
 
 test('exactly this rule is enough at a sentinel that asks for a user', async (t) => {
   const redis = await startRedis(t)
@@ -179,7 +178,7 @@ test('exactly this rule is enough for --pressure', async (t) => {
 
 test('exactly this rule is enough for the bar of a sweep', async (t) => {
   const redis = await startRedis(t)
-  for (const rules of [rulesOf('the bar of `xtrimd sweep` on a terminal'), []]) {
+  for (const rules of [rulesOf('the progress bar of `xtrimd sweep` on a terminal'), []]) {
     await begin(redis, fill, [...rulesOf(BASE), ...rules])
     let expected = 0
     const extent = { expect: (keys: number) => (expected += keys), visit: () => {} }

@@ -1,4 +1,4 @@
-/** What can happen, above all to Redis, or between it and us: the tables of docs/faults.md are these lists, and the tests hold them to real faults. */
+/** Faults of Redis, the network and the machine. docs/faults.md shows these lists as tables, and tests cause every one of them. */
 
 import assert from 'node:assert/strict'
 import { testFile } from './harness/documents.ts'
@@ -14,7 +14,7 @@ export interface FaultRow {
   readonly note?: string
 }
 
-/** Redis is away, silent or slow, or the network between is. */
+/** Redis or the network is down, silent or slow. */
 export const REACH_FAULTS = [
   {
     name: 'it refuses connections',
@@ -59,7 +59,7 @@ export const REACH_FAULTS = [
   { name: 'it answers 300 ms late', result: 'success', cause: null, note: 'the sweep takes longer' },
 ] as const satisfies readonly FaultRow[]
 
-/** Redis answers, and says no. */
+/** Redis answers with an error. */
 export const REFUSAL_FAULTS = [
   { name: 'it is loading its data', result: 'failed', cause: 'LOADING' },
   { name: 'a script blocks it', result: 'failed', cause: 'BUSY' },
@@ -97,7 +97,7 @@ export const REFUSAL_FAULTS = [
   },
 ] as const satisfies readonly FaultRow[]
 
-/** One stream is not what it was a moment ago. */
+/** A stream changes during the sweep. */
 export const STREAM_FAULTS = [
   { name: 'a key is deleted before its turn comes', result: 'success', cause: null },
   {
@@ -108,7 +108,7 @@ export const STREAM_FAULTS = [
   },
 ] as const satisfies readonly FaultRow[]
 
-/** The machine of the daemon tells another time than Redis. */
+/** The daemon's clock differs from Redis's. */
 export const CLOCK_FAULTS = [
   {
     name: "the daemon's clock is an hour ahead",
@@ -121,7 +121,7 @@ export const CLOCK_FAULTS = [
   { name: "the daemon's clock is set an hour back while it runs", result: 'success', cause: null, note: 'the same' },
 ] as const satisfies readonly FaultRow[]
 
-/** Who we are, and what we may do. */
+/** Login and rights. */
 export const ACL_FAULTS = [
   { name: 'it wants a password and we have none', result: 'failed', cause: 'NOAUTH' },
   { name: 'the password is wrong', result: 'failed', cause: 'WRONGPASS' },
@@ -154,7 +154,7 @@ export const ACL_FAULTS = [
   },
 ] as const satisfies readonly FaultRow[]
 
-/** Who Redis says it is. One that does not speak TLS takes our greeting for the beginning of a line, and waits for its end. */
+/** TLS. A Redis without TLS takes our greeting for the start of a line, and waits for the rest. */
 export const TLS_FAULTS = [
   {
     name: 'we speak TLS, and it does not',
@@ -183,13 +183,13 @@ export const FAULTS: readonly FaultRow[] = [
   ...TLS_FAULTS,
 ]
 
-/** Faults of more than one server, of a stream's own making, and of the daemon's life: each is shown by a test of its own. */
+/** Faults of several servers, of streams, and of the daemon's schedule. Each has its own test. */
 export interface OtherFault {
   readonly name: string
   /** How the sweep ends, as docs/faults.md says it. */
   readonly outcome: string
   readonly note?: string
-  /** Whose test it is, and what stands in its title. */
+  /** The test that shows it: its file, and a part of its title. */
   readonly shownBy: { readonly file: string; readonly title: string }
 }
 
@@ -309,7 +309,7 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
   },
 ]
 
-/** Asserts that a sweep ended as the second list says of that fault, where that is one result and one of these causes. */
+/** Asserts that a sweep ended as the second list says. For faults with one result, and one of several causes. */
 export function assertToldAs(name: string, told: object): void {
   const { result, cause = null } = told as { result?: unknown; cause?: unknown }
   const outcome = OTHER_FAULTS.find((fault) => fault.name === name)?.outcome ?? assert.fail(`no such fault: ${name}`)
@@ -318,7 +318,7 @@ export function assertToldAs(name: string, told: object): void {
   assert.ok((causes.length === 0 ? [null] : causes).includes(cause), `${outcome}, and not ${cause}`)
 }
 
-/** Both lists as docs/faults.md shows them, as tables of Markdown. */
+/** The lists as Markdown tables, as docs/faults.md shows them. */
 export function faultTable(rows: readonly FaultRow[] = FAULTS): string {
   const ends = ({ result, cause }: FaultRow) => (cause === null ? result : `${result}, \`${cause}\``)
   return table(

@@ -1,12 +1,12 @@
-/** What docs/faults.md says is what the tests show. */
+/** Holds docs/faults.md to the lists of faults that the tests cause. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assertToldAs, FAULTS, faultTable, OTHER_FAULTS, otherFaultTable } from './faults.ts'
 import { readPage, testFile } from './harness/documents.ts'
 
-/** Ends that are none of a sweep, or several. */
-const MANIFOLD = [
+/** Outcomes that differ from run to run, or that are not results of a sweep. */
+const VARYING = [
   'partial or failed until then',
   'partial, `MOVED`, or failed as if the primary were down',
   'skipped',
@@ -16,7 +16,7 @@ const MANIFOLD = [
 
 const PAGE = readPage('docs/faults.md')
 
-test('docs/faults.md shows exactly these two lists of faults', () => {
+test('docs/faults.md shows exactly the two lists of faults', () => {
   for (const table of [faultTable(), otherFaultTable()]) {
     assert.ok(PAGE.includes(`\n${table}\n`), `it is to have:\n${table}`)
   }
@@ -24,19 +24,19 @@ test('docs/faults.md shows exactly these two lists of faults', () => {
   assert.equal(rows.length, FAULTS.length + OTHER_FAULTS.length, 'and no other row')
 })
 
-test('the comparison notices a row that tells something else, and one that is missing', () => {
+test('control: the comparison notices a wrong row and a missing one', () => {
   const [first, ...rest] = FAULTS
   assert.ok(first)
   assert.equal(PAGE.includes(faultTable([{ ...first, cause: 'other' }, ...rest])), false)
   assert.equal(PAGE.includes(`\n${faultTable(rest)}\n`), false)
 })
 
-test('no fault stands there twice', () => {
+test('every fault is listed once', () => {
   const names = [...FAULTS, ...OTHER_FAULTS].map(({ name }) => name)
   assert.deepEqual(names, [...new Set(names)])
 })
 
-test('each of the other faults is shown by a test that is there, and that takes from the list how it ends', () => {
+test('a test shows each of the other faults and compares how it ends with the list', () => {
   const stands = (file: string, text: string) => readPage(testFile(file)).includes(text)
   for (const { name, outcome, shownBy } of OTHER_FAULTS) {
     const { file, title } = shownBy
@@ -44,11 +44,11 @@ test('each of the other faults is shown by a test that is there, and that takes 
     // The control: a test that is not there is missed.
     assert.equal(stands(file, `${title}?`), false)
     const isTaken = ["'", '"'].some((quote) => stands(file, `assertToldAs(${quote}${name}${quote}`))
-    assert.equal(isTaken, !MANIFOLD.includes(outcome), `${name}: ${testFile(file)} says of itself how it ends`)
+    assert.equal(isTaken, !VARYING.includes(outcome), `${name}: ${testFile(file)} takes the outcome from the list`)
   }
 })
 
-test('how a fault ends is compared: another result, another cause or none is noticed', () => {
+test('control: another result, another cause and a missing cause are noticed', () => {
   const timeout = 'a sweep exceeds `--sweep-timeout`'
   assertToldAs(timeout, { result: 'stopped', cause: 'sweep-timeout' })
   for (const other of [

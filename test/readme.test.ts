@@ -1,4 +1,4 @@
-/** What the README says is held to the program: its tables, and the commands it tells people to type. */
+/** Holds README and docs to the program: tables, commands, and how pages open. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -18,7 +18,7 @@ const README = readPage('README.md')
 const FLAGS = readPage('docs/flags.md')
 const METRICS = sectionOf(readPage('docs/metrics-and-alerts.md'), 'Metrics')
 
-test('the table of flags has every flag with its default and its help, and no other', () => {
+test('docs/flags.md lists every flag with its default and help, and only those', () => {
   const told = tableIn(FLAGS)
   const real = Object.entries(flags).map(([name, flag]) => [
     `\`--${name} ${flag.value}\``,
@@ -28,7 +28,7 @@ test('the table of flags has every flag with its default and its help, and no ot
   assert.deepEqual(told, real)
 })
 
-test('the table of metrics has every metric with its type and its help, and no other', async (t) => {
+test('docs/metrics-and-alerts.md lists every metric with its type and help, and only those', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, 'stream:conversation:a', { count: 10, from: await redisNow(redis), stepMs: 1, bytes: 10 })
   const daemon = await startDaemon(t, ['--redis-url', redis.url])
@@ -68,7 +68,7 @@ test('the table of metrics has every metric with its type and its help, and no o
   for (const word of ERROR_WORDS) assert.ok(METRICS.includes(`\`${word}\``), `the page names the error word ${word}`)
 })
 
-test('the comparison notices a row that tells something else', () => {
+test('control: the comparison notices a wrong row', () => {
   const changed = FLAGS.replace('| `--max-age <duration\\|off>` | `24h` |', '| `--max-age <duration\\|off>` | `25h` |')
   assert.notEqual(changed, FLAGS)
   assert.notDeepEqual(tableIn(changed), tableIn(FLAGS))
@@ -90,7 +90,7 @@ test('the pictures of README and docs are there, small, and in neither the image
   }
   const { files } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { files: string[] }
   assert.deepEqual(files, ['dist', 'schema', 'CHANGELOG.md'])
-  // What is sent to be built from is what is copied, and so no picture either.
+  // The build context holds only what the Dockerfile copies, so it holds no pictures either.
   const lines = readFileSync(new URL('../.dockerignore', import.meta.url), 'utf8').split('\n')
   const [everything, ...but] = lines.filter((line) => line !== '' && !line.startsWith('#'))
   assert.equal(everything, '*')
@@ -107,7 +107,7 @@ test('the pictures of README and docs are there, small, and in neither the image
   )
 })
 
-test('every trigger of a sweep is told', () => {
+test('docs/errors.md names every trigger of a sweep', () => {
   const told =
     /line `sweep`, whose `trigger` says why it was made: (.*?)\./s.exec(readPage('docs/errors.md'))?.[1] ?? ''
   assert.deepEqual([...told.matchAll(/`(\w+)`/g)].map(([, word]) => word).sort(), TRIGGERS.toSorted())

@@ -1,4 +1,4 @@
-/** The pages that people read, README and docs, as tests hold them to the program. */
+/** Reads README and docs, so that tests can compare them with the program. */
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
@@ -28,7 +28,7 @@ export function testFile(name: string): string {
   return join('test', String(found[0]))
 }
 
-/** What stands under a heading of the second level, up to the next one. */
+/** The text under a heading of the second level, up to the next one. */
 export function sectionOf(page: string, heading: string): string {
   const [, behind = ''] = page.split(new RegExp(`^## ${heading}$`, 'm'))
   return behind.split(/^## /m)[0] ?? ''
