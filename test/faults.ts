@@ -123,7 +123,7 @@ export const CLOCK_FAULTS = [
 
 /** Login and rights. */
 export const ACL_FAULTS = [
-  { name: 'it wants a password and we have none', result: 'failed', cause: 'NOAUTH' },
+  { name: 'it requires a password and we have none', result: 'failed', cause: 'NOAUTH' },
   { name: 'the password is wrong', result: 'failed', cause: 'WRONGPASS' },
   {
     name: 'the password is rotated before its file is',
@@ -171,7 +171,7 @@ export const TLS_FAULTS = [
   },
   { name: 'its certificate is from an unknown CA', result: 'failed', cause: 'connect' },
   { name: 'its certificate is for another name', result: 'failed', cause: 'connect' },
-  { name: 'it wants a certificate of ours and we have none', result: 'failed', cause: 'connect' },
+  { name: 'it requires a client certificate and we have none', result: 'failed', cause: 'connect' },
 ] as const satisfies readonly FaultRow[]
 
 export const FAULTS: readonly FaultRow[] = [

@@ -19,7 +19,7 @@ const { meeting, allMet } = meetingsOf(ACL_FAULTS)
 
 // Each waits for ticks most of the time.
 suite('Redis does not know us', { concurrency: 4 }, () => {
-  meeting('it wants a password and we have none', async (t, row) => {
+  meeting('it requires a password and we have none', async (t, row) => {
     const scene = await startScene(t)
     await scene.redis.command('CONFIG', 'SET', 'requirepass', 'password')
     await assertLockedOut(scene, row)

@@ -118,7 +118,7 @@ suite('TLS', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  meeting('it wants a certificate of ours and we have none', async (t, row) => {
+  meeting('it requires a client certificate and we have none', async (t, row) => {
     const { scene } = await startTls(t)
     await scene.redis.command('CONFIG', 'SET', 'tls-auth-clients', 'yes')
     await assertLockedOut(scene, row)
