@@ -1,10 +1,12 @@
-/** A bar chart as SVG: text is text, and it is readable on light and on dark. */
+/** Horizontal bars as an SVG file that is readable on a light and on a dark page. */
+
+import { type ChartOption, svgChart } from '../scripts/stage/svg_chart.ts'
 
 export interface Row {
   readonly label: string
-  /** One for each series; null where there is none. */
+  /** One for each series; null where there is nothing to show. */
   readonly values: readonly (number | null)[]
-  /** Ours stands out. */
+  /** Rows of xtrimd have their own colour. */
   readonly ours?: boolean
 }
 
@@ -17,75 +19,84 @@ export interface Chart {
   readonly format: (value: number) => string
 }
 
+/** Each colour on a light page, and the one that replaces it on a dark page. */
+const TEXT = ['#1f2328', '#e6edf3'] as const
+const FAINT = ['#59636e', '#9198a1'] as const
+const OURS = ['#0969da', '#4493f8'] as const
+const THEIRS = ['#8c959f', '#656c76'] as const
+
+/** Pixels. */
 const WIDTH = 760
 const BARS_FROM = 270
-const BARS_TO = 690
-const BAR = 14
-const GAP = 12
-const TOP = 76
+const BAR = 12
+const GAP = 14
+const TOP = 68
+const BOTTOM = 6
 
-export function barChart({ title, unit, series, rows, format }: Chart): string {
-  const most = Math.max(...rows.flatMap(({ values }) => values.map((value) => value ?? 0)), Number.MIN_VALUE)
-  const rowHeight = series.length * BAR + GAP
-  const height = TOP + rows.length * rowHeight + 8
-  const parts: string[] = []
-  for (const [i, { label, values, ours }] of rows.entries()) {
-    const top = TOP + i * rowHeight
-    const middle = top + (series.length * BAR) / 2 + 4
-    parts.push(text(BARS_FROM - 10, middle, label, `end${ours ? ' strong' : ''}`))
-    for (const [s, value] of values.entries()) {
-      const y = top + s * BAR
-      if (value === null) continue
-      const width = Math.max(1, (value / most) * (BARS_TO - BARS_FROM))
-      const shade = `${ours ? 'ours' : 'theirs'}${s > 0 ? ' second' : ''}`
-      parts.push(
-        `<rect class="${shade}" x="${BARS_FROM}" y="${y}" width="${width.toFixed(1)}" height="${BAR - 2}" rx="2"/>`,
-      )
-      parts.push(text(BARS_FROM + width + 6, y + BAR - 4, format(value), 'small'))
-    }
+export function barChart(chart: Chart): string {
+  const height = TOP + chart.rows.length * (chart.series.length * (BAR + 2) + GAP) + BOTTOM
+  const svg = svgChart(optionOf(chart), { width: WIDTH, height })
+  // A style sheet overrides the colours that ECharts writes as attributes.
+  const dark = [TEXT, FAINT, OURS, THEIRS].map(([light, instead]) => `[fill="${light}"]{fill:${instead}}`)
+  const style = `<style>@media (prefers-color-scheme: dark){${dark.join('')}}</style>`
+  return `${svg.replace('>\n', ` role="img">\n<title>${escaped(chart.title)}</title>\n${style}\n`)}\n`
+}
+
+function optionOf({ title, unit, series, rows, format }: Chart): ChartOption {
+  return {
+    title: {
+      text: title,
+      subtext: unit,
+      left: 10,
+      top: 8,
+      textStyle: { fontSize: 16, fontWeight: 600, color: TEXT[0] },
+      subtextStyle: { fontSize: 11, color: FAINT[0] },
+    },
+    legend: {
+      show: series.length > 1,
+      right: 16,
+      top: 32,
+      itemWidth: 10,
+      itemHeight: 10,
+      itemGap: 24,
+      selectedMode: false,
+      textStyle: { fontSize: 11, color: FAINT[0] },
+    },
+    grid: { left: BARS_FROM, right: 70, top: TOP, bottom: BOTTOM, outerBoundsMode: 'none' },
+    xAxis: { type: 'value', show: false, max: 'dataMax' },
+    yAxis: {
+      type: 'category',
+      inverse: true,
+      data: rows.map(({ label, ours }) => ({ value: label, textStyle: { fontWeight: ours ? 600 : 400 } })),
+      axisLine: { show: false },
+      axisTick: { show: false },
+      axisLabel: { interval: 0, fontSize: 13, color: TEXT[0] },
+    },
+    series: series.map((name, s) => ({
+      type: 'bar',
+      name,
+      silent: true,
+      barWidth: BAR,
+      barGap: '17%',
+      barMinHeight: 1,
+      // The legend shows the colour of the series.
+      itemStyle: { borderRadius: 2, color: THEIRS[0], opacity: s > 0 ? 0.55 : 1 },
+      label: {
+        show: true,
+        position: 'right',
+        fontSize: 11,
+        color: FAINT[0],
+        opacity: 1,
+        formatter: ({ value }) => (typeof value === 'number' ? format(value) : ''),
+      },
+      data: rows.map(({ values, ours }) => ({
+        value: values[s] ?? '-',
+        itemStyle: { color: ours ? OURS[0] : THEIRS[0] },
+      })),
+    })),
   }
-  const legend = series.length > 1 ? legendOf(series) : ''
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-label="${escaped(title)}">
-<title>${escaped(title)}</title>
-<style>
-svg { color-scheme: light dark; }
-text { font: 13px system-ui, sans-serif; fill: #1f2328; }
-.title { font-size: 16px; font-weight: 600; }
-.small { font-size: 11px; fill: #59636e; }
-.strong { font-weight: 600; }
-.end { text-anchor: end; }
-.ours { fill: #0969da; }
-.theirs { fill: #8c959f; }
-.second { opacity: 0.55; }
-@media (prefers-color-scheme: dark) {
-text { fill: #e6edf3; }
-.small { fill: #9198a1; }
-.ours { fill: #4493f8; }
-.theirs { fill: #656c76; }
-}
-</style>
-${text(16, 28, title, 'title')}
-${text(16, 50, unit, 'small')}
-${legend}${parts.join('\n')}
-</svg>
-`
-}
-
-/** Which shade is which, at the right of the unit's line. */
-function legendOf(series: readonly string[]): string {
-  return series
-    .map((name, s) => {
-      const x = 470 + s * 140
-      const swatch = `<rect class="theirs${s > 0 ? ' second' : ''}" x="${x}" y="41" width="10" height="10" rx="2"/>`
-      return `${swatch}\n${text(x + 16, 50, name, 'small')}\n`
-    })
-    .join('')
-}
-
-function text(x: number, y: number, content: string, names: string): string {
-  return `<text class="${names}" x="${x.toFixed(1)}" y="${y.toFixed(1)}">${escaped(content)}</text>`
 }
 
 function escaped(content: string): string {
-  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
+  return content.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
-import { dashboardPage } from '../scripts/stage/dashboard_page.ts'
+import { dashboardPage } from '../scripts/dashboard/page.ts'
 import { prometheusAt } from '../scripts/stage/prometheus.ts'
 import { render } from './harness/manifests.ts'
 import { HARDLY_EVER, startDaemon } from './harness/program.ts'
@@ -121,11 +121,11 @@ suite('what Prometheus scraped', { concurrency: 2 }, () => {
     assert.deepEqual(
       told.filter(([title]) => title !== 'Next sweep in'),
       [
-        ['Inside the policy?', '#6e7681', 'not known'],
+        ['Inside the policy?', '#6e7681', 'unknown'],
         ['Last success', '#c62f3b', 'never'],
         ['Leaders', '#2f8f56', '1'],
-        ['Longest stream', '#6e7681', 'not known'],
-        ['Redis memory used', '#6e7681', 'not known'],
+        ['Longest stream', '#6e7681', 'unknown'],
+        ['Redis memory used', '#6e7681', 'unknown'],
       ],
     )
     const shown = async (title: string, label: string) =>
