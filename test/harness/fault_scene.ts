@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
-import type { FaultRow } from '../faults.ts'
 import { parseExposition } from './exposition.ts'
+import type { FaultRow } from './faults.ts'
 import { goneFrom, LENGTH_LIMIT, SURPLUS } from './overlong_streams.ts'
 import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from './program.ts'
 import { type RedisServer, startRedis } from './redis_server.ts'

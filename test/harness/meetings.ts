@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import type { FaultRow } from '../faults.ts'
+import type { FaultRow } from './faults.ts'
 
 export interface Meetings<Row extends FaultRow> {
   /** A test of the fault of that name. */

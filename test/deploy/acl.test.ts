@@ -1,0 +1,306 @@
+/** The list of ACL rights: each feature works with exactly its rules, and not one of them is too many. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { plan } from '../../src/plan/plan.ts'
+import { planJson, sweepJson } from '../../src/report/json.ts'
+import { sweep } from '../../src/sweep/sweep.ts'
+import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from '../harness/acl.ts'
+import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from '../harness/acl_user.ts'
+import { readPage, sectionOf } from '../harness/documents.ts'
+import { readOutput } from '../harness/output.ts'
+import { HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
+import { type RedisServer, startRedis } from '../harness/redis_server.ts'
+import { redisNow } from '../harness/streams.ts'
+import { taskOf } from '../harness/sweep_here.ts'
+import { waitUntil } from '../harness/waiting.ts'
+
+const HOUR = 3_600_000
+
+/** Of these nobody needs to be told. */
+const UNTOLD = ['+client|setname', '+client|no-touch', '+eval_ro', '+xread']
+
+interface Scenario {
+  readonly command?: 'sweep' | 'plan'
+  readonly args?: readonly string[]
+  readonly database?: number
+  readonly config?: Readonly<Record<string, string>>
+  /** Rules of the base that this feature alone does without. */
+  readonly instead?: readonly string[]
+  /** Whether this server has the feature at all. */
+  readonly isKnown?: (redis: RedisServer) => Promise<boolean>
+  readonly prepare: (redis: RedisServer) => Promise<void>
+  /** Asserts that the feature did its work. */
+  readonly works: (report: Report, redis: RedisServer) => unknown
+}
+
+/** A group with a consumer that has been delivered some of the entries. */
+async function read(redis: RedisServer, count: number, ...how: string[]): Promise<void> {
+  await redis.command('XGROUP', 'CREATE', KEY, 'group', '0')
+  await redis.command('XREADGROUP', 'GROUP', 'group', 'me', 'COUNT', String(count), ...how, 'STREAMS', KEY, '>')
+}
+
+const trimmed = {
+  prepare: fill,
+  works: assertTrimmed,
+} satisfies Scenario
+
+function planned({ streams, remove }: Report): void {
+  assert.equal(streams, 1)
+  const { age, length } = remove as { age: number; length: number }
+  assert.ok(age + length >= 1_900, `${age} by age, ${length} by length`)
+}
+
+const greets = (command: string): Scenario => ({
+  ...trimmed,
+  isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', command)) as unknown[])[0] !== null,
+  works: async (report, redis) => {
+    trimmed.works(report)
+    assert.equal(await redis.callsOf(command), 1)
+  },
+})
+
+const SCENARIOS: Partial<Record<Feature, Scenario>> = {
+  [BASE]: trimmed,
+  'a database other than 0': {
+    database: 3,
+    prepare: async (redis) => {
+      await redis.command('SELECT', '3')
+      await fill(redis)
+      await redis.command('SELECT', '0')
+    },
+    works: trimmed.works,
+  },
+  'its name in `CLIENT LIST`': greets('client|setname'),
+  'not resetting the idle time of keys (Redis 7.2 and newer)': greets('client|no-touch'),
+  'reading many streams in one command, twice as fast (Redis 7.0 and newer, not in a cluster)': {
+    prepare: async (redis) => {
+      await fill(redis)
+      await redis.command('XADD', 'stream:conversation:young', '*', 'a', 'b')
+    },
+    isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] !== null,
+    works: async (report, redis) => {
+      trimmed.works(report)
+      assert.equal(await redis.callsOf('xread'), 1)
+    },
+  },
+  '`xtrimd_entries_trimmed_unread_total`': {
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 500, 'NOACK')
+    },
+    works: (report) => {
+      trimmed.works(report)
+      assert.equal(report.unread, 1_500)
+    },
+  },
+  '`--trim exact`': {
+    args: ['--trim', 'exact'],
+    prepare: (redis) => fill(redis, 30),
+    works: ({ removed }) => assert.deepEqual(removed, { age: 1_030, length: 1_030, bytes: 0 }),
+  },
+  '`--max-bytes`': {
+    args: ['--max-bytes', '512kb', '--max-length', 'off', '--max-age', 'off'],
+    prepare: (redis) => fill(redis, 0, 500),
+    works: async ({ removed }, redis) => {
+      assert.ok((removed as { bytes: number }).bytes > 0)
+      assert.ok(Number(await redis.command('MEMORY', 'USAGE', KEY)) <= (512 + 4) * 1024)
+    },
+  },
+  '`--protect unread`': {
+    args: ['--protect', 'unread'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 1_500)
+    },
+    works: ({ removed, unread }) => {
+      assert.deepEqual(removed, { age: 1_000, length: 500, bytes: 0 })
+      assert.equal(unread, 0)
+    },
+  },
+  '`--protect unacked`': {
+    args: ['--protect', 'unacked'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 1_500)
+      const delivered = (await redis.command('XRANGE', KEY, '-', '+', 'COUNT', '1200')) as [string, unknown][]
+      await redis.command('XACK', KEY, 'group', ...delivered.map(([id]) => id))
+    },
+    works: ({ removed }) => assert.deepEqual(removed, { age: 1_000, length: 200, bytes: 0 }),
+  },
+  '`--delete-empty`': {
+    args: ['--delete-empty'],
+    prepare: async (redis) => {
+      await redis.command('XADD', KEY, `${(await redisNow(redis)) - 48 * HOUR}-0`, 'a', 'b')
+      await redis.command('XTRIM', KEY, 'MAXLEN', '0')
+    },
+    works: async ({ deletedStreams }, redis) => {
+      assert.equal(deletedStreams, 1)
+      assert.equal(await redis.command('EXISTS', KEY), 0)
+    },
+  },
+  '`--redis-mode cluster`': {
+    args: ['--redis-mode', 'cluster'],
+    config: { 'cluster-enabled': 'yes', 'cluster-require-full-coverage': 'yes' },
+    prepare: async (redis) => {
+      if (!(await isServing(redis))) {
+        await redis.command('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+        await waitUntil(() => isServing(redis), { timeoutMs: 60_000, what: 'the cluster to serve' })
+      }
+      await fill(redis)
+    },
+    works: trimmed.works,
+  },
+  '`xtrimd plan`, which does not need `+xtrim`': {
+    command: 'plan',
+    instead: ['+xtrim'],
+    prepare: fill,
+    works: planned,
+  },
+  'an exact count in `xtrimd plan`; without it long streams are estimated': {
+    command: 'plan',
+    instead: ['+xtrim'],
+    isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] !== null,
+    args: ['--trim', 'exact'],
+    prepare: fill,
+    works: (report) => {
+      planned(report)
+      assert.equal('EVAL_RO' in (report.missing as object), false)
+    },
+  },
+  'the unread entries that `xtrimd plan` shows': {
+    command: 'plan',
+    instead: ['+xtrim'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 500, 'NOACK')
+    },
+    works: (report) => {
+      planned(report)
+      assert.ok(Number(report.unread) > 0)
+    },
+  },
+  'the bytes that `xtrimd plan` shows': {
+    command: 'plan',
+    instead: ['+xtrim'],
+    prepare: fill,
+    works: (report) => {
+      planned(report)
+      assert.ok(Number(report.bytes) > 10_000)
+    },
+  },
+}
+
+async function isServing(redis: RedisServer): Promise<boolean> {
+  return /cluster_state:ok/.test(String(await redis.command('CLUSTER', 'INFO')))
+}
+
+test('docs/security.md shows exactly this list', () => {
+  const page = readPage('docs/security.md')
+  const section = sectionOf(page, 'What the ACL user needs')
+  assert.ok(section.startsWith(`\n\n${aclTable()}\n\n`), `it is to be:\n${aclTable()}`)
+  // The control: another right would be noticed.
+  const other = aclTable([...ACL_LINES.slice(1), { feature: BASE, rules: '+@all' }])
+  assert.equal(page.includes(other), false)
+})
+
+test('the user shown in docs/security.md lets a daemon with default settings do everything', async (t) => {
+  const [, shown = ''] = /^ACL SETUSER xtrimd on resetchannels -@all (.*)$/m.exec(readPage('docs/security.md')) ?? []
+  const redis = await startRedis(t)
+  await begin(redis, fill, shown.split(' '))
+  const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER])
+  const line = await daemon.waitForLog('sweep')
+  assert.equal(line.result, 'success')
+  assertTrimmed(line)
+  // Redis knows this command from 7.2 on; the page names it in words.
+  assert.deepEqual(
+    (await refusals(redis)).filter((name) => name !== 'client|no-touch'),
+    [],
+  )
+  assert.equal((await daemon.stop()).code, 0)
+})
+
+for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenario][]) {
+  test(`exactly these rules are enough, and none too many, for ${feature}`, async (t) => {
+    const redis = await startRedis(t, { config: { ...scenario.config } })
+    if (!((await scenario.isKnown?.(redis)) ?? true)) return t.skip('this server has no such command')
+    const own = rulesOf(feature)
+    const base = rulesOf(BASE).filter((rule) => !scenario.instead?.includes(rule))
+    const rules = [...new Set([...base, ...own])]
+
+    await begin(redis, scenario.prepare, rules)
+    const { code, report } = await runProgram(redis, scenario)
+    assert.deepEqual([code, report.result], [0, 'success'], JSON.stringify(report))
+    await scenario.works(report, redis)
+    const refused = await refusals(redis)
+    const unexpected = refused.filter((name) => !DISPENSABLE.includes(name) || rules.includes(`+${name}`))
+    assert.deepEqual(
+      unexpected,
+      [],
+      'nothing was refused that this feature is said to need, or that is not said at all',
+    )
+
+    for (const rule of own) {
+      await t.test(`without ${rule}`, async () => {
+        await begin(
+          redis,
+          scenario.prepare,
+          rules.filter((other) => other !== rule),
+        )
+        const without = await runHere(redis, scenario)
+        const command = commandOf(rule)
+        if (command !== null) {
+          assert.ok((await refusals(redis)).includes(rule.slice(1)), 'Redis refused that command')
+        }
+        if (UNTOLD.includes(rule)) {
+          assert.equal(without.result, 'success')
+        } else {
+          if (without.result !== 'success') assert.equal(without.cause, 'NOPERM')
+          if (command !== null) assertSaid(without, command)
+        }
+        await assert.rejects(async () => scenario.works(without, redis), assert.AssertionError, 'the work was not done')
+      })
+    }
+  })
+}
+
+test('every line of the list is tried here', () => {
+  // In acl_daemon.test.ts, and one in lease_cluster.test.ts.
+  const elsewhere = [
+    '`xtrimd_redis_memory_*`',
+    '`--watch`',
+    '`--watch-configure`',
+    '`--pressure`',
+    'the progress bar of `xtrimd sweep` on a terminal',
+    '`--lease`, unless it is `false`',
+    '`--lease` in a cluster, while its slot is being moved',
+    '`--redis-mode sentinel`, on sentinels that require a login (without the first row)',
+  ]
+  const tried = [...Object.keys(SCENARIOS), ...elsewhere]
+  assert.deepEqual(tried.sort(), ACL_LINES.map(({ feature }) => feature).sort())
+})
+
+/** The missing command stands in the report, or, of one that a script runs, at least that it lacks one: Redis before 7.2 does not name it. */
+function assertSaid({ result, reason, missing }: Report, command: string): void {
+  const names = Object.keys(missing as object)
+  const isSaid =
+    names.includes(command) ||
+    String(reason).includes(`run the '${command.replace(' ', '|').toLowerCase()}' command`) ||
+    (result !== 'success' && names.includes('command inside EVAL'))
+  assert.ok(isSaid, `${command} is said to be missing: ${JSON.stringify([result, reason, names])}`)
+}
+
+/** The program, as an operator would run it. */
+async function runProgram(redis: RedisServer, scenario: Scenario): Promise<{ code: number | null; report: Report }> {
+  const { command = 'sweep', args = [] } = scenario
+  const ended = await runXtrimd([command, '--output', 'json', '--redis-url', urlOf(redis, scenario.database), ...args])
+  return { code: ended.code, report: readOutput(command, ended.stdout) }
+}
+
+/** The same in this process, which takes no start of a program. */
+async function runHere(redis: RedisServer, { command = 'sweep', args = [], database }: Scenario): Promise<Report> {
+  const task = taskOf(urlOf(redis, database), args)
+  const { signal } = new AbortController()
+  return command === 'sweep'
+    ? sweepJson(await sweep(task, signal))
+    : planJson(await plan(task, signal), task.policies, [])
+}

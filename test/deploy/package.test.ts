@@ -1,0 +1,127 @@
+/** What is released: the package holds what it should and nothing else, and works where nothing else is. */
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { withoutOurs } from '../../scripts/stage/environment.ts'
+import { startDaemon } from '../harness/program.ts'
+import { startRedis } from '../harness/redis_server.ts'
+import { fillStream, redisNow } from '../harness/streams.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const PACKAGE = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+  dependencies: Record<string, string>
+  repository: { url: string }
+  bugs: { url: string }
+}
+
+/** Runs a program, this Node first on its path; @throws with what it wrote when it ends with another code than 0 */
+async function run(folder: string, program: string, ...args: string[]): Promise<string> {
+  const env = { ...withoutOurs(), PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+  const { stdout } = await promisify(execFile)(program, args, {
+    cwd: folder,
+    env,
+    timeout: 300_000,
+    maxBuffer: 2 ** 26,
+  })
+  return stdout
+}
+
+async function emptyFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-package-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+test('the packed package holds the program and what tells of it, and works in an empty folder', async (t) => {
+  const folder = await emptyFolder(t)
+  const [packed] = JSON.parse(await run(ROOT, 'npm', 'pack', '--json', '--pack-destination', folder)) as [
+    { filename: string; files: { path: string; mode: number }[] },
+  ]
+  const sources = await readdir(new URL('../../src', import.meta.url), { recursive: true })
+  const expected = [
+    ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'schema/plan.json', 'schema/sweep.json'],
+    ...sources.filter((path) => path.endsWith('.ts')).map((path) => `dist/${path.replace(/ts$/, 'js')}`),
+  ]
+  assert.deepEqual(packed.files.map(({ path }) => path).sort(), expected.sort())
+
+  await writeFile(join(folder, 'package.json'), '{ "private": true }')
+  await run(folder, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`)
+  const installed = await readdir(join(folder, 'node_modules'))
+  for (const name of ['typescript', '@biomejs', 'kubernetes-models']) assert.ok(!installed.includes(name), name)
+
+  const program = join(folder, 'node_modules/.bin/xtrimd')
+  assert.equal(await run(folder, program, '--version'), `${PACKAGE.version}\n`)
+  const redis = await startRedis(t)
+  const key = 'stream:conversation:a'
+  await fillStream(redis, key, { count: 3_000, from: (await redisNow(redis)) - 3_600_000, stepMs: 1, bytes: 10 })
+  assert.match(await run(folder, program, 'sweep', '--redis-url', redis.url), /^success in /)
+  assert.equal(await redis.command('XLEN', key), 1_000)
+})
+
+test('the version is the same wherever it stands', async (t) => {
+  const redis = await startRedis(t)
+  const daemon = await startDaemon(t, ['--redis-url', redis.url])
+  assert.equal((await daemon.waitForLog('starting')).version, PACKAGE.version)
+  assert.equal(await daemon.metric('xtrimd_build_info', { version: PACKAGE.version }), 1)
+  assert.match(
+    await (await daemon.get('/')).text(),
+    new RegExp(`<small>${PACKAGE.version.replaceAll('.', '\\.')}</small>`),
+  )
+})
+
+test('the licence of every package that is bundled goes with the bundle, with its text', async (t) => {
+  const folder = await emptyFolder(t)
+  const meta = join(folder, 'meta.json')
+  const how = ['--bundle', '--platform=node', '--format=esm', '--splitting', '--log-level=error', `--metafile=${meta}`]
+  await run(ROOT, join(ROOT, 'node_modules/.bin/esbuild'), 'src/main.ts', ...how, `--outdir=${folder}`)
+  const { inputs } = JSON.parse(await readFile(meta, 'utf8')) as { inputs: Record<string, unknown> }
+  const paths = Object.keys(inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [])
+  const bundled = new Set(paths)
+  assert.ok(bundled.size > 20)
+  const told = (await run(ROOT, process.execPath, 'scripts/licences.ts')).split(`\n${'-'.repeat(80)}\n`)
+  for (const path of bundled) {
+    const { name, version, license } = JSON.parse(await readFile(join(ROOT, path, 'package.json'), 'utf8')) as {
+      name: string
+      version: string
+      license: string
+    }
+    const known = path.replace(/^.*node_modules\//, '')
+    const text = told.find((one) => one.trimStart().startsWith(`${known} ${version}, ${license}\n`)) ?? ''
+    assert.match(text, /copyright|permission/i, `${name} ${version}`)
+  }
+})
+
+test('whom to tell of a bug, and where the source is, stands in the package', async () => {
+  const { bugs, repository } = PACKAGE
+  assert.equal(repository.url, 'git+https://github.com/your-fork/xtrimd.git')
+  assert.equal(bugs.url, 'https://github.com/your-fork/xtrimd/issues')
+})
+
+test('npm makes a bill of materials that names what the program is built on', async () => {
+  const bill = JSON.parse(await run(ROOT, 'npm', 'sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev')) as {
+    components: { name: string; version: string }[]
+  }
+  const named = bill.components.map(({ name }) => name)
+  for (const [name, version] of Object.entries(PACKAGE.dependencies)) {
+    const real = /^npm:(.*)@/.exec(version)?.[1] ?? name
+    assert.ok(named.includes(real) || named.includes(name), name)
+  }
+  assert.ok(!named.includes('typescript'))
+})
+
+test('the changelog is in the form of Keep a Changelog', async () => {
+  const text = await readFile(join(ROOT, 'CHANGELOG.md'), 'utf8')
+  const releases = [...text.matchAll(/^## (.*)$/gm)].map(([, heading = '']) => heading)
+  assert.equal(releases[0], '[Unreleased]')
+  for (const heading of releases.slice(1)) assert.match(heading, /^\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d$/)
+  for (const [, heading = ''] of text.matchAll(/^### (.*)$/gm)) {
+    assert.ok(['Added', 'Changed', 'Deprecated', 'Removed', 'Fixed', 'Security'].includes(heading), heading)
+  }
+})

@@ -1,0 +1,245 @@
+/** The architecture, held to the source: who may import whom, and where each dependency comes in. */
+
+import assert from 'node:assert/strict'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
+import { test } from 'node:test'
+import { readPage, sectionOf } from '../harness/documents.ts'
+
+/** A file imports only from its own folder and from those before it. `main.ts` comes last. */
+const READING_ORDER = [
+  ...['text', 'retention', 'schedule', 'redis', 'config'],
+  ...['walk', 'look', 'judge', 'forecast', 'trim', 'tally', 'sweep', 'plan'],
+  ...['watch', 'telemetry', 'report', 'http', 'daemon', 'main.ts'],
+]
+
+interface Source {
+  /** Below src, such as `redis/address.ts`. */
+  readonly path: string
+  readonly text: string
+}
+
+/** Every breach of the reading order, as a sentence: an import of what comes later, or a cycle within a folder. */
+function orderBreaches(sources: readonly Source[], order: readonly string[]): string[] {
+  const found: string[] = []
+  const imports = new Map(sources.map((source) => [source.path, ownImports(source)]))
+  for (const [path, imported] of imports) {
+    const place = order.indexOf(roomOf(path))
+    if (place < 0) found.push(`${path} stands in no folder of the reading order`)
+    for (const target of imported) {
+      if (!imports.has(target)) found.push(`${path} imports ${target}, which is not there`)
+      else if (order.indexOf(roomOf(target)) > place) found.push(`${path} imports ${target}, which comes after it`)
+    }
+  }
+  for (const path of imports.keys()) {
+    const cycle = pathBack(path, imports)
+    // Told once, by the file of it that comes first.
+    if (cycle !== null && [...cycle].sort()[0] === path) found.push(`${[...cycle, path].join(' imports ')}`)
+  }
+  return found
+}
+
+/** For each dependency that not exactly one file imports, a sentence that says which do. */
+function doorBreaches(sources: readonly Source[], dependencies: readonly string[]): string[] {
+  return dependencies.flatMap((name) => {
+    const doors = sources.filter(({ text }) => importsIn(text).some((specifier) => packageOf(specifier) === name))
+    const paths = doors.map(({ path }) => path)
+    return paths.length === 1 ? [] : [`${name} is imported in ${paths.join(' and ') || 'no file'}`]
+  })
+}
+
+/** Files but `main.ts` that use the process: its arguments, environment, streams or signals. */
+function processUsers(sources: readonly Source[]): string[] {
+  return sources
+    .filter(({ path, text }) => path !== 'main.ts' && /\bprocess\b/.test(codeOf(text)))
+    .map(({ path }) => path)
+}
+
+function roomOf(path: string): string {
+  return path.split('/')[0] ?? ''
+}
+
+/** The files of ours that a source imports, types included, by their paths below src. */
+function ownImports({ path, text }: Source): string[] {
+  return importsIn(text)
+    .filter((specifier) => specifier.startsWith('.'))
+    .map((specifier) => posix.join(posix.dirname(path), specifier))
+}
+
+/** What stands behind `from`, `import` and `import(`. */
+function importsIn(text: string): string[] {
+  const code = withoutComments(text)
+  return [...code.matchAll(/\b(?:from|import)\s*\(?\s*(['"])([^'"\n]+)\1/g)].map(([, , specifier = '']) => specifier)
+}
+
+/** `@redis/client/dist/x` belongs to `@redis/client`, `process` is another word for `node:process`. */
+function packageOf(specifier: string): string {
+  if (specifier === 'process' || specifier === 'http') return `node:${specifier}`
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/')
+}
+
+/** The shortest way from a file back to itself within its folder, without its end; null where there is none. */
+function pathBack(start: string, imports: ReadonlyMap<string, readonly string[]>): string[] | null {
+  const ways = [[start]]
+  const seen = new Set<string>()
+  for (let way = ways.shift(); way !== undefined; way = ways.shift()) {
+    for (const next of imports.get(way.at(-1) ?? '') ?? []) {
+      if (next === start) return way
+      if (seen.has(next) || roomOf(next) !== roomOf(start)) continue
+      seen.add(next)
+      ways.push([...way, next])
+    }
+  }
+  return null
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\/|(^|[^:'"`])\/\/.*$/gm, '$1')
+}
+
+/** The text without comments and without the words in strings; what a template inserts is code. */
+function codeOf(text: string): string {
+  return withoutComments(text)
+    .replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g, "''")
+    .replace(/`(?:[^`\\]|\\.)*`/g, (template) => (template.match(/\$\{[^}]*\}/g) ?? []).join(' '))
+}
+
+const SRC = new URL('../../src/', import.meta.url)
+const TEST = new URL('../', import.meta.url)
+
+const sources: readonly Source[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => ({ path, text: readFileSync(new URL(path, SRC), 'utf8') }))
+
+const { dependencies } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  dependencies: Record<string, string>
+}
+
+/** What the page names that is not ours. */
+const REDIS_WORDS = ['XTRIM']
+
+/** What a section names in backticks that is not there: a file, a folder, or something that a file of ours defines. */
+function missingOf(section: string, root: URL, texts: readonly string[]): string[] {
+  const prose = section.replace(/^```[\s\S]*?^```$/gm, '')
+  const names = new Set([...prose.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
+  return [...names].filter((name) => {
+    if (/[/.*]/.test(name)) return !isThere(name, root)
+    const definition = new RegExp(
+      `(?:function\\*?|const|class|interface|type) ${name}\\b|^ +(?:async |\\*)?#?${name}[(:]`,
+      'm',
+    )
+    return /^[A-Za-z]\w+$/.test(name) && !REDIS_WORDS.includes(name) && !texts.some((text) => definition.test(text))
+  })
+}
+
+/** By its path in the project, below `src`, or anywhere below `test`. */
+function isThere(path: string, root: URL): boolean {
+  if (['src/', ''].some((folder) => existsSync(new URL(folder + path, root)))) return true
+  const tests = readdirSync(new URL('test/', root), { recursive: true, encoding: 'utf8' })
+  return tests.some((file) => file === path || file.endsWith(`/${path}`))
+}
+
+const TOLD = sectionOf(readPage('docs/architecture.md'), 'How it is built')
+
+test('docs/architecture.md tells of the folders in their reading order, and names no file, function or type that is not there', () => {
+  const rows = [...TOLD.matchAll(/^\| `src\/([\w.]+)` \|/gm)].map(([, folder]) => folder)
+  assert.deepEqual(rows, READING_ORDER)
+  const tests = readdirSync(TEST, { recursive: true, encoding: 'utf8' })
+    .filter((path) => path.endsWith('.ts'))
+    .map((path) => readFileSync(new URL(path, TEST), 'utf8'))
+  const root = new URL('../../', import.meta.url)
+  const texts = [...sources.map(({ text }) => text), ...tests]
+  assert.deepEqual(missingOf(TOLD, root, texts), [])
+  // The control: what is not there is noticed.
+  const wrong = 'in `isDew` of `sweep/dew.ts`, and in `isDue` of `judge/due.ts`'
+  assert.deepEqual(missingOf(wrong, root, texts), ['isDew', 'sweep/dew.ts'])
+})
+
+test('README has a paragraph for each folder, in their reading order', () => {
+  const section = sectionOf(readPage('README.md'), 'How it is built')
+  const rooms = Array.from(section.matchAll(/^\*\*`([\w.]+)`\*\* /gm), ([, room]) => room)
+  assert.deepEqual(rooms, READING_ORDER)
+})
+
+test('a file imports only from its own folder and from folders before it in the reading order, and none in circles', () => {
+  assert.ok(sources.length > 25)
+  assert.deepEqual(orderBreaches(sources, READING_ORDER), [])
+})
+
+test('each dependency comes in by one door, and so do HTTP and the process', () => {
+  assert.deepEqual(doorBreaches(sources, [...Object.keys(dependencies), 'node:http', 'node:process']), [])
+})
+
+test('nobody but main.ts uses the process', () => {
+  assert.deepEqual(processUsers(sources), [])
+})
+
+test('control: an import of what comes later is found, whatever its form', () => {
+  for (const line of [
+    "import { connect } from '../redis/connection.ts'",
+    "import type { Reach } from '../redis/connection.ts'",
+    "import '../redis/connection.ts'",
+    "import {\n  connect,\n  type Reach,\n} from '../redis/connection.ts'",
+    "export * from '../redis/connection.ts'",
+    "const { connect } = await import('../redis/connection.ts')",
+    "import { connect } from './../redis/connection.ts'",
+  ]) {
+    const tree = [
+      { path: 'retention/glob.ts', text: `/** A glob. */\n${line}\n` },
+      { path: 'redis/connection.ts', text: "import { glob } from '../retention/glob.ts'" },
+    ]
+    assert.deepEqual(orderBreaches(tree, READING_ORDER), [
+      'retention/glob.ts imports redis/connection.ts, which comes after it',
+    ])
+  }
+  const comment = "// import '../redis/connection.ts'\n/* import '../redis/connection.ts' */"
+  const quiet = [
+    { path: 'retention/glob.ts', text: comment },
+    { path: 'redis/connection.ts', text: '' },
+  ]
+  assert.deepEqual(orderBreaches(quiet, READING_ORDER), [])
+})
+
+test('control: the real source with one such import more is found out', () => {
+  const glob = sources.find(({ path }) => path === 'retention/glob.ts')
+  assert.ok(glob)
+  const changed = { ...glob, text: `${glob.text}\nimport { connect } from '../redis/connection.ts'` }
+  const tree = sources.map((source) => (source === glob ? changed : source))
+  assert.deepEqual(orderBreaches(tree, READING_ORDER), [
+    'retention/glob.ts imports redis/connection.ts, which comes after it',
+  ])
+})
+
+test('control: a cycle within a folder, a missing file and an unknown folder are found', () => {
+  const tree = [
+    { path: 'sweep/a.ts', text: "import './b.ts'" },
+    { path: 'sweep/b.ts', text: "import type { C } from './c.ts'" },
+    { path: 'sweep/c.ts', text: "import './a.ts'" },
+    { path: 'sweep/d.ts', text: "import './a.ts'" },
+    { path: 'util/e.ts', text: '' },
+    { path: 'main.ts', text: "import './sweep/f.ts'" },
+  ]
+  assert.deepEqual(orderBreaches(tree, READING_ORDER), [
+    'util/e.ts stands in no folder of the reading order',
+    'main.ts imports sweep/f.ts, which is not there',
+    'sweep/a.ts imports sweep/b.ts imports sweep/c.ts imports sweep/a.ts',
+  ])
+})
+
+test('control: a second door, a door that is gone, and the process outside main.ts are found', () => {
+  const tree = [
+    { path: 'telemetry/log.ts', text: "import { pino } from 'pino'" },
+    { path: 'daemon/daemon.ts', text: "import type { Logger } from 'pino/file'\nconst { env } = globalThis.process" },
+    { path: 'text/shown.ts', text: `// the process\nconst a = \`of \${process.pid}\`` },
+    { path: 'text/words.ts', text: "const a = 'process'; const b = `process`; /* process.env */" },
+    { path: 'main.ts', text: "import process from 'node:process'\nprocess.exit()" },
+  ]
+  assert.deepEqual(doorBreaches(tree, ['pino', 'croner', 'node:process']), [
+    'pino is imported in telemetry/log.ts and daemon/daemon.ts',
+    'croner is imported in no file',
+  ])
+  assert.deepEqual(processUsers(tree), ['daemon/daemon.ts', 'text/shown.ts'])
+})

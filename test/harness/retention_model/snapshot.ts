@@ -1,0 +1,82 @@
+/** A stream as it is at one moment: its entries, its groups, and how it lies in memory. */
+import { RESP_TYPES } from '@redis/client'
+import type { RedisServer } from '../redis_server.ts'
+import { fieldsOf } from '../replies.ts'
+import { type Id, layoutOf, type Node } from './layout.ts'
+
+export interface GroupState {
+  readonly name: string
+  readonly lastDelivered: Id
+  /** Delivered and not acknowledged, in order; also what is not in the stream any more. */
+  readonly pending: readonly Id[]
+  /** Null where Redis does not know it. */
+  readonly lag: number | null
+  /** Of each consumer. */
+  readonly idleMs: readonly number[]
+}
+
+export interface Snapshot {
+  readonly exists: boolean
+  /** Oldest first. */
+  readonly entries: readonly Id[]
+  /** Each entry whole, as text, in the same order. */
+  readonly contents: readonly string[]
+  readonly nodes: readonly Node[]
+  readonly groups: readonly GroupState[]
+  readonly lastId: Id
+  readonly memoryBytes: number
+}
+
+const ABSENT: Snapshot = {
+  exists: false,
+  entries: [],
+  contents: [],
+  nodes: [],
+  groups: [],
+  lastId: { ms: 0n, seq: 0n },
+  memoryBytes: 0,
+}
+
+export async function takeSnapshot(redis: RedisServer, key: string): Promise<Snapshot> {
+  const binary = redis.client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+  const [dump, range, stream, groups, memory] = await Promise.all([
+    binary.sendCommand(['DUMP', key]) as Promise<unknown>,
+    redis.command('XRANGE', key, '-', '+'),
+    redis.command('XINFO', 'STREAM', key).catch(() => null),
+    redis.command('XINFO', 'GROUPS', key).catch(() => []),
+    redis.command('MEMORY', 'USAGE', key),
+  ])
+  if (dump === null || stream === null) return ABSENT
+  const entries = range as [string, string[]][]
+  return {
+    exists: true,
+    entries: entries.map(([id]) => parseId(id)),
+    contents: entries.map((entry) => entry.flat().join(' ')),
+    nodes: layoutOf(dump as Buffer),
+    groups: await Promise.all((groups as unknown[]).map((fields) => readGroup(redis, key, fields))),
+    lastId: parseId(String(fieldsOf(stream).get('last-generated-id'))),
+    memoryBytes: Number(memory),
+  }
+}
+
+async function readGroup(redis: RedisServer, key: string, fields: unknown): Promise<GroupState> {
+  const told = fieldsOf(fields)
+  const name = String(told.get('name'))
+  const [consumers, pending] = (await Promise.all([
+    redis.command('XINFO', 'CONSUMERS', key, name),
+    redis.command('XPENDING', key, name, '-', '+', '100000'),
+  ])) as [unknown[], [string][]]
+  const lag = told.get('lag')
+  return {
+    name,
+    lastDelivered: parseId(String(told.get('last-delivered-id'))),
+    pending: pending.map(([id]) => parseId(id)),
+    lag: typeof lag === 'number' ? lag : null,
+    idleMs: consumers.map((consumer) => Number(fieldsOf(consumer).get('idle'))),
+  }
+}
+
+function parseId(text: string): Id {
+  const [ms = '', seq = ''] = text.split('-')
+  return { ms: BigInt(ms), seq: BigInt(seq) }
+}

@@ -1,0 +1,48 @@
+/** A sweep leaves Redis's idea of what is hot alone, where the server can be asked to. */
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type RedisServer, startRedis } from '../harness/redis_server.ts'
+import { fillStream, redisNow } from '../harness/streams.ts'
+import { sweepWell } from '../harness/sweep_once.ts'
+
+/** OBJECT IDLETIME counts whole seconds. */
+const IDLE_S = 3
+
+async function knowsNoTouch(redis: RedisServer): Promise<boolean> {
+  return redis.command('CLIENT', 'NO-TOUCH', 'OFF').then(
+    () => true,
+    () => false,
+  )
+}
+
+async function idleSeconds(redis: RedisServer, key: string): Promise<number> {
+  return Number(await redis.command('OBJECT', 'IDLETIME', key))
+}
+
+test('a sweep changes the idle time of no stream that it did not trim', async (t) => {
+  const redis = await startRedis(t)
+  if (!(await knowsNoTouch(redis))) {
+    t.skip('the server does not know CLIENT NO-TOUCH')
+    return
+  }
+  const now = await redisNow(redis)
+  const untouched = Array.from({ length: 50 }, (_, i) => `stream:conversation:quiet-${i}`)
+  for (const key of untouched) await fillStream(redis, key, { count: 20, from: now - 60_000, stepMs: 1, bytes: 10 })
+  await fillStream(redis, 'stream:conversation:long', { count: 3_000, from: now - 60_000, stepMs: 1, bytes: 10 })
+  await pause((IDLE_S + 0.5) * 1000)
+
+  // Everything that may be asked of a stream is asked: its entries, its memory, its groups.
+  const flags = ['--max-bytes', '64mb', '--protect', 'unread']
+  const report = await sweepWell(redis.url, flags)
+
+  assert.equal(report.streams, untouched.length + 1)
+  assert.ok(report.removed.length > 0)
+  for (const key of untouched) assert.ok((await idleSeconds(redis, key)) >= IDLE_S, key)
+  // The control: a client that did not ask for it makes a stream look hot by counting its entries.
+  const [first = '', second = ''] = untouched
+  await redis.command('XLEN', first)
+  assert.ok((await idleSeconds(redis, first)) < IDLE_S)
+  assert.ok((await idleSeconds(redis, second)) >= IDLE_S)
+})

@@ -1,0 +1,248 @@
+/** What a sweep says of itself: one object for scripts, a table for people, an exit code for both. */
+
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { configure } from '../../src/config/config.ts'
+import { planSummary } from '../../src/report/plan_summary.ts'
+import { makeProgressLine } from '../../src/report/progress.ts'
+import { settingLines } from '../../src/report/settings.ts'
+import { sweepSummary } from '../../src/report/summary.ts'
+import { sumOf, Tally } from '../../src/tally/tally.ts'
+import { startMonitor } from '../harness/monitor.ts'
+import { runXtrimd } from '../harness/program.ts'
+import { startRedis } from '../harness/redis_server.ts'
+import { fillStream, redisNow } from '../harness/streams.ts'
+import { sweepOnce } from '../harness/sweep_once.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+
+/** Two policies; one stream too old, one too long, one without times, one empty, one with a reader. */
+async function startedRedis(t: TestContext) {
+  const redis = await startRedis(t)
+  const now = await redisNow(redis)
+  const filling = { count: 2_500, stepMs: 1, bytes: 10 }
+  await fillStream(redis, 'stream:conversation:old', { ...filling, from: now - 2 * DAY })
+  await fillStream(redis, 'stream:conversation:long', { ...filling, from: now - HOUR })
+  await redis.command('XGROUP', 'CREATE', 'stream:conversation:long', 'group', '0')
+  await redis.command('XADD', 'stream:conversation:custom', '5-1', 'a', 'b')
+  await redis.command('XGROUP', 'CREATE', 'stream:fanout:empty', 'group', '$', 'MKSTREAM')
+  await fillStream(redis, 'stream:fanout:1', { ...filling, from: now - HOUR })
+  return redis
+}
+
+const FANOUT = ['--policy', 'stream:fanout:*,name=fanout,max-length=2000']
+
+test('--output json prints one object: how it ended, what there was, what is gone and why, by policy', async (t) => {
+  const redis = await startedRedis(t)
+
+  const { report, code, stderr } = await sweepOnce(redis.url, FANOUT)
+
+  assert.deepEqual([code, stderr], [0, ''])
+  const { durationSeconds, ...rest } = report as unknown as Record<string, unknown> & { durationSeconds: number }
+  assert.ok(durationSeconds > 0 && durationSeconds < 60)
+  const none = { age: 0, length: 0, bytes: 0 }
+  const quiet = { deletedStreams: 0, overLimit: none, protectedStreams: 0, errors: {} }
+  assert.deepEqual(rest, {
+    result: 'success',
+    streams: 5,
+    emptyStreams: 2,
+    entries: { before: 7_501, after: 3_001 },
+    longestStream: 2_000,
+    removed: { age: 2_500, length: 2_000, bytes: 0 },
+    unread: 1_500,
+    skipped: { custom_ids: 1, not_a_stream: 0 },
+    ...quiet,
+    policies: [
+      {
+        policy: 'fanout',
+        streams: 2,
+        emptyStreams: 1,
+        entries: { before: 2_500, after: 2_000 },
+        longestStream: 2_000,
+        removed: { age: 0, length: 500, bytes: 0 },
+        unread: 0,
+        skipped: { custom_ids: 0, not_a_stream: 0 },
+        ...quiet,
+      },
+      {
+        policy: 'stream:conversation:*',
+        streams: 3,
+        emptyStreams: 1,
+        entries: { before: 5_001, after: 1_001 },
+        longestStream: 1_000,
+        removed: { age: 2_500, length: 1_500, bytes: 0 },
+        unread: 1_500,
+        skipped: { custom_ids: 1, not_a_stream: 0 },
+        ...quiet,
+      },
+    ],
+    missing: {},
+    held: [],
+    longest: [
+      { stream: 'stream:fanout:1', policy: 'fanout', length: 2_000 },
+      { stream: 'stream:conversation:long', policy: 'stream:conversation:*', length: 1_000 },
+      { stream: 'stream:conversation:custom', policy: 'stream:conversation:*', length: 1 },
+    ],
+  })
+})
+
+test('the text says the same in a table of at most 80 columns, with what an operator should know below', async (t) => {
+  const redis = await startedRedis(t)
+
+  const ended = await runXtrimd(['sweep', '--redis-url', redis.url, ...FANOUT])
+
+  assert.deepEqual([ended.code, ended.stderr], [0, ''])
+  const [first, ...lines] = ended.stdout.split('\n')
+  assert.match(first ?? '', /^success in \d+(?: ms|\.\d s)$/)
+  assert.deepEqual(lines, [
+    '',
+    'policy                 streams  before  after   age  length  bytes  longest',
+    'fanout                       2    2500   2000     0     500      0     2000',
+    'stream:conversation:*        3    5001   1001  2500    1500      0     1000',
+    'all                          5    7501   3001  2500    2000      0     2000',
+    '',
+    'The age, length and bytes columns show which limit removed the entries.',
+    '1500 entries removed before a consumer group had read them',
+    '1 stream with custom IDs was not trimmed by age',
+    '',
+    'longest streams',
+    '        2000  stream:fanout:1',
+    '        1000  stream:conversation:long',
+    '           1  stream:conversation:custom',
+    '',
+  ])
+})
+
+test('a sweep that cannot reach Redis fails with exit code 1, and tells the cause in both forms', async () => {
+  const url = 'redis://127.0.0.1:1'
+  const { report, code, stderr } = await sweepOnce(url)
+  assert.deepEqual([code, stderr, report.result], [1, '', 'failed'])
+  const { cause, reason } = report as { cause?: string; reason?: string }
+  assert.deepEqual([cause, reason], ['connect', '127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1'])
+  assert.deepEqual([report.streams, report.removed], [0, { age: 0, length: 0, bytes: 0 }])
+
+  const text = await runXtrimd(['sweep', '--redis-url', url])
+  assert.equal(text.code, 1)
+  // No table: it would look as if there were no streams.
+  assert.match(
+    text.stdout,
+    /^failed \(connect: 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1\) in \d+(?: ms|\.\d s)\n$/,
+  )
+})
+
+test('a sweep that Redis is too silent for fails at its reply deadline', async (t) => {
+  const redis = await startRedis(t)
+  await redis.freeze()
+  const { report, code } = await sweepOnce(redis.url, ['--reply-timeout', '200ms'])
+  assert.deepEqual([code, report.result, (report as { cause?: string }).cause], [1, 'failed', 'timeout'])
+  // The control: it was the silence.
+  await redis.thaw()
+  assert.equal((await sweepOnce(redis.url, ['--reply-timeout', '5s'])).code, 0)
+})
+
+test('no line of the texts is longer than 80 columns, whatever the names, figures and messages', () => {
+  const url = `redis://${'h'.repeat(90)}.example:6379`
+  const configured = configure(
+    [
+      ...['--policy', `${'a-very-long-pattern-'.repeat(5)}:*,max-age=1h`],
+      ...['--policy', `b,name=${'n'.repeat(64)}`],
+      ...['--policy', 'c,name=short', '--redis-url', url],
+    ],
+    {},
+    '0.0.0',
+  )
+  assert.equal(configured.kind, 'config')
+  const { policies, settings } = (configured as Extract<typeof configured, { kind: 'config' }>).config
+  const million = 10_000_000
+  const message = 'WRONGPASS invalid username-password pair or user is disabled, said the server at 10.1.2.3:6379'
+  const failure = { result: 'failed', cause: 'WRONGPASS', message, failure: 'WRONGPASS' } as const
+  const key = (policy: number) => Buffer.from(`${'k'.repeat(200)}${policy}\xff\n`, 'latin1')
+  const missing = new Map([['XINFO GROUPS', 'xtrimd_entries_trimmed_unread_total']])
+  const hold = { floor: { ms: 1n, seq: 0n }, group: 'g'.repeat(100) }
+  const held = [null, Date.now()].map((lastAliveMs) => ({
+    key: key(0),
+    policy: 'short',
+    hold: { ...hold, lastAliveMs },
+  }))
+  const assertFits = (text: string): void => {
+    for (const line of text.split('\n')) assert.ok(line.length <= 80, `${line.length}: ${line}`)
+  }
+  for (const figure of [0, 12, 9_999_999]) {
+    const tally = new Tally(policies, 10)
+    policies.forEach((_, policy) => {
+      tally.addOutcome(policy, {
+        key: key(policy),
+        before: figure * 2,
+        after: figure,
+        removed: { age: figure, length: figure, bytes: figure },
+        unread: figure,
+        deleted: false,
+        skipped: 'custom_ids',
+        over: { age: true, length: true, bytes: true },
+        held: null,
+        refused: { word: 'NOREPLICAS', command: 'XTRIM', message: 'NOREPLICAS Not enough good replicas to write.' },
+      })
+    })
+    const longest = tally.longest.list()
+    const whole = { durationMs: million, memory: null, missing, longest, held }
+    const swept = sweepSummary({
+      ...{ ...failure, ...whole, whole: false, policies: tally.policies, total: sumOf(tally.policies) },
+    })
+    assertFits(swept)
+    assert.match(swept, /^failed \(WRONGPASS invalid/)
+    assert.match(swept, /^short {2,}/m)
+
+    const plans = policies.map(({ name: policy }) => ({
+      ...{ policy, streams: figure || 1, emptyStreams: figure, oneEntryStreams: figure, entries: figure },
+      ...{ bytes: figure * million, removeBytes: figure * million, isExact: false, customIdStreams: figure },
+      ...{ remove: { age: figure, length: figure, bytes: figure } },
+      ...{ protectedStreams: figure, staleGroupStreams: figure, unread: figure },
+      overLimit: { age: figure, length: figure, bytes: figure },
+    }))
+    const [total] = plans
+    assert.ok(total)
+    const customIds = longest.map(({ key, policy }) => ({ key, policy }))
+    const unread = customIds.map((stream) => ({ ...stream, group: 'g'.repeat(100), entries: million }))
+    const planned = planSummary(
+      { ...failure, ...whole, policies: plans, total, errors: {}, unread, customIds },
+      policies,
+    )
+    assertFits(planned)
+    assert.match(planned, /^short {2,}/m)
+  }
+  assertFits(settingLines(settings).join('\n'))
+  assert.ok(settingLines(settings).join('').replaceAll(' ', '').includes(url), 'what is broken is all there')
+})
+
+test('the line of progress fits its terminal, and says what it is an estimate of', async () => {
+  for (const [columns, figure, told] of [
+    [80, 1, /^\[#{10}\.{10}\] 1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
+    [80, 99_999_999, /^99999999 streams, about 50 % of 199999998 keys, \d+\/s, \d+ r/],
+    [50, 1, /^1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
+  ] as const) {
+    let seen = ''
+    const line = makeProgressLine(
+      (text) => {
+        seen = text
+      },
+      columns,
+      'removed',
+    )
+    line.extent.expect(2 * figure)
+    line.extent.visit(figure)
+    line.update(() => ({ streams: figure, removed: figure }))
+    const drawn = seen.replace('\r\x1b[K', '')
+    assert.ok(drawn.length < columns, drawn)
+    assert.match(drawn, told)
+    line.clear()
+    assert.equal(seen, '\r\x1b[K')
+  }
+})
+
+test('a sweep typed by hand asks for no lease', async (t) => {
+  const redis = await startedRedis(t)
+  const monitor = await startMonitor(t, redis)
+  await sweepOnce(redis.url)
+  assert.ok((await monitor.commands()).every(({ words }) => !words.includes('xtrimd:lease')))
+})

@@ -1,0 +1,130 @@
+/** The demo: what it shows is so, and nothing of it is left behind. */
+
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { suite, type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { parseExposition, sumOf } from '../harness/exposition.ts'
+import { waitUntil } from '../harness/waiting.ts'
+
+const DEMO = fileURLToPath(new URL('../../scripts/demo.ts', import.meta.url))
+
+/** Starts the demo with a temporary folder of its own, where all that it could leave behind would be. */
+async function startDemo(t: TestContext, args: readonly string[], turn: 'gives way' | 'goes first' = 'gives way') {
+  const folder = await mkdtemp(join(tmpdir(), 'demo-test-'))
+  const [command = '', ...words] = [...(turn === 'gives way' ? ['nice'] : []), process.execPath, DEMO, ...args]
+  const demo = spawn(command, words, { env: { ...process.env, TMPDIR: folder } })
+  const closed = once(demo, 'close') as Promise<[number | null]>
+  t.after(async () => {
+    demo.kill('SIGTERM')
+    await closed
+    await rm(folder, { recursive: true, force: true })
+  })
+  let output = ''
+  for (const stream of [demo.stdout, demo.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text
+    })
+  }
+  return {
+    demo,
+    output: () => output,
+    async exitCode() {
+      const ended = closed.then(([code]) => ({ code }))
+      await waitUntil(() => demo.exitCode !== null || demo.signalCode !== null, {
+        timeoutMs: 300_000,
+        what: 'the demo',
+      })
+      return (await ended).code
+    },
+    processesFound: async () => new Set((await processesNaming(folder)).map((path) => path.split('/')[2])).size,
+    async assertNothingLeft() {
+      await waitUntil(async () => (await processesNaming(folder)).length === 0, {
+        timeoutMs: 60_000,
+        what: 'the processes of the demo to be gone',
+      })
+      assert.deepEqual(await readdir(folder), [])
+    },
+  }
+}
+
+/** By what they were started with, or with which environment: a program that sets its title overwrites one of them. */
+async function processesNaming(folder: string): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+  const texts = pids.flatMap((pid) => [`/proc/${pid}/cmdline`, `/proc/${pid}/environ`])
+  const read = await Promise.all(texts.map((path) => readFile(path, 'utf8').catch(() => '')))
+  return texts.filter((_, index) => read[index]?.includes(folder))
+}
+
+// A burst is seconds of writers at full speed, which nothing is to slow down.
+suite('the demo', { concurrency: 2 }, () => {
+  test('the demo of a burst shows what watching and pressure are for, in 80 columns, and leaves nothing behind', async (t) => {
+    const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--burst'], 'goes first')
+    assert.equal(await exitCode(), 0, output())
+    for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
+    const scenes = output()
+      .split('$ xtrimd run')
+      .slice(1)
+      .map((scene) =>
+        [...scene.matchAll(/^ {2}\d+ +([\d,]+) +([\d,]+) +([\d,]+) /gm)].map((row) => row.slice(1).map(number)),
+      )
+    const last = (scene: number, column: number): number => scenes[scene]?.at(-1)?.[column] ?? Number.NaN
+    const [, refused, longest] = [0, 1, 2]
+    assert.ok(last(0, longest) > 2 * last(1, longest), output())
+    assert.ok(last(2, refused) > 0, output())
+    assert.equal(last(3, refused), 0, output())
+    assert.match(output(), /under pressure: [\d,]+ entries removed/)
+    await assertNothingLeft()
+  })
+
+  test('the demo gives back at least 85 % of the memory with one sweep, in 80 columns, and leaves nothing behind', async (t) => {
+    const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--once'])
+    assert.equal(await exitCode(), 0, output())
+    assert.match(output(), /before {3}768,\d{3} entries in 101 streams/)
+    const saved = Number(/saved +([\d.]+) % of the entries' memory/.exec(output())?.[1])
+    assert.ok(saved >= 85 && saved < 100, output())
+    const figures = (pattern: RegExp): number[] => (pattern.exec(output()) ?? []).slice(1).map(number)
+    const [before = 0] = figures(/before {3}([\d,]+) entries/)
+    const [age = 0, length = 0] = figures(/^ {2}success +[\d.]+ s +([\d,]+) +([\d,]+) /m)
+    const [after = 0, longest = 0] = figures(/after {4}([\d,]+) entries in 101 streams, the longest ([\d,]+);/)
+    const published = after - (before - age - length)
+    assert.ok(published >= 0, output())
+    // The limit, one node, and what the publisher wrote meanwhile.
+    assert.ok(longest >= 1_000 && longest < 1_100 + published, output())
+    for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
+    await assertNothingLeft()
+  })
+
+  test('the demo sweeps on and serves its metrics until Ctrl-C, exits 0, and leaves nothing behind', async (t) => {
+    const { demo, exitCode, output, processesFound, assertNothingLeft } = await startDemo(t, [])
+    const sweeps = () => output().match(/^ {2}success /gm)?.length ?? 0
+    await waitUntil(() => demo.exitCode !== null || sweeps() >= 2, { timeoutMs: 300_000, what: 'two sweeps' })
+    const url = /http:\S+\/metrics/.exec(output())?.[0]
+    assert.ok(url, output())
+    const series = parseExposition(await (await fetch(url)).text())
+    assert.ok((sumOf(series, 'xtrimd_entries_trimmed_total') ?? 0) > 700_000)
+    // The control of what is asserted at the end: the demo, Redis and the daemon can be found.
+    assert.ok((await processesFound()) >= 3)
+    demo.kill('SIGINT')
+    assert.equal(await exitCode(), 0, output())
+    assert.match(output(), /saved +[\d.]+ % of the entries' memory/)
+    await assertNothingLeft()
+  })
+
+  test('Ctrl-C while the demo fills Redis ends it too, and leaves nothing behind', async (t) => {
+    const { demo, exitCode, output, assertNothingLeft } = await startDemo(t, [])
+    await waitUntil(() => output().includes('A private redis-server'), { timeoutMs: 60_000, what: 'the demo to begin' })
+    demo.kill('SIGINT')
+    assert.equal(await exitCode(), 0, output())
+    assert.doesNotMatch(output(), /written/)
+    await assertNothingLeft()
+  })
+})
+
+function number(text: string): number {
+  return Number(text.replaceAll(',', ''))
+}

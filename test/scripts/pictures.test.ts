@@ -1,0 +1,44 @@
+/** The pictures of the README, taken as `scripts/pictures` takes them, but sooner and elsewhere. */
+
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { withoutOurs } from '../../scripts/stage/environment.ts'
+
+const DOCS = fileURLToPath(new URL('../../docs', import.meta.url))
+const PICTURES = fileURLToPath(new URL('../../scripts/pictures.ts', import.meta.url))
+
+/** Pixels, as a PNG's header has them. */
+const sizeOf = (png: Buffer): { width: number; height: number } => ({
+  width: png.readUInt32BE(16),
+  height: png.readUInt32BE(20),
+})
+
+test('the pictures can be taken anew, each of a size like that in the README, and without an error', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-pictures-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  const { stderr } = await promisify(execFile)(process.execPath, [PICTURES, '--seconds', '8', '--out', folder], {
+    env: withoutOurs(),
+    timeout: 120_000,
+  })
+  assert.match(stderr, /^pictures: sweeping for 8 s$/m)
+  assert.doesNotMatch(stderr, /"level":"(?:error|fatal)"/)
+  // In between it takes a right away, so that failures have a picture too.
+  assert.match(stderr, /"result":"partial"/)
+  const names = await readdir(folder)
+  assert.deepEqual(names.sort(), (await readdir(DOCS)).filter((name) => name.endsWith('.png')).sort())
+  for (const name of names) {
+    const [taken, kept] = await Promise.all(
+      [folder, DOCS].map(async (where) => sizeOf(await readFile(join(where, name)))),
+    )
+    assert.equal(taken?.width, kept?.width, name)
+    // A page of fewer sweeps and streams may be a little shorter.
+    const share = (taken?.height ?? 0) / (kept?.height ?? 1)
+    assert.ok(share > 0.8 && share < 1.2, `${name}: ${share} of the height`)
+  }
+})

@@ -1,0 +1,198 @@
+/**
+ * The retention model, against random streams, policies and interruptions, on a real server: what a sweep leaves is
+ * compared, entry by entry, with a model that shares nothing with the trimming code.
+ *
+ * `TEST_CASES` says how many cases, `TEST_SEED` with which one they begin: what one run finds, another repeats.
+ */
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import type { Forecast } from '../../src/forecast/forecast_stream.ts'
+import { startRedis } from '../harness/redis_server.ts'
+import { findingsOn, type Swept, type Told } from '../harness/retention_model/comparison.ts'
+import { differences } from '../harness/retention_model/foretold.ts'
+import { judge } from '../harness/retention_model/model.ts'
+import { PLANTING_CONFIG } from '../harness/retention_model/planting.ts'
+import { type Trial, tryCase } from '../harness/retention_model/trial.ts'
+import { startProxy } from '../harness/tcp_proxy.ts'
+
+const CASES = Number(process.env.TEST_CASES || 1_000)
+const SEED = Number(process.env.TEST_SEED || Math.floor(Math.random() * 1e9))
+
+test(`${CASES} cases from seed ${SEED} on: whatever interrupts it, a sweep removes what the policy says and nothing else`, async (t) => {
+  const { failed, count } = await tryCases(t, SEED, CASES)
+
+  t.diagnostic(JSON.stringify(count))
+  for (const { drawn, findings } of failed.slice(0, 20)) {
+    t.diagnostic(`TEST_SEED=${drawn.seed} TEST_CASES=1: ${findings.join('; ')}; ${JSON.stringify(drawn.policies)}`)
+  }
+  assert.equal(failed.length, 0, failed[0] && `TEST_SEED=${failed[0].drawn.seed} TEST_CASES=1: ${failed[0].findings}`)
+  // Cases in which nothing happens would prove nothing.
+  if (CASES >= 300) for (const [what, n] of Object.entries(count)) assert.ok(n >= CASES / 200, `${what}: ${n}`)
+})
+
+test('control: the comparison rejects one entry too few, one node too many, and each wrong count', async (t) => {
+  const { swept } = await tryCases(t, 1, 150)
+  // Not those in which an entry came of age in the very milliseconds of the sweep: there the model allows both.
+  const isSettled = ({ before, policy, fromMs, toMs }: Swept): boolean =>
+    judge(before, policy, fromMs).age === judge(before, policy, toMs).age
+  const whole = swept.filter((one) => one.completed && one.ladder === null && isSettled(one))
+  const exact = whole.filter(({ policy, told }) => policy.trim === 'exact' && told !== null)
+  const rejects = (why: string, cases: readonly Swept[], change: (swept: Swept) => Swept): void => {
+    assert.ok(cases.length >= 10, `${cases.length} cases for: ${why}`)
+    for (const one of cases) {
+      assert.deepEqual(findingsOn(one), [])
+      assert.notDeepEqual(findingsOn(change(one)), [], why)
+    }
+  }
+
+  const left = whole.filter(({ policy, after }) => policy.trim === 'exact' && after.entries.length > 0)
+  rejects('the oldest of the survivors is missing', left, (one) => withSurvivors(one, 1, -1))
+  rejects('so it is after an interruption', left, (one) => ({
+    ...withSurvivors(one, 1, -1),
+    completed: false,
+    told: null,
+  }))
+  rejects(
+    'one in the middle is missing',
+    left.filter(({ after }) => after.entries.length > 2),
+    (one) => ({
+      ...one,
+      after: { ...one.after, contents: one.after.contents.toSpliced(1, 1), entries: one.after.entries.toSpliced(1, 1) },
+    }),
+  )
+  rejects(
+    'one entry was left that should be gone',
+    exact.filter(({ before, after }) => after.entries.length < before.entries.length),
+    (one) => backAgain(one, 1),
+  )
+  rejects(
+    'two nodes were left that should be gone',
+    whole.filter(({ before, after, policy }) => {
+      const [first = 0, second = 0] = before.nodes.map(({ live }) => live.length)
+      return (
+        policy.trim === 'approx' && before.entries.length - after.entries.length >= first + second && first * second > 0
+      )
+    }),
+    (one) => backAgain(one, one.before.entries.length - one.after.entries.length),
+  )
+  rejects('one entry more was reported', exact, (one) =>
+    withTold(one, ({ removed }) => ({ removed: { ...removed, age: removed.age + 1 } })),
+  )
+  rejects(
+    'an entry went for another reason than was reported',
+    exact.filter(({ told }) => told && told.removed.age > 0),
+    (one) =>
+      withTold(one, ({ removed }) => ({ removed: { ...removed, age: removed.age - 1, length: removed.length + 1 } })),
+  )
+  rejects(
+    'one unread entry more was reported',
+    exact.filter(({ before }) => before.groups.every(({ lag }) => lag !== null)),
+    (one) => withTold(one, ({ unread }) => ({ unread: unread + 1 })),
+  )
+  rejects('a stream that was kept is said to be unlinked', left, (one) => withTold(one, () => ({ deleted: true })))
+})
+
+test('control: a plan that is one entry off by any reason, or by one unread entry, is rejected', () => {
+  const entries = Array.from({ length: 20 }, (_, i) => ({ ms: BigInt(i + 1), seq: 0n }))
+  const before = { exists: true, entries, nodes: [{ live: entries, deleted: [] }], groups: [] }
+  const told = { removed: { age: 5, length: 3, bytes: 0 }, unread: 2 }
+  const policy = { trim: 'exact', maxBytes: Number.POSITIVE_INFINITY }
+  const swept = { before, told, policy } as unknown as Swept
+  const forecast = { removed: told.removed, unread: { entries: 2, group: 'g' }, isExact: true } as Forecast
+  assert.deepEqual(differences(swept, forecast), [])
+  for (const wrong of [
+    { removed: { age: 6, length: 3, bytes: 0 } },
+    { removed: { age: 5, length: 2, bytes: 0 } },
+    { unread: { entries: 3, group: 'g' } },
+    { unread: null },
+    { isExact: false },
+  ])
+    assert.notDeepEqual(differences(swept, { ...forecast, ...wrong }), [], JSON.stringify(wrong))
+})
+
+/** What happened in the cases, and how often. */
+interface Count {
+  sweeps: number
+  /** Sweeps that ended before their end. */
+  cutShort: number
+  /** Of those, streams in which they had removed something. */
+  cutShortAtWork: number
+  age: number
+  length: number
+  bytes: number
+  unread: number
+  unlinked: number
+  /** Streams in which the plan was held to the sweep after it. */
+  foretold: number
+}
+
+async function tryCases(
+  t: TestContext,
+  seed: number,
+  cases: number,
+): Promise<{ failed: Trial[]; count: Count; swept: Swept[] }> {
+  const redis = await startRedis(t, { config: PLANTING_CONFIG })
+  const proxy = await startProxy(t, redis.port)
+  const count = {
+    sweeps: 0,
+    cutShort: 0,
+    cutShortAtWork: 0,
+    age: 0,
+    length: 0,
+    bytes: 0,
+    unread: 0,
+    unlinked: 0,
+    foretold: 0,
+  }
+  const failed: Trial[] = []
+  const kept: Swept[] = []
+  for (let i = 0; i < cases; i++) {
+    const trial = await tryCase(redis, proxy, seed + i)
+    if (trial.findings.length > 0) failed.push(trial)
+    if (cases <= 200) kept.push(...trial.swept)
+    count.sweeps += trial.sweeps
+    count.cutShort += trial.cutShort
+    count.foretold += trial.foretold
+    for (const { told, completed, before, after } of trial.swept) {
+      const gone = before.entries.length - after.entries.length
+      if (!completed && gone > 0) count.cutShortAtWork++
+      if (before.exists && !after.exists) count.unlinked++
+      count.unread += told?.unread ?? 0
+      for (const reason of ['age', 'length', 'bytes'] as const) count[reason] += told?.removed[reason] ?? 0
+    }
+  }
+  return { failed, count, swept: kept }
+}
+
+/** As if the sweep had left out, and counted, these. */
+function withSurvivors(swept: Swept, from: number, counted: number): Swept {
+  const { entries, contents } = swept.after
+  const after = { ...swept.after, entries: entries.slice(from), contents: contents.slice(from) }
+  return withTold({ ...swept, after }, ({ removed }) => ({ removed: { ...removed, length: removed.length - counted } }))
+}
+
+/** As if the sweep had left the newest `n` of what it removed, and said so. */
+function backAgain(swept: Swept, n: number): Swept {
+  const gone = swept.before.entries.length - swept.after.entries.length
+  const { entries, contents } = swept.before
+  const after = { ...swept.after, exists: true, entries: entries.slice(gone - n), contents: contents.slice(gone - n) }
+  return withTold({ ...swept, after }, ({ removed }) => {
+    const length = Math.max(0, removed.length - n)
+    return {
+      removed: { ...removed, length, age: removed.age - (n - (removed.length - length)) },
+      deleted: false,
+      unread: 0,
+    }
+  })
+}
+
+function withTold(swept: Swept, change: (told: Told) => Partial<Told>): Swept {
+  const told = swept.told ?? {
+    removed: { age: 0, length: 0, bytes: 0 },
+    unread: 0,
+    deleted: false,
+    skipped: null,
+    refused: null,
+  }
+  return { ...swept, told: { ...told, ...change(told) } }
+}
