@@ -4,7 +4,16 @@
  */
 import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
 import { parseTimezone } from '../schedule/cron.ts'
-import { oneOf, orOff, parseDuration, parseSize, parseSwitch, parseTimer, wholeNumber } from '../text/quantities.ts'
+import {
+  oneOf,
+  orOff,
+  parseDuration,
+  parseDurationOrZero,
+  parseSize,
+  parseSwitch,
+  parseTimer,
+  wholeNumber,
+} from '../text/quantities.ts'
 import { parseBind } from './bind.ts'
 import { asIs, nonEmpty, parseLeaseTtl, parsePressure, parsePressureInterval, readableFile } from './flag_rules.ts'
 
@@ -48,6 +57,7 @@ export const limitFlags = {
   'hard-max-length': flag('<n|off>', 'off', orOff(wholeNumber(1)), 'length limit that overrides --protect'),
   'hard-max-age': flag('<duration|off>', 'off', orOff(parseDuration), 'age limit that overrides --protect'),
   'stale-group-after': flag('<duration|off>', '7d', orOff(parseDuration), 'groups idle this long protect nothing'),
+  'acked-after': flag('<duration|off>', 'off', orOff(parseDurationOrZero), 'remove what all groups acked, at this age'),
   'delete-empty': toggle('false', 'unlink streams that are empty, have no group and were not written for --max-age'),
 }
 

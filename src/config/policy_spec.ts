@@ -95,6 +95,7 @@ const limitOf = {
   'hard-max-length': 'hardMaxLength',
   'hard-max-age': 'hardMaxAgeMs',
   'stale-group-after': 'staleGroupAfterMs',
+  'acked-after': 'ackedAfterMs',
   'delete-empty': 'deleteEmpty',
 } as const satisfies Record<LimitFlag, keyof Limits>
 
@@ -115,9 +116,11 @@ interface Contradiction {
 
 function contradictionsIn(limits: Limits): Contradiction[] {
   const found: Contradiction[] = []
-  const { maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs } = limits
+  const { maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs, ackedAfterMs } = limits
   if (
-    [maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs].every((limit) => limit === Number.POSITIVE_INFINITY)
+    [maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs, ackedAfterMs].every(
+      (limit) => limit === Number.POSITIVE_INFINITY,
+    )
   ) {
     found.push({
       flags: ['max-length', 'max-age', 'max-bytes'],

@@ -18,12 +18,13 @@ export type Evaluate = 'EVAL_RO' | 'EVAL'
  * Counts entries from one end of a range, a few at a time, and stops after about `most` small entries' worth of work. Reading
  * an entry of 100 bytes takes Redis 1 to 1.7 microseconds. No clock runs inside a script on Redis 7.0, so the work is
  * measured in entries, and where they are large in bytes: the last entry of each step tells how many the next one may read.
- * Replies with the count and the place to go on from, which is empty at the end of the range.
+ * Replies with the count and the place to go on from, `(` and the last ID, which is empty at the end of the range.
  */
 const COUNT_LUA = `
 local command, from, to, step, most = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local n, work = 0, 0
+local limit, n, work = tonumber(ARGV[6]), 0, 0
 repeat
+  step = math.min(step, limit - n)
   local entries = redis.call(command, KEYS[1], from, to, 'COUNT', step)
   n, work = n + #entries, work + ${STEP_ENTRIES}
   if #entries < step then return {n, ''} end
@@ -31,19 +32,20 @@ repeat
   from = '(' .. last[1]
   for _, field in ipairs(last[2]) do bytes = bytes + #field end
   step = math.max(1, math.min(${STEP_ENTRIES}, math.floor(${STEP_BYTES} / bytes)))
-until work >= most
+until work >= most or n >= limit
 return {n, from}`
 
-/** Counts from one end of a range, `step` entries first, as much as `most` small entries take Redis. */
+/** Counts from one end of a range: `step` entries first, for as long as `most` small entries take Redis, at most `limit`. */
 export function countRange(
   evaluate: Evaluate,
   key: Buffer,
   range: { readonly command: 'XRANGE' | 'XREVRANGE'; readonly from: string; readonly to: string },
   step: number,
   most: number,
+  limit: number,
 ): Command {
   const { command, from, to } = range
-  return [evaluate, COUNT_LUA, '1', key, command, from, to, String(step), String(most)]
+  return [evaluate, COUNT_LUA, '1', key, command, from, to, String(step), String(most), String(limit)]
 }
 
 const NODES_LUA = `

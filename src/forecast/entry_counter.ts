@@ -5,7 +5,7 @@ import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { accepted } from '../redis/refused.ts'
 import { costOfReading } from '../retention/bites.ts'
-import { formatStreamId, isBefore, type StreamId } from '../retention/stream_id.ts'
+import { formatStreamId, isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 import { countNodes, countRange, stepFor } from './count_scripts.ts'
 import type { CountingWay } from './counting_way.ts'
 
@@ -13,6 +13,21 @@ import type { CountingWay } from './counting_way.ts'
 interface Anchor {
   readonly id: StreamId
   readonly entries: number
+}
+
+/** A range to read from one of its ends. */
+type Range = Parameters<typeof countRange>[2]
+
+/** What one bite counted, and where the next one goes on; `next` is empty at the end of the range. */
+interface Bite {
+  readonly entries: number
+  readonly next: string
+  /** The last ID read, unless `next` is empty. */
+  readonly last: string
+}
+
+function biteOf(entries: number, next: string): Bite {
+  return { entries, next, last: next.slice(1) }
 }
 
 /** Bites from the old end for each one from the new end: a backlog that must be read is then read little more than once. */
@@ -66,6 +81,25 @@ export class EntryCounter {
     return entries
   }
 
+  /** The ID of the entry that `entries` others come before; null where there is none. @throws Refused, Fault */
+  async idAt(entries: number): Promise<StreamId | null> {
+    if (entries >= this.#length) return null
+    const above = this.#anchors.findIndex((anchor) => anchor.entries > entries)
+    const low = this.#anchors[above < 0 ? this.#anchors.length - 1 : above - 1] as Anchor
+    const high = this.#anchors[above]
+    const up = entries - low.entries + 1
+    const down = high === undefined ? Number.POSITIVE_INFINITY : high.entries - entries
+    const from = up <= down ? formatStreamId(low.id) : `(${formatStreamId((high as Anchor).id)}`
+    let range: Range = up <= down ? { command: 'XRANGE', from, to: '+' } : { command: 'XREVRANGE', from, to: '-' }
+    for (let left = Math.min(up, down); ; ) {
+      const bite = await this.#count(range, left)
+      left -= bite.entries
+      if (left === 0) return parseStreamId(bite.last)
+      if (bite.next === '') return null
+      range = { ...range, from: bite.next }
+    }
+  }
+
   /** How many nodes the stream has; null where scripts are not allowed. @throws Refused, Fault */
   async nodes(): Promise<number | null> {
     const reply = await this.#evaluate((evaluate) => countNodes(evaluate, this.#key))
@@ -74,8 +108,8 @@ export class EntryCounter {
 
   async #between(below: Anchor, above: Anchor, id: StreamId): Promise<number> {
     const split = formatStreamId(id)
-    let up = { command: 'XRANGE' as const, from: formatStreamId(below.id), to: `(${split}` }
-    let down = { command: 'XREVRANGE' as const, from: `(${formatStreamId(above.id)}`, to: split }
+    let up: Range = { command: 'XRANGE', from: formatStreamId(below.id), to: `(${split}` }
+    let down: Range = { command: 'XREVRANGE', from: `(${formatStreamId(above.id)}`, to: split }
     let [low, high] = [below.entries, above.entries]
     let read = 0
     for (let bites = 0; this.#way.evaluate !== null || read <= PLAIN_ENTRIES; bites++) {
@@ -91,24 +125,21 @@ export class EntryCounter {
     return this.#estimate(below, above, id)
   }
 
-  /** One bite, by a script or by a plain read. */
-  async #count(range: {
-    readonly command: 'XRANGE' | 'XREVRANGE'
-    readonly from: string
-    readonly to: string
-  }): Promise<{ entries: number; next: string }> {
+  /** One bite of at most `limit` entries, by a script or by a plain read. */
+  async #count(range: Range, limit = Number.MAX_SAFE_INTEGER): Promise<Bite> {
     const reply = await this.#evaluate((evaluate) =>
-      countRange(evaluate, this.#key, range, this.#step, this.#way.entriesAtOnce),
+      countRange(evaluate, this.#key, range, this.#step, this.#way.entriesAtOnce, limit),
     )
     if (reply !== null) {
       const [entries, next] = reply as [number, Buffer]
-      return { entries, next: next.toString() }
+      return biteOf(entries, next.toString())
     }
-    const command: Command = [range.command, this.#key, range.from, range.to, 'COUNT', String(this.#step)]
-    const [plain] = await this.#ask([command], costOfReading(this.#step))
+    const step = Math.min(this.#step, limit)
+    const command: Command = [range.command, this.#key, range.from, range.to, 'COUNT', String(step)]
+    const [plain] = await this.#ask([command], costOfReading(step))
     const entries = accepted(plain, command) as readonly (readonly [Buffer])[]
     const last = entries.at(-1)?.[0].toString()
-    return { entries: entries.length, next: entries.length < this.#step || last === undefined ? '' : `(${last}` }
+    return biteOf(entries.length, entries.length < step || last === undefined ? '' : `(${last}`)
   }
 
   /** The reply of a script; null where scripts are not allowed. @throws Refused where Redis refuses for another reason */

@@ -8,10 +8,19 @@ import type { Command } from '../redis/connection.ts'
 import { accepted, type Missing, Refused } from '../redis/refused.ts'
 import { leastCosts, NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import { type Counted, foretell, type Removal } from '../retention/forecast.ts'
-import { type Group, type Hold, holdOf, isStale } from '../retention/groups.ts'
-import { ageLimitMs, forEachReason, type Limits, lengthLimit, type Reason, sumOfReasons } from '../retention/policy.ts'
+import { ackedFloor, type Group, groupDetail, type Hold, holdOf, isStale } from '../retention/groups.ts'
+import {
+  ageLimitMs,
+  forEachLimit,
+  forEachReason,
+  type LimitName,
+  type Limits,
+  lengthLimit,
+  sumOfReasons,
+} from '../retention/policy.ts'
 import {
   earlierOf,
+  formatStreamId,
   isBefore,
   laterOf,
   nextStreamId,
@@ -27,7 +36,7 @@ export interface Forecast extends Removal {
   /** How many of the removed entries some group has not been delivered, and which group misses most; null where none does. */
   readonly unread: { readonly entries: number; readonly group: string } | null
   /** Limits that the stream stays over, beyond the slack of `approx`. */
-  readonly over: Readonly<Record<Reason, boolean>>
+  readonly over: Readonly<Record<LimitName, boolean>>
   /** The group that keeps it over them; null where none does. */
   readonly hold: Hold | null
   readonly hasDeadGroup: boolean
@@ -38,7 +47,7 @@ const NOTHING: Forecast = {
   bytes: 0,
   isExact: true,
   unread: null,
-  over: forEachReason(false),
+  over: forEachLimit(false),
   hold: null,
   hasDeadGroup: false,
 }
@@ -76,10 +85,12 @@ export async function forecastStream({ key, state, hasTimeIds }: Found, context:
     length,
     tooOld,
     free: hold !== null && (length > limits.maxLength || isTooBig) ? await counter.before(hold.floor) : length,
+    acked: 0,
     bytes,
     nodes: limits.trim === 'approx' || isTooBig ? await counter.nodes() : null,
   }
-  const removal = foretell(counted, limits)
+  const acked = await countAcked(foretell(counted, limits), groups, counter, context, key, hasTimeIds)
+  const removal = foretell({ ...counted, acked }, limits)
   const total = sumOfReasons(removal.removed)
   const over = await overLimits(counted, total, hold, context, hasTimeIds ? counter : null)
   return {
@@ -95,9 +106,10 @@ export async function forecastStream({ key, state, hasTimeIds }: Found, context:
 /** The groups. Without protection they only tell what is unread, so a denied command costs that alone. @throws Refused */
 async function readKnownGroups(ask: Ask, key: Buffer, limits: Limits, missing: Missing): Promise<readonly Group[]> {
   try {
-    return await readGroups(ask, key, limits.protect)
+    return await readGroups(ask, key, groupDetail(limits))
   } catch (error) {
-    if (!(error instanceof Refused) || limits.protect !== 'none' || error.refusal.word !== 'NOPERM') throw error
+    const isNeeded = groupDetail(limits) !== 'none'
+    if (!(error instanceof Refused) || isNeeded || error.refusal.word !== 'NOPERM') throw error
     missing(error.command, 'the unread entries that plan shows')
     return []
   }
@@ -107,6 +119,45 @@ async function readKnownGroups(ask: Ask, key: Buffer, limits: Limits, missing: M
 function heldCutOff({ maxAgeMs, hardMaxAgeMs }: Limits, hold: Hold | null, nowMs: number): StreamId {
   const cutOff = timeId(nowMs - maxAgeMs)
   return laterOf(hold === null ? cutOff : earlierOf(cutOff, hold.floor), timeId(nowMs - hardMaxAgeMs))
+}
+
+/**
+ * How many entries every living group has acknowledged, as they will stand when the other limits have been applied: entries
+ * that go for those may be the ones that a group has pending now.
+ */
+async function countAcked(
+  before: Removal,
+  groups: readonly Group[],
+  counter: EntryCounter,
+  { ask, limits, nowMs }: ForecastContext,
+  key: Buffer,
+  hasTimeIds: boolean,
+): Promise<number> {
+  const { ackedAfterMs, staleGroupAfterMs } = limits
+  if (groups.length === 0 || ackedAfterMs === Number.POSITIVE_INFINITY || (ackedAfterMs > 0 && !hasTimeIds)) return 0
+  const gone = sumOfReasons(before.removed)
+  const first = gone === 0 ? null : await counter.idAt(gone)
+  if (gone > 0 && first === null) return 0
+  const later = first === null ? groups : await readPendingFrom(ask, key, groups, first)
+  const floor = ackedFloor(later, staleGroupAfterMs, nowMs)
+  if (floor === null) return 0
+  return counter.before(ackedAfterMs === 0 ? floor : earlierOf(floor, timeId(nowMs - ackedAfterMs)))
+}
+
+/** The groups with what they have pending from `first` on. @throws Refused */
+async function readPendingFrom(
+  ask: Ask,
+  key: Buffer,
+  groups: readonly Group[],
+  first: StreamId,
+): Promise<readonly Group[]> {
+  const from = formatStreamId(first)
+  const commands = groups.map(({ rawName }): Command => ['XPENDING', key, Buffer.from(rawName), from, '+', '1'])
+  const replies = await ask(commands, leastCosts(commands.length))
+  return groups.map((group, i) => ({
+    ...group,
+    oldestPending: readIds(accepted(replies[i], commands[i] ?? []))[0] ?? null,
+  }))
 }
 
 /** Groups read in order, so the one that is furthest behind misses whatever any other misses. */
@@ -130,7 +181,7 @@ async function overLimits(
   hold: Hold | null,
   { limits, nowMs }: ForecastContext,
   counter: EntryCounter | null,
-): Promise<Record<Reason, boolean>> {
+): Promise<Record<LimitName, boolean>> {
   const left = length - removed
   const cutOff = timeId(nowMs - ageLimitMs(limits))
   const isHeld = counter !== null && hold !== null && isBefore(hold.floor, cutOff)

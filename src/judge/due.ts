@@ -17,6 +17,11 @@ export function isDue(found: Found, limits: Limits, nowMs: number): boolean {
   return limits.deleteEmpty && found.state.length === 0
 }
 
+/** Whether the oldest entry would go if every group has acknowledged it. Custom IDs tell no age: only `0s` covers them. */
+function isOldEnoughToAck({ oldest }: State, hasTimeIds: boolean, { ackedAfterMs }: Limits, nowMs: number): boolean {
+  return ackedAfterMs === 0 || (hasTimeIds && !!oldest && oldest.ms < nowMs - ackedAfterMs)
+}
+
 function isOver(reason: Reason, { state, memoryBytes, hasTimeIds }: Found, limits: Limits, nowMs: number): boolean {
   switch (reason) {
     case 'age':
@@ -25,5 +30,7 @@ function isOver(reason: Reason, { state, memoryBytes, hasTimeIds }: Found, limit
       return state.length > lengthLimit(limits)
     case 'bytes':
       return memoryBytes > limits.maxBytes && state.length > 1
+    case 'acked':
+      return state.length > 0 && state.hasGroups !== false && isOldEnoughToAck(state, hasTimeIds, limits, nowMs)
   }
 }

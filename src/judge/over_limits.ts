@@ -4,7 +4,7 @@ import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
 import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import type { Hold } from '../retention/groups.ts'
-import { ageLimitMs, type Limits, lengthLimit, type Reason } from '../retention/policy.ts'
+import { ageLimitMs, type LimitName, type Limits, lengthLimit } from '../retention/policy.ts'
 import { isBefore, timeId } from '../retention/stream_id.ts'
 
 /** A stream after the work on it. */
@@ -22,7 +22,7 @@ export interface Left {
  * Judges what is left of a stream. `approx` may leave one node, whose size cannot be seen from outside. By length, a node
  * of Redis's default size is allowed for; by age, the stream counts as over only where a group held the trim back.
  */
-export function overLimits(stream: Found, left: Left, limits: Limits, nowMs: number): Record<Reason, boolean> {
+export function overLimits(stream: Found, left: Left, limits: Limits, nowMs: number): Record<LimitName, boolean> {
   const { state, memoryBytes, hold } = left
   const isApprox = limits.trim === 'approx' && left.wasTrimmed
   const cutOffMs = nowMs - ageLimitMs(limits)

@@ -5,7 +5,7 @@ import { isAscii } from 'node:buffer'
 import type { Ask } from '../redis/ask.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { LEAST_COST } from '../retention/bites.ts'
-import { ageLimitMs, type Limits, lengthLimit } from '../retention/policy.ts'
+import { type Limits, lengthLimit, lookAgeMs } from '../retention/policy.ts'
 import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
 import type { FutureIds } from './future_ids.ts'
 import { lengthsOfMany, lookAtMany } from './look_scripts.ts'
@@ -44,7 +44,7 @@ export async function lookTogether(
   batching: Batching,
 ): Promise<Seen[] | null> {
   // IDs before any plausible time are reported whatever the limit: they are custom IDs.
-  const cutOff = timeId(Math.max(nowMs - ageLimitMs(limits), EARLIEST_TIME_MS))
+  const cutOff = timeId(Math.max(nowMs - lookAgeMs(limits), EARLIEST_TIME_MS))
   const latest = latestTimeId(nowMs)
   const seen: Seen[] = []
   let rest = chunks(keys, batching)

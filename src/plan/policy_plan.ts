@@ -1,7 +1,7 @@
 /** What a plan found for one policy. */
 import type { Forecast } from '../forecast/forecast_stream.ts'
 import type { Found } from '../look/found.ts'
-import { forEachReason, REASONS, type Reason } from '../retention/policy.ts'
+import { forEachLimit, forEachReason, LIMITS, type LimitName, REASONS, type Reason } from '../retention/policy.ts'
 
 /** Sums over the streams of one policy, or of all policies. */
 export interface PolicyPlan {
@@ -20,7 +20,7 @@ export interface PolicyPlan {
   unread: number
   customIdStreams: number
   /** Streams that stay over a limit, beyond the slack of `--trim approx`. */
-  readonly overLimit: Record<Reason, number>
+  readonly overLimit: Record<LimitName, number>
   /** Streams that a group keeps over a limit. */
   protectedStreams: number
   /** Streams with a dead group, which protects nothing. */
@@ -40,7 +40,7 @@ export function emptyPlan(policy: string): PolicyPlan {
     isExact: true,
     unread: 0,
     customIdStreams: 0,
-    overLimit: forEachReason(0),
+    overLimit: forEachLimit(0),
     protectedStreams: 0,
     staleGroupStreams: 0,
   }
@@ -58,10 +58,8 @@ export function addStream(sum: PolicyPlan, { state, hasTimeIds }: Found, memory:
 
 /** Adds what a sweep would do to one stream. */
 export function addForecast(sum: PolicyPlan, forecast: Forecast): void {
-  for (const reason of REASONS) {
-    sum.remove[reason] += forecast.removed[reason]
-    if (forecast.over[reason]) sum.overLimit[reason]++
-  }
+  for (const reason of REASONS) sum.remove[reason] += forecast.removed[reason]
+  for (const limit of LIMITS) if (forecast.over[limit]) sum.overLimit[limit]++
   sum.removeBytes += forecast.bytes
   sum.unread += forecast.unread?.entries ?? 0
   sum.isExact &&= forecast.isExact
@@ -87,10 +85,8 @@ export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
       sum[name] += plan[name]
     }
     sum.bytes = sum.bytes === null || plan.bytes === null ? null : sum.bytes + plan.bytes
-    for (const reason of REASONS) {
-      sum.remove[reason] += plan.remove[reason]
-      sum.overLimit[reason] += plan.overLimit[reason]
-    }
+    for (const reason of REASONS) sum.remove[reason] += plan.remove[reason]
+    for (const limit of LIMITS) sum.overLimit[limit] += plan.overLimit[limit]
     sum.isExact &&= plan.isExact
   }
   return sum

@@ -22,10 +22,10 @@ const NEEDS: Readonly<Record<string, string>> = {
   XRANGE: '--max-age',
   XREVRANGE: 'plan',
   'MEMORY USAGE': '--max-bytes',
-  'XINFO GROUPS': '--protect',
-  'XINFO CONSUMERS': '--protect',
-  XPENDING: '--protect',
-  EVAL: '--trim exact, --max-bytes, --protect and --delete-empty',
+  'XINFO GROUPS': '--protect and --acked-after',
+  'XINFO CONSUMERS': '--protect and --acked-after',
+  XPENDING: '--protect and --acked-after',
+  EVAL: '--trim exact, --max-bytes, --protect, --acked-after and --delete-empty',
 }
 
 /**

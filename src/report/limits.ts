@@ -15,6 +15,7 @@ export function limitTexts(limits: Limits, count: (n: number) => string = String
     'hard-max-age': formatDuration(limits.hardMaxAgeMs),
     'hard-max-length': orOff(limits.hardMaxLength),
     'stale-group-after': formatDuration(limits.staleGroupAfterMs),
+    'acked-after': formatDuration(limits.ackedAfterMs),
     'delete-empty': limits.deleteEmpty,
   } satisfies Record<keyof typeof limitFlags, string | boolean>
 }

@@ -2,36 +2,37 @@
 
 import type { PlanReport } from '../plan/plan.ts'
 import type { PolicyPlan } from '../plan/policy_plan.ts'
-import { type Policy, REASONS } from '../retention/policy.ts'
+import { LIMITS, type Policy, type Reason } from '../retention/policy.ts'
 import { counted, listed } from '../text/counted.ts'
 import { roundDuration, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import { adviceOn } from './json.ts'
 import { isOff, limitTexts } from './limits.ts'
-import { heldLines, longestLines, missingLines, resultWithCause, sentence, table } from './table.ts'
+import { heldLines, longestLines, missingLines, reasonsShown, resultWithCause, sentence, table } from './table.ts'
 
 /** Several lines, each ending in a newline. */
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
   const { total } = report
   const plans = [...report.policies, ...(report.policies.length > 1 ? [total] : [])]
   const advice = adviceOn(report, policies)
+  const reasons = reasonsShown(total.remove)
   const first = sentence(`${resultWithCause(report)} in ${roundDuration(report.durationMs)}; nothing was changed`)
   if (report.result !== 'success' && total.streams === 0) return [...first, ''].join('\n')
   return [
     ...first,
     '',
     ...table([
-      ['policy', 'streams', 'entries', 'memory', ...REASONS, 'frees'],
+      ['policy', 'streams', 'entries', 'memory', ...reasons, 'frees'],
       ...plans.map((plan) => [
         plan.policy,
         plan.streams,
         plan.entries,
         plan.bytes === null ? '?' : roundSize(plan.bytes),
-        ...removals(plan),
+        ...removals(plan, reasons),
       ]),
     ]),
     '',
-    ...sentence(`The ${listed(REASONS)} columns show how many entries each limit would remove; ≈ marks an estimate.`),
+    ...sentence(`The ${listed(reasons)} columns show how many entries each limit would remove; ≈ marks an estimate.`),
     ...policies.map(describeLimits).flatMap((line) => sentence(line)),
     ...unreadLines(report),
     ...customIdLines(report),
@@ -70,15 +71,15 @@ function customIdLines({ total, customIds }: PlanReport): string[] {
 }
 
 function overLimitLines({ overLimit }: PolicyPlan): string[] {
-  return REASONS.flatMap((limit) => {
+  return LIMITS.flatMap((limit) => {
     const n = overLimit[limit]
     return n === 0 ? [] : sentence(`${counted(n, 'stream', 'streams')} will stay over the limit on ${limit}`)
   })
 }
 
-function removals({ remove, removeBytes, isExact }: PolicyPlan): string[] {
+function removals({ remove, removeBytes, isExact }: PolicyPlan, reasons: readonly Reason[]): string[] {
   const figure = (n: number): string => (n === 0 || isExact ? String(n) : `≈${n}`)
-  return [...REASONS.map((reason) => figure(remove[reason])), removeBytes === 0 ? '0b' : `≈${roundSize(removeBytes)}`]
+  return [...reasons.map((reason) => figure(remove[reason])), removeBytes === 0 ? '0b' : `≈${roundSize(removeBytes)}`]
 }
 
 /** The policy as its flags, without those that are off or have no effect. */

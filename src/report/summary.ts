@@ -1,30 +1,30 @@
 /** What `sweep` prints on a terminal, within 80 columns. */
-import { REASONS } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { counted, listed } from '../text/counted.ts'
 import { roundDuration } from '../text/quantities.ts'
-import { heldLines, longestLines, missingLines, resultWithCause, sentence, table } from './table.ts'
+import { heldLines, longestLines, missingLines, reasonsShown, resultWithCause, sentence, table } from './table.ts'
 
 /** Several lines, each ending in a newline. */
 export function sweepSummary(report: SweepReport): string {
   const { total } = report
+  const reasons = reasonsShown(total.removed)
   const first = sentence(`${resultWithCause(report)} in ${roundDuration(report.durationMs)}`)
   // An empty table would look as if Redis held no streams.
   if (report.result !== 'success' && total.streams === 0) return [...first, ''].join('\n')
   const figures = [
     ...table([
-      ['policy', 'streams', 'before', 'after', ...REASONS, 'longest'],
+      ['policy', 'streams', 'before', 'after', ...reasons, 'longest'],
       ...[...report.policies, ...(report.policies.length > 1 ? [total] : [])].map((tally) => [
         tally.policy,
         tally.streams,
         tally.entries.before,
         tally.entries.after,
-        ...REASONS.map((reason) => tally.removed[reason]),
+        ...reasons.map((reason) => tally.removed[reason]),
         tally.longestStream,
       ]),
     ]),
     '',
-    ...sentence(`The ${listed(REASONS)} columns show which limit removed the entries.`),
+    ...sentence(`The ${listed(reasons)} columns show which limit removed the entries.`),
   ]
   const were = (n: number, what: string): string => counted(n, `stream was ${what}`, `streams were ${what}`)
   const notes: [number, string][] = [

@@ -1,6 +1,7 @@
 /** Tables and sentences that fit a terminal of 80 columns. */
 
 import { deniedTold } from '../redis/refused.ts'
+import { REASONS, type Reason } from '../retention/policy.ts'
 import type { Verdict } from '../sweep/verdict.ts'
 import type { LongStream } from '../tally/longest.ts'
 import type { HeldStream } from '../tally/outcome.ts'
@@ -82,4 +83,9 @@ export function resultWithCause({ result, cause, message }: Verdict): string {
   if (message === null) return result
   // An error message of Redis already begins with the cause.
   return message.startsWith(`${cause} `) ? `${result} (${message})` : `${result} (${cause}: ${message})`
+}
+
+/** The reasons that get a column. Acknowledgement gets one only where it removes something: few policies use it. */
+export function reasonsShown(removed: Readonly<Record<Reason, number>>): readonly Reason[] {
+  return REASONS.filter((reason) => reason !== 'acked' || removed.acked > 0)
 }

@@ -9,6 +9,8 @@ export interface Counted {
   readonly tooOld: number
   /** Entries before the first one that a group needs; equal to `length` if no group needs any. */
   readonly free: number
+  /** Entries that every living group has acknowledged and that are old enough; 0 if no limit asks for that. */
+  readonly acked: number
   /** Bytes of all entries. */
   readonly bytes: number
   /** Nodes of the stream; null if unknown. */
@@ -53,7 +55,9 @@ export function foretell(counted: Counted, limits: Limits): Removal {
   const forBytes = Math.min(gone + Math.round(nodesToGo * node), length - 1, Math.max(gone, counted.free))
   const byBytes = goUpTo(nodesToGo > 0 ? forBytes : 0, (entries) => entries)
 
-  const removed = { age, length: byLength, bytes: byBytes }
+  const byAck = goUpTo(counted.acked, wholeNodes)
+
+  const removed = { age, length: byLength, bytes: byBytes, acked: byAck }
   const total = sumOfReasons(removed)
   return {
     removed,
@@ -70,6 +74,6 @@ function nodesOf({ length, nodes }: Counted): { entries: number; areAlike: boole
 }
 
 /** Whether the result is certain even with `approx`: everything goes, or nothing is over a limit. */
-function isPlain({ length, tooOld }: Counted, total: number): boolean {
-  return total === length || (total === 0 && tooOld === 0)
+function isPlain({ length, tooOld, acked }: Counted, total: number): boolean {
+  return total === length || (total === 0 && tooOld === 0 && acked === 0)
 }

@@ -63,6 +63,16 @@ export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number):
   return hold
 }
 
+/** The first ID that some living group has not acknowledged; null if no group is alive. */
+export function ackedFloor(groups: readonly Group[], staleGroupAfterMs: number, nowMs: number): StreamId | null {
+  const living = groups.filter((group) => !isStale(group, staleGroupAfterMs, nowMs))
+  const floors = living.map(({ lastDelivered, oldestPending }) => {
+    const unread = nextStreamId(lastDelivered)
+    return oldestPending === null ? unread : earlierOf(oldestPending, unread)
+  })
+  return floors.length === 0 ? null : floors.reduce(earlierOf)
+}
+
 /**
  * How many of the `removed` oldest entries of a stream that held `length` some group had not read. Groups read in order, so
  * the one furthest behind lost every entry that any other lost. A group without a lag counts 0.
@@ -102,4 +112,9 @@ export function deliveryOf(most: number, length: number, oldest: StreamId | null
   return oldest !== null && behind.every(({ lastDelivered }) => isBefore(lastDelivered, oldest))
     ? 'undelivered'
     : 'partly'
+}
+
+/** How much the limits need to know of groups: what `--protect` does, and for `--acked-after` what is pending too. */
+export function groupDetail({ protect, ackedAfterMs }: Limits): Limits['protect'] {
+  return Number.isFinite(ackedAfterMs) ? 'unacked' : protect
 }

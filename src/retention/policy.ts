@@ -17,6 +17,8 @@ export interface Limits {
   readonly hardMaxAgeMs: number
   readonly hardMaxLength: number
   readonly staleGroupAfterMs: number
+  /** Age at which entries go that every living group has acknowledged; 0 for at once. */
+  readonly ackedAfterMs: number
   readonly deleteEmpty: boolean
 }
 
@@ -30,13 +32,22 @@ export interface Policy extends Limits {
   readonly configured: Limits
 }
 
-/** The limit that removed an entry. Limits apply in this order, so each removal has one reason. */
-export const REASONS = ['age', 'length', 'bytes'] as const
+/** Limits that a stream can be over. */
+export const LIMITS = ['age', 'length', 'bytes'] as const
+export type LimitName = (typeof LIMITS)[number]
+
+/** Why an entry was removed. Reasons apply in this order, so each removal has one. */
+export const REASONS = [...LIMITS, 'acked'] as const
 export type Reason = (typeof REASONS)[number]
+
+/** The same value for every limit. */
+export function forEachLimit<T>(value: T): Record<LimitName, T> {
+  return { age: value, length: value, bytes: value }
+}
 
 /** The same value for every reason, such as 0 to start counting. */
 export function forEachReason<T>(value: T): Record<Reason, T> {
-  return { age: value, length: value, bytes: value }
+  return { ...forEachLimit(value), acked: value }
 }
 
 /** Entries removed for all reasons together. */
@@ -68,7 +79,12 @@ export function scanPattern(policies: readonly Policy[]): string {
 
 /** The policy without its age limits and deletion: what remains can be enforced at every write, between sweeps. */
 export function sizeLimitsOnly(policy: Policy): Policy {
-  const off = { maxAgeMs: Number.POSITIVE_INFINITY, hardMaxAgeMs: Number.POSITIVE_INFINITY, deleteEmpty: false }
+  const off = {
+    maxAgeMs: Number.POSITIVE_INFINITY,
+    hardMaxAgeMs: Number.POSITIVE_INFINITY,
+    ackedAfterMs: Number.POSITIVE_INFINITY,
+    deleteEmpty: false,
+  }
   return Object.freeze({ ...policy, ...off, configured: { ...policy.configured, ...off } })
 }
 
@@ -79,12 +95,17 @@ export function tightened(policy: Policy, maxLength: number): Policy {
 
 /** Whether a limit depends on the oldest entry, which then must be read from every stream. */
 export function needsOldest(limits: Limits): boolean {
-  return limits.maxAgeMs !== Number.POSITIVE_INFINITY || limits.hardMaxAgeMs !== Number.POSITIVE_INFINITY
+  return Number.isFinite(ageLimitMs(limits)) || (Number.isFinite(limits.ackedAfterMs) && limits.ackedAfterMs > 0)
 }
 
 /** The stricter of the two age limits. */
 export function ageLimitMs(limits: Limits): number {
   return Math.min(limits.maxAgeMs, limits.hardMaxAgeMs)
+}
+
+/** The age of an oldest entry from which on there may be something to remove. */
+export function lookAgeMs(limits: Limits): number {
+  return Math.min(ageLimitMs(limits), limits.ackedAfterMs)
 }
 
 /** The stricter of the two length limits. */

@@ -3,7 +3,7 @@
 import { overLimits } from '../judge/over_limits.ts'
 import type { Found, Unseen } from '../look/found.ts'
 import { deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
-import { forEachReason, type Policy } from '../retention/policy.ts'
+import { forEachLimit, forEachReason, type Policy } from '../retention/policy.ts'
 import type { Outcome, RefusedFields } from '../tally/outcome.ts'
 import type { Tally } from '../tally/tally.ts'
 import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
@@ -73,7 +73,7 @@ export function countUnseen({ key, policy, refusal, command }: Unseen, context: 
     unread: 0,
     deleted: false,
     skipped: null,
-    over: forEachReason(false),
+    over: forEachLimit(false),
     held: null,
     refused,
   })

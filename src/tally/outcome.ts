@@ -1,6 +1,6 @@
 /** What became of one stream. */
 import type { Hold } from '../retention/groups.ts'
-import type { Reason } from '../retention/policy.ts'
+import type { LimitName, Reason } from '../retention/policy.ts'
 
 /** Why a stream was not held to every limit, though Redis refused nothing. */
 export const SKIP_REASONS = ['custom_ids', 'not_a_stream'] as const
@@ -15,7 +15,7 @@ export interface Outcome {
   readonly unread: number
   readonly deleted: boolean
   readonly skipped: SkipReason | null
-  readonly over: Readonly<Record<Reason, boolean>>
+  readonly over: Readonly<Record<LimitName, boolean>>
   /** The group that held the trim back. */
   readonly held: Hold | null
   /** The command that Redis refused. */

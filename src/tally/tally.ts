@@ -1,5 +1,13 @@
 /** Sums of what Redis replied. Each stream adds to it once, so it is complete however a sweep ends. */
-import { forEachReason, type Policy, REASONS, type Reason } from '../retention/policy.ts'
+import {
+  forEachLimit,
+  forEachReason,
+  LIMITS,
+  type LimitName,
+  type Policy,
+  REASONS,
+  type Reason,
+} from '../retention/policy.ts'
 import { Longest } from './longest.ts'
 import { HELD_NAMED, type HeldStream, type Outcome, type RefusedFields, type SkipReason } from './outcome.ts'
 
@@ -16,7 +24,7 @@ export interface PolicyTally {
   deletedStreams: number
   skipped: Record<SkipReason, number>
   /** Streams still over a limit, beyond the slack of `--trim approx`. */
-  overLimit: Record<Reason, number>
+  overLimit: Record<LimitName, number>
   /** Streams in which a consumer group held the trim back. */
   protectedStreams: number
   /** Streams that Redis refused to have looked at or trimmed, by its error word. */
@@ -49,10 +57,8 @@ export class Tally {
     const tally = this.#of(policy)
     tally.streams++
     tally.entries.before += outcome.before
-    for (const reason of REASONS) {
-      tally.removed[reason] += outcome.removed[reason]
-      if (outcome.over[reason]) tally.overLimit[reason]++
-    }
+    for (const reason of REASONS) tally.removed[reason] += outcome.removed[reason]
+    for (const limit of LIMITS) if (outcome.over[limit]) tally.overLimit[limit]++
     tally.unread += outcome.unread
     if (outcome.held !== null) {
       tally.protectedStreams++
@@ -106,7 +112,7 @@ export function emptyTally(policy: string): PolicyTally {
     unread: 0,
     deletedStreams: 0,
     skipped: { custom_ids: 0, not_a_stream: 0 },
-    overLimit: forEachReason(0),
+    overLimit: forEachLimit(0),
     protectedStreams: 0,
     errors: {},
   }

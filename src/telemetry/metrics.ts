@@ -2,7 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
-import { type Policy, REASONS } from '../retention/policy.ts'
+import { LIMITS, type Policy, REASONS } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { RESULTS } from '../sweep/verdict.ts'
 import { SKIP_REASONS } from '../tally/outcome.ts'
@@ -49,7 +49,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
   for (const { name: policy } of policies) {
     for (const gauge of [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams])
       gauge.set({ policy }, 0)
-    for (const limit of REASONS) own.overLimit.set({ policy, limit }, 0)
+    for (const limit of LIMITS) own.overLimit.set({ policy, limit }, 0)
     for (const reason of REASONS) own.trimmed.inc({ policy, reason }, 0)
     for (const reason of SKIP_REASONS) own.skipped.inc({ policy, reason }, 0)
     own.unread.inc({ policy }, 0)

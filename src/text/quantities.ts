@@ -35,6 +35,11 @@ export function parseDuration(text: string): number {
   return ms
 }
 
+/** Parses a duration that may also be `0s`. @returns milliseconds @throws BrokenRule */
+export function parseDurationOrZero(text: string): number {
+  return text === '0s' ? 0 : parseDuration(text)
+}
+
 /** Parses a duration for setTimeout. @returns milliseconds @throws BrokenRule also above 24 days */
 export function parseTimer(text: string): number {
   const ms = parseDuration(text)

@@ -8,7 +8,7 @@ import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { accepted, Refused } from '../redis/refused.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
-import { type Group, type Hold, holdOf } from '../retention/groups.ts'
+import { ackedFloor, type Group, groupDetail, type Hold, holdOf } from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { CountedBites, UNREAD_COUNT } from './counted_bites.ts'
@@ -52,6 +52,8 @@ class StreamWork {
   readonly #limits: Limits
   /** Guards bites that groups may hold back; null where nothing is protected. */
   #guard: Guard | null = null
+  /** The groups as last judged. */
+  #groups: readonly Group[] = []
 
   constructor({ key, state, memoryBytes, hasTimeIds }: Found, context: TrimContext) {
     this.bites = new CountedBites(key, state, context.ask, context.missing)
@@ -71,14 +73,15 @@ class StreamWork {
       if (this.#hasTimeIds) {
         const cutOff = timeId(nowMs - maxAgeMs)
         await this.#respectingGroups((hold, guard) =>
-          this.#removeOlder(hold === null ? cutOff : earlierOf(cutOff, hold.floor), guard),
+          this.#removeBefore('age', hold === null ? cutOff : earlierOf(cutOff, hold.floor), guard),
         )
-        await this.#removeOlder(timeId(nowMs - hardMaxAgeMs), null)
+        await this.#removeBefore('age', timeId(nowMs - hardMaxAgeMs), null)
       }
       await this.#respectingGroups((hold, guard) => this.#shortenTo(maxLength, hold, guard))
       await this.#shortenTo(hardMaxLength, null, null)
       if (maxBytes !== Number.POSITIVE_INFINITY)
         await this.#respectingGroups((hold, guard) => this.#shrinkTo(maxBytes, hold, guard))
+      await this.#removeAcked()
     }
     if (deleteEmpty && this.#state.length === 0) await this.#deleteIfEmpty()
   }
@@ -102,6 +105,7 @@ class StreamWork {
 
   async #judgeGroups(): Promise<void> {
     const groups = await this.#readGroups()
+    this.#groups = groups
     const { protect, staleGroupAfterMs } = this.#limits
     this.hold = holdOf(groups, this.#limits, this.#context.nowMs)
     this.#guard = protect === 'none' ? null : guardOf(groups, staleGroupAfterMs, this.#context.nowMs)
@@ -111,26 +115,42 @@ class StreamWork {
   /** Reads the consumer groups. Without protection only the unread count needs them, so a denied command costs that count alone. */
   async #readGroups(): Promise<readonly Group[]> {
     try {
-      return await readGroups(this.#context.ask, this.#key, this.#limits.protect)
+      return await readGroups(this.#context.ask, this.#key, groupDetail(this.#limits))
     } catch (error) {
-      if (!(error instanceof Refused) || this.#limits.protect !== 'none' || error.refusal.word !== 'NOPERM') throw error
+      const isNeeded = groupDetail(this.#limits) !== 'none'
+      if (!(error instanceof Refused) || isNeeded || error.refusal.word !== 'NOPERM') throw error
       this.#context.missing(error.command, UNREAD_COUNT)
       return []
     }
   }
 
+  /** Removes what every living group has acknowledged. Custom IDs tell no age: only an age of 0 covers them. */
+  async #removeAcked(): Promise<void> {
+    const { ackedAfterMs, staleGroupAfterMs } = this.#limits
+    const { nowMs } = this.#context
+    if (ackedAfterMs === Number.POSITIVE_INFINITY || (ackedAfterMs > 0 && !this.#hasTimeIds)) return
+    // Entries that went for another reason may have been the ones that a group had pending.
+    if (sumOfReasons(this.bites.removed) > 0) await this.#judgeGroups()
+    await this.#respectingGroups(async () => {
+      const floor = ackedFloor(this.#groups, staleGroupAfterMs, nowMs)
+      if (floor === null || !this.#mayGoOn) return
+      const id = ackedAfterMs === 0 ? floor : earlierOf(floor, timeId(nowMs - ackedAfterMs))
+      await this.#removeBefore('acked', id, guardOf(this.#groups, staleGroupAfterMs, nowMs))
+    })
+  }
+
   /** Removes entries before `id`: whole nodes, and with `exact` the rest one entry at a time. */
-  async #removeOlder(id: StreamId, guard: Guard | null): Promise<void> {
+  async #removeBefore(reason: Reason, id: StreamId, guard: Guard | null): Promise<void> {
     const before = formatStreamId(id)
     const isOlder = (): boolean => isOlderThan(this.#state, id)
     await this.#bite(
-      'age',
+      reason,
       () => (isOlder() ? this.#state.length : 0),
       (limit) => ['XTRIM', this.#key, 'MINID', '~', before, 'LIMIT', String(limit)],
       guard,
     )
     if (this.#limits.trim === 'exact')
-      await this.#cutEntries('age', () => (isOlder() ? this.#state.length : 0), 0, id, guard)
+      await this.#cutEntries(reason, () => (isOlder() ? this.#state.length : 0), 0, id, guard)
   }
 
   /** Keeps the newest `length` entries, and with a hold everything from its floor onwards. */

@@ -38,7 +38,7 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
       assert.ok(ended.ms < 8_000, `${ended.ms} ms`)
       const last = sweeps(daemon).at(-1)
       assert.deepEqual([last?.result, last?.cause], ['stopped', 'stop'])
-      assert.deepEqual(last?.removed, { age: 0, length: 0, bytes: 0 })
+      assert.deepEqual(last?.removed, { age: 0, length: 0, bytes: 0, acked: 0 })
     })
 
     test(`a second ${signal} ends a stopping daemon at once, with the signal's exit code`, async (t) => {
@@ -68,7 +68,7 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
     assertToldAs('SIGTERM or SIGINT', line)
     assert.equal(line.level, 'info')
     const disappeared = await gone()
-    assert.deepEqual(line.removed, { age: 0, length: disappeared, bytes: 0 })
+    assert.deepEqual(line.removed, { age: 0, length: disappeared, bytes: 0, acked: 0 })
     assert.ok(disappeared < surplus, 'it did not sweep to its end')
   })
 
@@ -80,7 +80,7 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
     const report = readOutput('sweep', stdout)
     assert.deepEqual([code, signal, report.result, report.cause], [1, null, 'stopped', 'stop'])
     const disappeared = await gone()
-    assert.deepEqual(report.removed, { age: 0, length: disappeared, bytes: 0 })
+    assert.deepEqual(report.removed, { age: 0, length: disappeared, bytes: 0, acked: 0 })
     assert.ok(disappeared < surplus, 'it did not sweep to its end')
   })
 

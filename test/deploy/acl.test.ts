@@ -96,7 +96,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
   '`--trim exact`': {
     args: ['--trim', 'exact'],
     prepare: (redis) => fill(redis, 30),
-    works: ({ removed }) => assert.deepEqual(removed, { age: 1_030, length: 1_030, bytes: 0 }),
+    works: ({ removed }) => assert.deepEqual(removed, { age: 1_030, length: 1_030, bytes: 0, acked: 0 }),
   },
   '`--max-bytes`': {
     args: ['--max-bytes', '512kb', '--max-length', 'off', '--max-age', 'off'],
@@ -113,7 +113,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
       await read(redis, 1_500)
     },
     works: ({ removed, unread }) => {
-      assert.deepEqual(removed, { age: 1_000, length: 500, bytes: 0 })
+      assert.deepEqual(removed, { age: 1_000, length: 500, bytes: 0, acked: 0 })
       assert.equal(unread, 0)
     },
   },
@@ -125,7 +125,17 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
       const delivered = (await redis.command('XRANGE', KEY, '-', '+', 'COUNT', '1200')) as [string, unknown][]
       await redis.command('XACK', KEY, 'group', ...delivered.map(([id]) => id))
     },
-    works: ({ removed }) => assert.deepEqual(removed, { age: 1_000, length: 200, bytes: 0 }),
+    works: ({ removed }) => assert.deepEqual(removed, { age: 1_000, length: 200, bytes: 0, acked: 0 }),
+  },
+  '`--acked-after`': {
+    args: ['--acked-after', '0s', '--max-length', 'off', '--max-age', 'off'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 1_500)
+      const delivered = (await redis.command('XRANGE', KEY, '-', '+', 'COUNT', '1200')) as [string, unknown][]
+      await redis.command('XACK', KEY, 'group', ...delivered.map(([id]) => id))
+    },
+    works: ({ removed }) => assert.deepEqual(removed, { age: 0, length: 0, bytes: 0, acked: 1_200 }),
   },
   '`--delete-empty`': {
     args: ['--delete-empty'],

@@ -28,6 +28,7 @@ const KEYS = [READ, LONG, LARGE, EMPTY]
 const POLICY: PlannedPolicy = {
   ...{ name: 'all', match: 'stream:conversation:*', maxAgeMs: DAY, maxLength: 120, maxBytes: 30_000, trim: 'exact' },
   ...{ protect: 'unacked', hardMaxAgeMs: 30 * DAY, hardMaxLength: 400, staleGroupAfterMs: 7 * DAY, deleteEmpty: true },
+  ackedAfterMs: Number.POSITIVE_INFINITY,
 }
 
 /** Without these a sweep is whole, and says what it lacks. */

@@ -23,6 +23,7 @@ export const ACL_LINES = [
   { feature: '`--max-bytes`', rules: '+eval +memory|usage' },
   { feature: '`--protect unread`', rules: '+eval +xinfo|groups +xinfo|consumers' },
   { feature: '`--protect unacked`', rules: '+eval +xinfo|groups +xinfo|consumers +xpending' },
+  { feature: '`--acked-after`', rules: '+eval +xinfo|groups +xinfo|consumers +xpending' },
   { feature: '`--delete-empty`', rules: '+eval +type +xinfo|stream +unlink' },
   { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pttl +pexpire +del' },
   { feature: '`--lease` in a cluster, while its slot is being moved', rules: '+asking' },

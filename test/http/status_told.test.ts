@@ -87,7 +87,7 @@ function drawn(svg: string, element: RegExp): Record<string, string>[] {
 test('the chart shows every remembered sweep, and marks unsuccessful ones by more than their colour', () => {
   const status = statusOf()
   for (let i = 0; i < PAST_SWEEPS + 20; i++) {
-    const removed = { age: i, length: 0, bytes: 0 }
+    const removed = { age: i, length: 0, bytes: 0, acked: 0 }
     const report = i % 50 === 49 ? FAILED : { total: { ...emptyTally('all'), streams: 2, removed } }
     recordInStatus(status, reportOf(report), START + i * HOUR)
   }

@@ -96,7 +96,7 @@ test('where whole streams or exact lengths go the plan counts, and the sweep rem
     { ...plan.remove, approximateBytes: 0 },
     { age: 700, length: 500, bytes: 0, approximateBytes: 0, exact: true },
   )
-  assert.deepEqual(swept.removed, { age: 700, length: 500, bytes: 0 })
+  assert.deepEqual(swept.removed, { age: 700, length: 500, bytes: 0, acked: 0 })
 })
 
 /** Entries written in one burst, `agoMs` before Redis's now. */
@@ -110,7 +110,7 @@ test('a burst of old entries before a few fresh ones is counted, and the sweep r
   await burst(redis, 'stream:conversation:a', 5, 1_000)
   const planned = await planOf(redis)
   const swept = await json<{ removed: object }>(redis, 'sweep', [])
-  assert.deepEqual(swept.removed, { age: 500, length: 0, bytes: 0 })
+  assert.deepEqual(swept.removed, { age: 500, length: 0, bytes: 0, acked: 0 })
   const { age, length, bytes } = planned.remove
   assert.deepEqual({ age, length, bytes }, swept.removed)
 })
@@ -127,7 +127,7 @@ test('with exact the plan is equal to the sweep by every reason, whatever the rh
     { age: 6_500, length: 250, bytes: 0, approximateBytes: 0, exact: true },
   )
   const swept = await json<{ removed: object }>(redis, 'sweep', ['--trim', 'exact'])
-  assert.deepEqual(swept.removed, { age: 6_500, length: 250, bytes: 0 })
+  assert.deepEqual(swept.removed, { age: 6_500, length: 250, bytes: 0, acked: 0 })
 })
 
 test('plan foretells what groups will lose unread: in total, by policy, and the worst streams by name', async (t) => {

@@ -152,7 +152,7 @@ describe('the lease', { concurrency: 3 }, () => {
         process.kill(leader.pid, 'SIGCONT')
         await proxy.heal()
         const line = await leader.waitForLog('sweep')
-        assert.deepEqual([line.result, line.removed], ['success', { age: 0, length: surplus, bytes: 0 }])
+        assert.deepEqual([line.result, line.removed], ['success', { age: 0, length: surplus, bytes: 0, acked: 0 }])
         assert.deepEqual(sweeps(other), [])
       }
     })

@@ -41,7 +41,7 @@ test('--output json prints one object: how it ended, what there was, what is gon
   assert.deepEqual([code, stderr], [0, ''])
   const { durationSeconds, ...rest } = report as unknown as Record<string, unknown> & { durationSeconds: number }
   assert.ok(durationSeconds > 0 && durationSeconds < 60)
-  const none = { age: 0, length: 0, bytes: 0 }
+  const none = { age: 0, length: 0, bytes: 0, acked: 0 }
   const quiet = { deletedStreams: 0, overLimit: none, protectedStreams: 0, errors: {} }
   assert.deepEqual(rest, {
     result: 'success',
@@ -49,7 +49,7 @@ test('--output json prints one object: how it ended, what there was, what is gon
     emptyStreams: 2,
     entries: { before: 7_501, after: 3_001 },
     longestStream: 2_000,
-    removed: { age: 2_500, length: 2_000, bytes: 0 },
+    removed: { age: 2_500, length: 2_000, bytes: 0, acked: 0 },
     unread: 1_500,
     skipped: { custom_ids: 1, not_a_stream: 0 },
     ...quiet,
@@ -60,7 +60,7 @@ test('--output json prints one object: how it ended, what there was, what is gon
         emptyStreams: 1,
         entries: { before: 2_500, after: 2_000 },
         longestStream: 2_000,
-        removed: { age: 0, length: 500, bytes: 0 },
+        removed: { age: 0, length: 500, bytes: 0, acked: 0 },
         unread: 0,
         skipped: { custom_ids: 0, not_a_stream: 0 },
         ...quiet,
@@ -71,7 +71,7 @@ test('--output json prints one object: how it ended, what there was, what is gon
         emptyStreams: 1,
         entries: { before: 5_001, after: 1_001 },
         longestStream: 1_000,
-        removed: { age: 2_500, length: 1_500, bytes: 0 },
+        removed: { age: 2_500, length: 1_500, bytes: 0, acked: 0 },
         unread: 1_500,
         skipped: { custom_ids: 1, not_a_stream: 0 },
         ...quiet,
@@ -120,7 +120,7 @@ test('a sweep that cannot reach Redis fails with exit code 1, and tells the caus
   assert.deepEqual([code, stderr, report.result], [1, '', 'failed'])
   const { cause, reason } = report as { cause?: string; reason?: string }
   assert.deepEqual([cause, reason], ['connect', '127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1'])
-  assert.deepEqual([report.streams, report.removed], [0, { age: 0, length: 0, bytes: 0 }])
+  assert.deepEqual([report.streams, report.removed], [0, { age: 0, length: 0, bytes: 0, acked: 0 }])
 
   const text = await runXtrimd(['sweep', '--redis-url', url])
   assert.equal(text.code, 1)
@@ -175,7 +175,7 @@ test('no line of the texts is longer than 80 columns, whatever the names, figure
         key: key(policy),
         before: figure * 2,
         after: figure,
-        removed: { age: figure, length: figure, bytes: figure },
+        removed: { age: figure, length: figure, bytes: figure, acked: figure },
         unread: figure,
         deleted: false,
         skipped: 'custom_ids',
@@ -196,7 +196,7 @@ test('no line of the texts is longer than 80 columns, whatever the names, figure
     const plans = policies.map(({ name: policy }) => ({
       ...{ policy, streams: figure || 1, emptyStreams: figure, oneEntryStreams: figure, entries: figure },
       ...{ bytes: figure * million, removeBytes: figure * million, isExact: false, customIdStreams: figure },
-      ...{ remove: { age: figure, length: figure, bytes: figure } },
+      ...{ remove: { age: figure, length: figure, bytes: figure, acked: figure } },
       ...{ protectedStreams: figure, staleGroupStreams: figure, unread: figure },
       overLimit: { age: figure, length: figure, bytes: figure },
     }))

@@ -155,7 +155,7 @@ test('bites of many streams go together up to one large bite, by entries, by byt
 const LIMITS: Limits = {
   ...{ maxAgeMs: DAY, maxLength: 1000, maxBytes: Number.POSITIVE_INFINITY, trim: 'approx', protect: 'unacked' },
   ...{ hardMaxAgeMs: Number.POSITIVE_INFINITY, hardMaxLength: Number.POSITIVE_INFINITY },
-  ...{ staleGroupAfterMs: 7 * DAY, deleteEmpty: false },
+  ...{ staleGroupAfterMs: 7 * DAY, ackedAfterMs: Number.POSITIVE_INFINITY, deleteEmpty: false },
 }
 
 function group(name: string, lastDelivered: string, more: Partial<Group> = {}): Group {

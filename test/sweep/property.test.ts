@@ -95,14 +95,15 @@ test('control: the comparison rejects one entry too few, one node too many, and 
 test('control: a plan that is one entry off by any reason, or by one unread entry, is rejected', () => {
   const entries = Array.from({ length: 20 }, (_, i) => ({ ms: BigInt(i + 1), seq: 0n }))
   const before = { exists: true, entries, nodes: [{ live: entries, deleted: [] }], groups: [] }
-  const told = { removed: { age: 5, length: 3, bytes: 0 }, unread: 2 }
+  const told = { removed: { age: 5, length: 3, bytes: 0, acked: 4 }, unread: 2 }
   const policy = { trim: 'exact', maxBytes: Number.POSITIVE_INFINITY }
   const swept = { before, told, policy } as unknown as Swept
   const forecast = { removed: told.removed, unread: { entries: 2, group: 'g' }, isExact: true } as Forecast
   assert.deepEqual(differences(swept, forecast), [])
   for (const wrong of [
-    { removed: { age: 6, length: 3, bytes: 0 } },
-    { removed: { age: 5, length: 2, bytes: 0 } },
+    { removed: { age: 6, length: 3, bytes: 0, acked: 4 } },
+    { removed: { age: 5, length: 2, bytes: 0, acked: 4 } },
+    { removed: { age: 5, length: 3, bytes: 0, acked: 3 } },
     { unread: { entries: 3, group: 'g' } },
     { unread: null },
     { isExact: false },
@@ -120,6 +121,7 @@ interface Count {
   age: number
   length: number
   bytes: number
+  acked: number
   unread: number
   unlinked: number
   /** Streams in which the plan was held to the sweep after it. */
@@ -140,6 +142,7 @@ async function tryCases(
     age: 0,
     length: 0,
     bytes: 0,
+    acked: 0,
     unread: 0,
     unlinked: 0,
     foretold: 0,
@@ -158,7 +161,7 @@ async function tryCases(
       if (!completed && gone > 0) count.cutShortAtWork++
       if (before.exists && !after.exists) count.unlinked++
       count.unread += told?.unread ?? 0
-      for (const reason of ['age', 'length', 'bytes'] as const) count[reason] += told?.removed[reason] ?? 0
+      for (const reason of ['age', 'length', 'bytes', 'acked'] as const) count[reason] += told?.removed[reason] ?? 0
     }
   }
   return { failed, count, swept: kept }
@@ -188,7 +191,7 @@ function backAgain(swept: Swept, n: number): Swept {
 
 function withTold(swept: Swept, change: (told: Told) => Partial<Told>): Swept {
   const told = swept.told ?? {
-    removed: { age: 0, length: 0, bytes: 0 },
+    removed: { age: 0, length: 0, bytes: 0, acked: 0 },
     unread: 0,
     deleted: false,
     skipped: null,

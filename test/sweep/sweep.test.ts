@@ -33,7 +33,7 @@ test('of 2,000 messages in one stream fewer than 1,500 are left, and the newest 
   const left = await streamIds(redis, KEY)
   assert.ok(left.length < 1_500, `${left.length} left`)
   assert.deepEqual(left.slice(-1_000), newest)
-  assert.deepEqual(report.removed, { age: 0, length: 2_000 - left.length, bytes: 0 })
+  assert.deepEqual(report.removed, { age: 0, length: 2_000 - left.length, bytes: 0, acked: 0 })
   assert.deepEqual(report.entries, { before: 2_000, after: left.length })
 })
 
@@ -123,10 +123,15 @@ test('entries younger than a day survive any number of sweeps, and nodes that ar
 
       const first = await sweepWell(redis.url, ['--trim', mode])
       assert.deepEqual(await streamIds(redis, KEY), all.slice(-stays))
-      assert.deepEqual(first.removed, { age: all.length - stays, length: 0, bytes: 0 })
+      assert.deepEqual(first.removed, { age: all.length - stays, length: 0, bytes: 0, acked: 0 })
 
       for (let sweep = 2; sweep <= 4; sweep++) {
-        assert.deepEqual((await sweepWell(redis.url, ['--trim', mode])).removed, { age: 0, length: 0, bytes: 0 })
+        assert.deepEqual((await sweepWell(redis.url, ['--trim', mode])).removed, {
+          age: 0,
+          length: 0,
+          bytes: 0,
+          acked: 0,
+        })
       }
       assert.deepEqual(await streamIds(redis, KEY), all.slice(-stays))
     })
@@ -233,7 +238,7 @@ test('a stream whose IDs are no times is not trimmed by age, is counted, and is 
   assertToldAs('a stream has custom IDs', report)
   assert.equal(await lengthOf(redis, `${KEY}:short`), 500)
   assert.equal(await lengthOf(redis, `${KEY}:long`), 1_000)
-  assert.deepEqual(report.removed, { age: 0, length: 2_000, bytes: 0 })
+  assert.deepEqual(report.removed, { age: 0, length: 2_000, bytes: 0, acked: 0 })
   assert.deepEqual(report.skipped, { custom_ids: 2, not_a_stream: 0 })
 
   // The control: the same limit as Redis itself would apply it removes all of them.
@@ -252,7 +257,7 @@ test('a first ID like 0-1 before IDs that are times does not keep a stream from 
   const report = await sweepWell(redis.url)
 
   assert.deepEqual(await streamIds(redis, KEY), young)
-  assert.deepEqual(report.removed, { age: 500, length: 0, bytes: 0 })
+  assert.deepEqual(report.removed, { age: 500, length: 0, bytes: 0, acked: 0 })
   assert.deepEqual(report.skipped, { custom_ids: 0, not_a_stream: 0 })
 })
 
@@ -344,7 +349,7 @@ test('--dry-run looks, counts, and issues no command that writes', async (t) => 
   const seen = await dry.commands()
   assert.ok(seen.some(({ name }) => name === 'XLEN'))
   assert.deepEqual(await writesAmong(redis, seen), [])
-  assert.deepEqual(report.removed, { age: 0, length: 0, bytes: 0 })
+  assert.deepEqual(report.removed, { age: 0, length: 0, bytes: 0, acked: 0 })
   assert.deepEqual(report.overLimit, { age: 1, length: 1, bytes: 1 })
   assert.deepEqual(report.entries, { before: 5_000, after: 5_000 })
 

@@ -6,7 +6,7 @@ import type { GroupState, Snapshot } from './snapshot.ts'
 
 /** What the sweep said of one stream; null where it said nothing, having nothing to say. */
 export interface Told {
-  readonly removed: { readonly age: number; readonly length: number; readonly bytes: number }
+  readonly removed: { readonly age: number; readonly length: number; readonly bytes: number; readonly acked: number }
   readonly unread: number
   readonly deleted: boolean
   readonly skipped: string | null
@@ -37,7 +37,7 @@ export function findingsOn(swept: Swept): string[] {
       `what is left is not the newest part of what there was, as it was: ${gone} of ${before.entries.length} gone`,
     ]
   }
-  const sum = told === null ? 0 : told.removed.age + told.removed.length + told.removed.bytes
+  const sum = told === null ? 0 : told.removed.age + told.removed.length + told.removed.bytes + told.removed.acked
   if (completed ? sum !== gone : sum > gone) found.push(`${gone} entries are gone, ${sum} were reported`)
   if (told !== null && told.refused !== null) found.push(`refused: ${JSON.stringify(told.refused)}`)
 
@@ -52,7 +52,7 @@ export function findingsOn(swept: Swept): string[] {
 /** What must never happen, however a sweep ends: that something goes which the policy keeps. */
 function harm({ policy, before, after, toMs, ladder }: Swept, gone: number): string[] {
   const most = judge(before, policy, toMs)
-  const due = most.age + most.length
+  const due = most.age + most.length + most.acked
   if (gone <= due) return []
   if (ladder === null) return [`${gone} entries are gone, and the policy lets go of only ${due}`]
   const found: string[] = []
@@ -99,7 +99,8 @@ function mayBeLeft(ladder: ReadonlyMap<number, number>, start: number, maxBytes:
 /** What a whole sweep must not leave. */
 function shortfall({ policy, before, after, fromMs, ladder }: Swept, gone: number): string[] {
   const least = judge(before, policy, fromMs)
-  const due = least.age + least.length
+  // What approx leaves of a node for another limit may be pending, and keeps what comes after it.
+  const due = least.age + least.length + (policy.trim === 'exact' ? least.acked : 0)
   const found: string[] = []
   if (gone < due) {
     const node = before.nodes.find(({ live }) => live.some((id) => same(id, before.entries[gone])))
@@ -128,7 +129,7 @@ function isWithin(before: Snapshot, gone: number, needed: { ms: bigint; seq: big
 
 /** Age before length before bytes; each entry for the first of them that wants it. */
 function wrongReasons({ policy, before, told, fromMs, toMs }: Swept, gone: number): string[] {
-  const removed = told?.removed ?? { age: 0, length: 0, bytes: 0 }
+  const removed = told?.removed ?? { age: 0, length: 0, bytes: 0, acked: 0 }
   const least = judge(before, policy, fromMs)
   const most = judge(before, policy, toMs)
   const found: string[] = []
@@ -148,6 +149,10 @@ function wrongReasons({ policy, before, told, fromMs, toMs }: Swept, gone: numbe
   if (removed.length > 0 && removed.age + removed.length > most.age + most.length) {
     wrong('length', removed.length, 0, most.age + most.length - removed.age)
   }
+  const other = most.age + most.length - removed.age - removed.length
+  if (removed.acked > Math.max(0, other) + most.acked) wrong('acknowledgement', removed.acked, 0, most.acked)
+  if (policy.trim === 'exact' && removed.age === least.age && removed.acked < least.acked)
+    wrong('acknowledgement', removed.acked, least.acked, most.acked)
   if (policy.maxBytes === Number.POSITIVE_INFINITY && removed.bytes > 0) wrong('bytes', removed.bytes, 0, 0)
   if (told !== null && gone === 0 && told.unread > 0) found.push('unread entries were counted where nothing went')
   const skipped = told?.skipped ?? null

@@ -56,6 +56,7 @@ export interface PlannedPolicy {
   readonly hardMaxAgeMs: number
   readonly hardMaxLength: number
   readonly staleGroupAfterMs: number
+  readonly ackedAfterMs: number
   readonly deleteEmpty: boolean
 }
 
@@ -239,6 +240,9 @@ function drawPolicy(random: Random, number: number, entries: readonly PlannedEnt
     trim: random.pick(['approx', 'exact']),
     protect: random.pick(['none', 'none', 'unread', 'unacked', 'unacked']),
     staleGroupAfterMs: random.pick([off, HOUR, 7 * DAY, 7 * DAY, 100 * DAY]),
+    // A limit on bytes goes before it, and depends on nodes that the model does not know.
+    ackedAfterMs:
+      limits.maxBytes === off && random.chance(0.4) ? (random.chance(0.5) ? 0 : drawAge(random, entries, nowMs)) : off,
     deleteEmpty: limits.maxAgeMs !== off && random.chance(0.5),
   }
 }

@@ -10,6 +10,8 @@ import type { GroupState, Snapshot } from './snapshot.ts'
 export interface Verdict {
   readonly age: number
   readonly length: number
+  /** After those, by acknowledgement. */
+  readonly acked: number
   /** Whether an age limit was not applied, the IDs being no times. */
   readonly customIds: boolean
   /** The first entry that some group needs: nothing from here on may go but for a hard limit. Null where nobody needs any. */
@@ -22,7 +24,8 @@ const DAY = 86_400_000n
 /** Judges a stream by a clock of `nowMs`. */
 export function judge(stream: Pick<Snapshot, 'entries' | 'groups'>, policy: PlannedPolicy, nowMs: number): Verdict {
   const { entries } = stream
-  const hasAgeLimit = Number.isFinite(policy.maxAgeMs) || Number.isFinite(policy.hardMaxAgeMs)
+  const ages = [policy.maxAgeMs, policy.hardMaxAgeMs, policy.ackedAfterMs || Number.POSITIVE_INFINITY]
+  const hasAgeLimit = ages.some(Number.isFinite)
   const customIds = hasAgeLimit && entries.length > 0 && !areTimes(entries, nowMs)
   const needed = firstNeeded(stream, policy, nowMs)
   const isNeeded = (id: Id): boolean => needed !== null && !comesBefore(id, needed)
@@ -38,7 +41,20 @@ export function judge(stream: Pick<Snapshot, 'entries' | 'groups'>, policy: Plan
     const newer = young.length - i - 1
     return newer < policy.hardMaxLength && (newer < policy.maxLength || isNeeded(id))
   })
-  return { age: entries.length - young.length, length: young.length - kept.length, customIds, needed }
+  const floor = ackedFloor(kept, stream.groups, entries, policy, nowMs)
+  const acked = kept.filter(
+    (id) =>
+      floor !== null &&
+      comesBefore(id, floor) &&
+      (policy.ackedAfterMs === 0 || (areTimes(entries, nowMs) && isOlderThan(id, policy.ackedAfterMs))),
+  )
+  return {
+    age: entries.length - young.length,
+    length: young.length - kept.length,
+    acked: acked.length,
+    customIds,
+    needed,
+  }
 }
 
 /** IDs only grow: the first one tells, and where it is a small number the second one. */
@@ -61,6 +77,25 @@ function firstNeeded({ entries, groups }: Pick<Snapshot, 'entries' | 'groups'>, 
     for (const id of needs) if (first === null || comesBefore(id, first)) first = id
   }
   return first
+}
+
+/** The first ID that some living group has not acknowledged, once other limits have left `kept`; null if none lives. */
+function ackedFloor(
+  kept: readonly Id[],
+  groups: readonly GroupState[],
+  entries: readonly Id[],
+  { staleGroupAfterMs }: PlannedPolicy,
+  nowMs: number,
+): Id | null {
+  let floor: Id | null = null
+  for (const group of groups) {
+    if (isDead(group, entries, staleGroupAfterMs, nowMs)) continue
+    const { lastDelivered, pending } = group
+    const needs = pending.filter((id) => kept[0] && !comesBefore(id, kept[0]))
+    for (const id of [...needs, { ms: lastDelivered.ms, seq: lastDelivered.seq + 1n }])
+      if (floor === null || comesBefore(id, floor)) floor = id
+  }
+  return floor
 }
 
 /**

@@ -115,6 +115,7 @@ export function specOf(policy: PlannedPolicy): string {
     `stale-group-after=${limit(policy.staleGroupAfterMs, 'ms')}`,
     `trim=${policy.trim}`,
     `protect=${policy.protect}`,
+    `acked-after=${policy.ackedAfterMs === 0 ? '0s' : limit(policy.ackedAfterMs, 'ms')}`,
     `delete-empty=${policy.deleteEmpty}`,
   ].join(',')
 }
@@ -149,7 +150,7 @@ async function sweepUntil(
 /** The sums of a report are those of its streams. */
 function wrongSums({ policies, total }: SweepReport, told: ReadonlyMap<string, Told>, { streams }: Case): string[] {
   const found: string[] = []
-  for (const reason of ['age', 'length', 'bytes'] as const) {
+  for (const reason of ['age', 'length', 'bytes', 'acked'] as const) {
     const sum = [...told.values()].reduce((n, { removed }) => n + removed[reason], 0)
     if (total.removed[reason] !== sum)
       found.push(`a total of ${total.removed[reason]} by ${reason}, and ${sum} in the streams`)
