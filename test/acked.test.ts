@@ -104,6 +104,7 @@ test('beside other limits each removal has one reason, in the order age, length,
 
 test('it works with --protect unacked: what is pending and old stays', async (t) => {
   const redis = await threeGroups(t)
+  await redis.command('DEL', 'stream:conversation:alone')
   const args = [
     '--max-age',
     '1s',

@@ -9,7 +9,9 @@ import { shown } from '../text/shown.ts'
 import { wrapped } from '../text/wrapped.ts'
 
 const WIDTH = 80
+/** Columns stand two apart, or one where the figures are so wide that they would not fit otherwise. */
 const GAP = '  '
+const NARROW_GAP = ' '
 /** Width of the first column; the figures come first. Seven figures of eight digits leave it `min`. */
 const FIRST_COLUMN = { min: 10, max: 24 }
 
@@ -23,10 +25,12 @@ const LONGEST_SHOWN = 5
 export function table(rows: readonly (readonly (string | number)[])[]): string[] {
   const cells = rows.map((row) => row.map(String))
   const widths = (cells[0] ?? []).map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)))
-  const figures = widths.slice(1).reduce((sum, width) => sum + GAP.length + width, 0)
+  const widthWith = (gap: string): number => widths.slice(1).reduce((sum, width) => sum + gap.length + width, 0)
+  const gap = widthWith(GAP) + FIRST_COLUMN.min <= WIDTH ? GAP : NARROW_GAP
+  const figures = widthWith(gap)
   const first = Math.min(widths[0] ?? 0, Math.max(FIRST_COLUMN.min, Math.min(FIRST_COLUMN.max, WIDTH - figures)))
   return cells.map(([name = '', ...row]) =>
-    [clipped(name, first).padEnd(first), ...row.map((text, i) => text.padStart(widths[i + 1] ?? 0))].join(GAP),
+    [clipped(name, first).padEnd(first), ...row.map((text, i) => text.padStart(widths[i + 1] ?? 0))].join(gap),
   )
 }
 

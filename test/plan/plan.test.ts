@@ -23,7 +23,14 @@ interface Plan {
   readonly worstUnread: readonly { stream: string; policy: string; group: string; entries: number }[]
   readonly customIds: readonly { stream: string; policy: string }[]
   readonly policies: readonly { policy: string; unread: number }[]
-  readonly remove: { age: number; length: number; bytes: number; approximateBytes: number; exact: boolean }
+  readonly remove: {
+    age: number
+    length: number
+    bytes: number
+    acked: number
+    approximateBytes: number
+    exact: boolean
+  }
   readonly held: readonly { stream: string; group: string; lastAlive: string | null }[]
   readonly longest: readonly { stream: string; length: number }[]
   readonly advice: readonly string[]
@@ -94,7 +101,7 @@ test('where whole streams or exact lengths go the plan counts, and the sweep rem
 
   assert.deepEqual(
     { ...plan.remove, approximateBytes: 0 },
-    { age: 700, length: 500, bytes: 0, approximateBytes: 0, exact: true },
+    { age: 700, length: 500, bytes: 0, acked: 0, approximateBytes: 0, exact: true },
   )
   assert.deepEqual(swept.removed, { age: 700, length: 500, bytes: 0, acked: 0 })
 })
@@ -111,8 +118,8 @@ test('a burst of old entries before a few fresh ones is counted, and the sweep r
   const planned = await planOf(redis)
   const swept = await json<{ removed: object }>(redis, 'sweep', [])
   assert.deepEqual(swept.removed, { age: 500, length: 0, bytes: 0, acked: 0 })
-  const { age, length, bytes } = planned.remove
-  assert.deepEqual({ age, length, bytes }, swept.removed)
+  const { age, length, bytes, acked } = planned.remove
+  assert.deepEqual({ age, length, bytes, acked }, swept.removed)
 })
 
 test('with exact the plan is equal to the sweep by every reason, whatever the rhythm of the writers', async (t) => {
@@ -124,7 +131,7 @@ test('with exact the plan is equal to the sweep by every reason, whatever the rh
   const planned = await planOf(redis, '--trim', 'exact')
   assert.deepEqual(
     { ...planned.remove, approximateBytes: 0 },
-    { age: 6_500, length: 250, bytes: 0, approximateBytes: 0, exact: true },
+    { age: 6_500, length: 250, bytes: 0, acked: 0, approximateBytes: 0, exact: true },
   )
   const swept = await json<{ removed: object }>(redis, 'sweep', ['--trim', 'exact'])
   assert.deepEqual(swept.removed, { age: 6_500, length: 250, bytes: 0, acked: 0 })

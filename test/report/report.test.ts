@@ -41,7 +41,7 @@ test('--output json prints one object: how it ended, what there was, what is gon
   assert.deepEqual([code, stderr], [0, ''])
   const { durationSeconds, ...rest } = report as unknown as Record<string, unknown> & { durationSeconds: number }
   assert.ok(durationSeconds > 0 && durationSeconds < 60)
-  const none = { age: 0, length: 0, bytes: 0, acked: 0 }
+  const none = { age: 0, length: 0, bytes: 0 }
   const quiet = { deletedStreams: 0, overLimit: none, protectedStreams: 0, errors: {} }
   assert.deepEqual(rest, {
     result: 'success',
