@@ -1,11 +1,11 @@
 /** Retention by acknowledgement: `--acked-after` removes what every living group has acknowledged, and nothing else. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { IDLE_CONFIG, makeIdle } from './harness/idle_consumers.ts'
-import { readOutput } from './harness/output.ts'
-import { runXtrimd } from './harness/program.ts'
-import { type RedisServer, startRedis } from './harness/redis_server.ts'
-import { fillStream, redisNow } from './harness/streams.ts'
+import { IDLE_CONFIG, makeIdle } from '../harness/idle_consumers.ts'
+import { readOutput } from '../harness/output.ts'
+import { runXtrimd } from '../harness/program.ts'
+import { type RedisServer, startRedis } from '../harness/redis_server.ts'
+import { fillStream, redisNow } from '../harness/streams.ts'
 
 const KEY = 'stream:conversation:1'
 const DAY = 24 * 3_600_000
