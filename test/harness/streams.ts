@@ -41,6 +41,29 @@ export async function fillStream(redis: RedisServer, key: string | Buffer, filli
   }
 }
 
+/** Appends entries that are about `agoMs` old, one a millisecond. */
+export async function fillBurst(
+  redis: RedisServer,
+  key: string,
+  count: number,
+  agoMs: number,
+  bytes = 20,
+): Promise<void> {
+  await fillStream(redis, key, { count, from: (await redisNow(redis)) - agoMs, stepMs: 1, bytes })
+}
+
+/** Appends entries at an even rate from two days ago until now. */
+export async function fillTwoDays(redis: RedisServer, key: string, count: number): Promise<void> {
+  const twoDaysMs = 48 * 3_600_000
+  const from = (await redisNow(redis)) - twoDaysMs
+  await fillStream(redis, key, { count, from, stepMs: twoDaysMs / count, bytes: 200 })
+}
+
+/** How many entries a stream has. */
+export async function lengthOf(redis: RedisServer, key: string | Buffer): Promise<number> {
+  return Number(await redis.command('XLEN', key))
+}
+
 /** Redis's own clock, in ms since 1970. */
 export function redisNow(redis: RedisServer): Promise<number> {
   return clockMs(redis.client)

@@ -1,0 +1,16 @@
+/** One `xtrimd plan` on a test's own Redis, as an operator's script would run it. */
+
+import assert from 'node:assert/strict'
+import type { planJson } from '../../src/report/json.ts'
+import { readOutput } from './output.ts'
+import { runXtrimd } from './program.ts'
+
+/** The JSON object of a plan. */
+export type PlanObject = ReturnType<typeof planJson>
+
+/** Runs `xtrimd plan --output json`, which must exit with 0, and reads the object it prints. */
+export async function planWell(redisUrl: string, args: readonly string[] = []): Promise<PlanObject> {
+  const { code, stdout, stderr } = await runXtrimd(['plan', '--output', 'json', '--redis-url', redisUrl, ...args])
+  assert.equal(code, 0, stderr)
+  return readOutput('plan', stdout) as unknown as PlanObject
+}
