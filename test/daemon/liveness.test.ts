@@ -19,14 +19,14 @@ test('a daemon without a next tick is alive', () => {
   assert.equal(whyWedged(idle(null), 5 * SECOND, 50), null)
 })
 
-test('a daemon that sweeps is alive as long as its sweep gets on, however late the next tick is', () => {
+test('a sweeping daemon is alive while its sweep makes progress, however late the next tick is', () => {
   const dayLate = 86_400 * SECOND
   assert.equal(whyWedged(sweeping(0, dayLate), 5 * SECOND, 50), null)
   assert.equal(whyWedged(sweeping(50 * SECOND, dayLate), 5 * SECOND, 50), null)
   assert.equal(whyWedged(sweeping(51 * SECOND), 5 * SECOND, 50), 'the running sweep has made no progress for 51 s')
 })
 
-test('a step may take longer where replies may, and where the pace is slow', () => {
+test('a step may take longer with a longer reply deadline or a slower pace', () => {
   for (const [replyTimeoutMs, pacePercent, longestMs] of [
     [5 * SECOND, 100, 40 * SECOND],
     [5 * SECOND, 10, 130 * SECOND],

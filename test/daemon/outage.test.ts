@@ -1,4 +1,4 @@
-/** What an outage of Redis costs: sweeps, and never the process. */
+/** An outage of Redis costs sweeps, never the process. */
 
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -16,9 +16,9 @@ import { waitUntil } from '../harness/waiting.ts'
 const HOUR = 3_600_000
 const KEY = 'stream:conversation:1'
 
-// Each waits for ticks most of the time.
+// Concurrent, because each test mostly waits for ticks.
 suite('an outage of Redis', { concurrency: 3 }, () => {
-  test('Redis is killed and comes back: its ticks fail and are counted, and the same process sweeps again', async (t) => {
+  test('while Redis is down its sweeps fail and are counted, and afterwards the same process sweeps again', async (t) => {
     const redis = await startRedis(t)
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND])
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
@@ -45,7 +45,7 @@ suite('an outage of Redis', { concurrency: 3 }, () => {
     assert.equal((await daemon.stop()).code, 0)
   })
 
-  test('Redis is frozen and thawed: each sweep ends at its reply deadline, and the same process sweeps again', async (t) => {
+  test('while Redis is frozen each sweep ends at the reply deadline, and afterwards the same process sweeps again', async (t) => {
     const redis = await startRedis(t)
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, '--reply-timeout', '1s'])
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 1)
@@ -62,7 +62,7 @@ suite('an outage of Redis', { concurrency: 3 }, () => {
     assert.ok(timedOut.length >= 3)
     for (const { durationSeconds, result } of timedOut) {
       assert.equal(result, 'failed')
-      // One deadline for connecting and one for the first words; the rest of it is for a busy machine.
+      // One deadline to connect and one for the first reply. The rest allows for a busy machine.
       assert.ok(Number(durationSeconds) >= 0.99 && Number(durationSeconds) < 10, `${durationSeconds} s`)
     }
   })
@@ -71,20 +71,23 @@ suite('an outage of Redis', { concurrency: 3 }, () => {
     const redis = await startRedis(t)
     const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER, '--reply-timeout', '2s', '--lease=false'])
-    // By then the first of them have been counted, not only removed.
-    await waitUntil(async () => (await gone()) > surplus / 20, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    // By then the first trims have been counted too.
+    await waitUntil(async () => (await gone()) > surplus / 20, {
+      timeoutMs: 60_000,
+      what: 'the sweep to make progress',
+    })
     proxy.swallowReplies()
 
     const line = await daemon.waitForLog('sweep')
     assert.deepEqual([line.result, line.cause], ['failed', 'timeout'])
     const removed = (line.removed as { length: number }).length
     const disappeared = await gone()
-    // What Redis carried out without its reply arriving is not counted: no more than the pages then in flight.
+    // Trims whose reply did not arrive are not counted: at most those of the pages in flight.
     assert.ok(removed > 0 && removed <= disappeared && disappeared < surplus, `${removed} counted, ${disappeared} gone`)
     assert.equal(await daemon.metric('xtrimd_entries_trimmed_total'), removed)
   })
 
-  test('a changed password costs sweeps until the password file says it too', async (t) => {
+  test('after a password change sweeps fail until the password file has the new password', async (t) => {
     const folder = await mkdtemp(join(tmpdir(), 'xtrimd-outage-'))
     t.after(() => rm(folder, { recursive: true }))
     const file = join(folder, 'password')
@@ -105,18 +108,18 @@ suite('an outage of Redis', { concurrency: 3 }, () => {
     assert.doesNotMatch(daemon.stdout, /first|second/)
   })
 
-  test('a Redis that is out of memory is trimmed all the same', async (t) => {
+  test('trimming works while Redis is out of memory', async (t) => {
     const redis = await startRedis(t)
     const now = await redisNow(redis)
     const filling = { count: 5_000, stepMs: 1, bytes: 10 }
     await fillStream(redis, 'stream:conversation:long', { ...filling, from: now - HOUR })
     await fillStream(redis, 'stream:conversation:old', { ...filling, from: now - 48 * HOUR })
-    // A group whose progress is known: what it had not read is counted with every bite.
+    // A group whose position is known, so that every bite counts the entries it had not read.
     await redis.command('XGROUP', 'CREATE', 'stream:conversation:long', 'group', '0')
     const read = ['GROUP', 'group', 'me', 'COUNT', '4500', 'NOACK', 'STREAMS', 'stream:conversation:long', '>']
     await redis.command('XREADGROUP', ...read)
     await redis.command('CONFIG', 'SET', 'maxmemory', '100kb')
-    // The control: nobody else can write.
+    // The control: producers cannot write.
     const write = () => redis.command('XADD', KEY, '*', 'a', 'b')
     await assert.rejects(write, /^Error: OOM/)
 

@@ -1,4 +1,4 @@
-/** Memory that fills up between sweeps. TEST_PRESSURE_FULL=1 lets the writer begin on an empty Redis, too. */
+/** Memory that fills up between sweeps. With TEST_PRESSURE_FULL=1 the writer also starts on an empty Redis. */
 
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
@@ -8,7 +8,7 @@ import { startCluster } from '../harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 
 const MB = 1024 * 1024
-/** Redis, and a writer that would fill it in 20 s. */
+/** A Redis that the writer would fill in 20 s. */
 const MAX_MEMORY = 64 * MB
 const FULL = { maxmemory: String(MAX_MEMORY), 'maxmemory-policy': 'noeviction' }
 const FILLS_IN_S = 20
@@ -16,7 +16,7 @@ const STREAMS = 100
 const PREFIX = 'stream:conversation:'
 const ENTRY_BYTES = 10_300
 
-/** Writes to a hundred streams at an even rate for so long. @returns how many writes Redis refused for want of memory */
+/** Writes to a hundred streams at an even rate. @returns how many writes Redis refused because it was out of memory */
 async function fill(redis: RedisServer, seconds: number, prefix = PREFIX): Promise<number> {
   const perSecond = MAX_MEMORY / FILLS_IN_S / ENTRY_BYTES
   let refused = 0
@@ -46,7 +46,7 @@ async function write(redis: RedisServer, count: number, from = 0, prefix = PREFI
   return (await Promise.all(writes)).reduce((sum, one) => sum + one, 0)
 }
 
-/** Keys that no trim helps against. */
+/** Keys whose memory no trim can free. */
 async function fillOtherwise(redis: RedisServer, megabytes: number): Promise<void> {
   for (let i = 0; i < megabytes; i++) await redis.command('SET', `other:${i}`, 'x'.repeat(MB - 100))
 }
@@ -57,9 +57,9 @@ async function startGuarded(t: TestContext, redis: RedisServer, args: readonly s
   return daemon
 }
 
-// Each waits most of the time.
+// Concurrent, because each test mostly waits.
 suite('Redis fills up', { concurrency: 3 }, () => {
-  /** Where Redis stands when the writer begins, and for how long it writes: longer than Redis has room for. */
+  /** How full Redis is when the writer starts, and how long it writes: longer than Redis has room for. */
   const beginnings = [
     { name: 'in a Redis that was quiet at 60 %', before: 0.6, seconds: 12 },
     ...(process.env.TEST_PRESSURE_FULL ? [{ name: 'in an empty Redis', before: 0, seconds: 2 * FILLS_IN_S }] : []),
@@ -67,11 +67,11 @@ suite('Redis fills up', { concurrency: 3 }, () => {
   for (const { name, before, seconds } of beginnings) {
     const quiet = async (redis: RedisServer): Promise<void> => {
       await write(redis, (before * MAX_MEMORY) / ENTRY_BYTES)
-      // Memory was read more often than every second at first; now it is read as rarely as it will be.
+      // At first memory is read more often than every second. By now the time between readings has reached its maximum.
       await pause(before > 0 ? 4_000 : 0)
     }
 
-    test(`${name} no XADD is refused while --pressure sweeps, though nothing else would for a long time`, async (t) => {
+    test(`${name} --pressure sweeps in time for every XADD to succeed, long before the next scheduled sweep`, async (t) => {
       const redis = await startRedis(t, { config: FULL })
       const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-max-length', '20'])
       await quiet(redis)
@@ -86,7 +86,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
       assert.equal((await daemon.stop()).code, 0)
     })
 
-    test(`the control: ${name} the same writer is refused without --pressure`, async (t) => {
+    test(`control: ${name} Redis refuses writes without --pressure`, async (t) => {
       const redis = await startRedis(t, { config: FULL })
       const daemon = await startGuarded(t, redis, [])
       await quiet(redis)
@@ -95,7 +95,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     })
   }
 
-  test('in a cluster no XADD is refused on any primary, where all of them fill up', async (t) => {
+  test('in a cluster every XADD succeeds while all primaries fill up', async (t) => {
     const cluster = await startCluster(t, { config: FULL })
     const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...HARDLY_EVER]
     const daemon = await startDaemon(t, [...args, '--pressure', '80%', '--pressure-max-length', '20'])
@@ -114,17 +114,17 @@ suite('Redis fills up', { concurrency: 3 }, () => {
 
   const DOES_NOT_HELP = 'memory stays above --pressure although streams are trimmed'
 
-  test('where trimming did not help, a burst that begins then is met all the same', async (t) => {
+  test('after sweeps that did not help, a burst is still trimmed in time', async (t) => {
     const redis = await startRedis(t, { config: FULL })
     await fillOtherwise(redis, 51)
     const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-max-length', '5'])
     await daemon.waitForLog(DOES_NOT_HELP)
-    // The next sweep is not due for longer than the writer needs to fill what is left.
+    // Without growth the next sweep would come later than the writer needs to fill the rest.
     assert.equal(await fill(redis, 8), 0)
     assert.ok((await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })) > 500)
   })
 
-  test('where trimming cannot help it is tried ever less often, and said, also while every sweep finds a few entries', async (t) => {
+  test('if trimming does not help, sweeps become rarer and the log says so, even if each sweep finds a few entries', async (t) => {
     const redis = await startRedis(t, { config: FULL })
     await fillOtherwise(redis, 55)
     const limits = ['--pressure', '80%', '--pressure-interval', '200ms', '--pressure-max-length', '10']
@@ -138,14 +138,14 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     const said = await told
     assert.equal(said.level, 'warn')
     const sweeps = await daemon.metric('xtrimd_pressure_sweeps_total')
-    // Every 200 ms it would be more than 15; doubling from there it is at most 5 in this time.
+    // At one sweep every 200 ms there would be more than 15. Doubling the wait allows at most 5 in this time.
     assert.ok(sweeps >= 2 && sweeps <= 6, `${sweeps}`)
     assert.ok(
       (await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })) > 50,
       'the trickle was trimmed',
     )
     assert.equal(daemon.logs.filter(({ msg }) => msg === said.msg).length, 1, 'said once')
-    // Once there is room and it is used up again, it sweeps again at once.
+    // Once memory has been freed and fills up again, it sweeps at once.
     for (let i = 0; i < 55; i++) await redis.command('DEL', `other:${i}`)
     await daemon.waitForMetric('xtrimd_redis_memory_used_bytes', {}, (bytes) => bytes < MAX_MEMORY / 4)
     const before = await daemon.metric('xtrimd_pressure_sweeps_total')
@@ -157,7 +157,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     { name: 'where Redis refuses the sweep', user: ['-xtrim'], args: [] },
     { name: 'in a dry run', user: [], args: ['--dry-run'] },
   ]) {
-    test(`${name} nobody says that trimming does not help`, async (t) => {
+    test(`${name} the log does not say that trimming does not help`, async (t) => {
       const redis = await startRedis(t)
       for (let i = 0; i < 300; i++)
         await redis.command('XADD', 'stream:conversation:1', '*', 'body', 'x'.repeat(20_000))
@@ -176,12 +176,12 @@ suite('Redis fills up', { concurrency: 3 }, () => {
       const line = await daemon.waitForLog('sweep')
       assert.deepEqual([line.trigger, line.cause], ['pressure', user.length > 0 ? 'NOPERM' : undefined])
       assert.equal(Number(await redis.command('XLEN', 'stream:conversation:1')), 300)
-      assert.doesNotMatch(daemon.stdout, /does not bring it down/)
-      assert.doesNotMatch(await (await daemon.get('/')).text(), /does not bring it down/)
+      assert.doesNotMatch(daemon.stdout, /although streams are trimmed/)
+      assert.doesNotMatch(await (await daemon.get('/')).text(), /does not free enough/)
     })
   }
 
-  test('in a cluster, what memory is behind a sweep is what it grows from', async (t) => {
+  test('in a cluster, growth is measured from the memory after the last sweep of the same primary', async (t) => {
     const cluster = await startCluster(t)
     const [first] = cluster.primaries as [RedisServer]
     let key = 'stream:conversation:0'
@@ -190,7 +190,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
       for (let i = 0; i < count; i++) await first.command('XADD', key, '*', 'body', 'x'.repeat(10_000))
     }
     await write(600)
-    // Above the threshold also when all is trimmed that can be, and far above the other primaries.
+    // Above the threshold even after trimming everything, and far above the other primaries.
     await first.command('SETRANGE', `{${key}}`, String(10 * MB), 'x')
     const threshold = (await first.usedMemory()) - 6_500_000
     const memories = await Promise.all(cluster.primaries.map((primary) => primary.usedMemory()))
@@ -200,12 +200,12 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     const daemon = await startDaemon(t, [...args, ...pressure])
     await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps === 1)
     await daemon.waitForMetric('xtrimd_redis_memory_used_bytes', {}, (used) => used < before - 5_000_000)
-    assert.ok((await first.usedMemory()) > threshold, 'it is above still')
+    assert.ok((await first.usedMemory()) > threshold, 'memory is still above the threshold')
     await write(50)
     await daemon.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps === 2)
   })
 
-  test('a share of a maxmemory that there is not is an error that says what to do; a size needs none', async (t) => {
+  test('a percentage without a maxmemory is logged as an error that says what to do; a size needs no maxmemory', async (t) => {
     const redis = await startRedis(t)
     const daemon = await startGuarded(t, redis, ['--pressure', '80%', '--pressure-interval', '200ms'])
     const { level } = await daemon.waitForLog(
@@ -217,7 +217,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     await redis.command('SET', 'other', 'x'.repeat(12 * 1024 * 1024))
     await sized.waitForMetric('xtrimd_pressure_sweeps_total', {}, (sweeps) => sweeps > 0)
     assert.doesNotMatch(sized.stdout, /not below maxmemory/)
-    // As large as all that Redis may use, it would never be passed.
+    // As large as maxmemory, so memory would never pass it.
     await redis.command('CONFIG', 'SET', 'maxmemory', '10mb')
     const { maxBytes } = await sized.waitForLog(
       '--pressure is not below maxmemory: Redis refuses writes before memory reaches it',
@@ -225,7 +225,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
     assert.equal(maxBytes, 10 * MB)
   })
 
-  test('in a cluster only the primaries under pressure are held to the tighter length', async (t) => {
+  test('in a cluster only the primaries under pressure are trimmed to the tighter length', async (t) => {
     const cluster = await startCluster(t)
     const args = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', ...HARDLY_EVER]
     const pressure = ['--pressure', '80%', '--pressure-max-length', '100', '--pressure-interval', '200ms']
@@ -250,7 +250,7 @@ suite('Redis fills up', { concurrency: 3 }, () => {
       if (home === 0) assert.ok(length < 200, `${length}`)
       else assert.equal(length, 500)
     }
-    assert.equal(await daemon.metric('xtrimd_entries'), 1_500, 'as the last whole sweep saw them')
+    assert.equal(await daemon.metric('xtrimd_entries'), 1_500, 'as the last complete sweep saw them')
     assert.equal(await daemon.metric('xtrimd_last_success_timestamp_seconds'), success)
   })
 })

@@ -1,4 +1,4 @@
-/** A sweep under memory pressure goes before all others, and nothing of theirs is lost. */
+/** A sweep under memory pressure goes first, and the sweeps it delays are made up for. */
 
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
@@ -18,17 +18,17 @@ const PRESSURE = ['--pressure', '40mb', '--pressure-max-length', '10', '--pressu
 
 const sweeps = (daemon: Daemon) => daemon.logs.filter(({ msg }) => msg === 'sweep')
 
-/** What is no stream, and takes so much memory that there is pressure. */
+/** Writes a key that is not a stream and takes enough memory to cause pressure. */
 function press(redis: RedisServer, key = 'other'): Promise<unknown> {
   return redis.command('SETRANGE', key, String(48 * MB), 'x')
 }
 
-// Each waits for its sweeps most of the time.
+// Concurrent, because each test mostly waits for sweeps.
 suite('a sweep under pressure', { concurrency: 2 }, () => {
-  test('a sweep under way is cut short for one under pressure, which a success over everything makes up for', async (t) => {
+  test('memory pressure cuts a running sweep short, and a successful sweep of everything makes up for it', async (t) => {
     const redis = await startRedis(t)
     const { args, proxy, gone } = await prepareSlowSweep(t, redis)
-    // Within its own policy, though beyond the tighter length: a group has yet to read it.
+    // Inside its own policy but over the tighter length, and protected because a group has not read it.
     await fillStream(redis, 'stream:conversation:held', {
       count: 500,
       from: await redisNow(redis),
@@ -37,7 +37,7 @@ suite('a sweep under pressure', { concurrency: 2 }, () => {
     })
     await redis.command('XGROUP', 'CREATE', 'stream:conversation:held', 'slow', '0')
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER, ...PRESSURE, '--protect', 'unread'])
-    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to make progress' })
     await press(redis)
     const cut = await daemon.waitForLog('sweep')
     assertToldAs('memory pressure calls for a sweep while another runs', cut)
@@ -51,17 +51,17 @@ suite('a sweep under pressure', { concurrency: 2 }, () => {
       sweeps(daemon)
         .slice(1)
         .every((line) => line.trigger === 'pressure'),
-      'nothing is owed',
+      'no sweep is owed',
     )
 
-    // What is judged is the policy itself.
+    // Only the configured policy decides what is over its limits.
     assert.equal(Number(await redis.command('XLEN', 'stream:conversation:held')), 500)
     assert.equal(await daemon.metric('xtrimd_streams_over_limit', { limit: 'length' }), 0)
     assert.equal(await daemon.metric('xtrimd_streams_protected'), 0)
     assert.match(await (await daemon.get('/')).text(), /All 201 streams are inside their policies/)
   })
 
-  test('in a cluster a sweep that was cut short comes behind the one under pressure, and sees every primary', async (t) => {
+  test('in a cluster a sweep that was cut short runs again after the one under pressure, and sees every primary', async (t) => {
     const cluster = await startCluster(t)
     const [first] = cluster.primaries as [RedisServer]
     const keys = Array.from({ length: 150 }, (_, n) => `stream:conversation:${n}`)
@@ -79,7 +79,7 @@ suite('a sweep under pressure', { concurrency: 2 }, () => {
       Number(await homes.get(key)?.command('XLEN', key)) < 1_200
     await waitUntil(async () => (await Promise.all(own.map(isTrimmed))).includes(true), {
       timeoutMs: 60_000,
-      what: 'the sweep to get on',
+      what: 'the sweep to make progress',
     })
     await press(first, `{${own[0]}}`)
     const behind = await daemon.waitForLog(({ msg, result, trigger }) => {
@@ -99,7 +99,7 @@ suite('a sweep under pressure', { concurrency: 2 }, () => {
   })
 })
 
-/** Sweeps that end when the test says so, in the order in which they began. */
+/** Turns whose sweeps end when the test says so. */
 function makeTurns(): { turns: Turns; begun: Trigger[]; skipped: Trigger[]; end(report: Partial<SweepReport>): void } {
   const begun: Trigger[] = []
   const skipped: Trigger[] = []
@@ -121,7 +121,7 @@ function makeTurns(): { turns: Turns; begun: Trigger[]; skipped: Trigger[]; end(
 const WHOLE = { result: 'success', cause: null, whole: true } as const
 const PART = { ...WHOLE, whole: false }
 
-test('a tick that falls into a sweep under pressure comes behind it, unless that sweep was over everything', async () => {
+test('a tick during a sweep under pressure is made up for afterwards, unless that sweep saw everything', async () => {
   for (const [report, begins, isSkipped] of [
     [PART, ['pressure', 'schedule'], []],
     [{ result: 'failed', cause: 'connect', whole: false }, ['pressure', 'schedule'], []],
@@ -137,26 +137,26 @@ test('a tick that falls into a sweep under pressure comes behind it, unless that
   }
 })
 
-test('a sweep that had to wait is not cut short again, or pressure would keep it from its end for ever', async () => {
+test('a sweep that had to wait is not cut short again, or pressure could keep it from ever finishing', async () => {
   const { turns, begun, skipped, end } = makeTurns()
   turns.take('schedule')
   const pressed = turns.takeUnderPressure({}, true)
-  await waitUntil(() => begun.length === 2, { timeoutMs: 10_000, what: 'the one under pressure' })
+  await waitUntil(() => begun.length === 2, { timeoutMs: 10_000, what: 'the sweep under pressure' })
   end(PART)
   assert.deepEqual(await pressed, PART)
   assert.deepEqual(begun, ['schedule', 'pressure', 'schedule'])
   const again = turns.takeUnderPressure({}, true)
   end(WHOLE)
-  assert.equal(await again, null, 'it may have brought relief')
-  // One that is no tighter is waited for as well.
+  assert.equal(await again, null, 'that sweep may have freed enough')
+  // A sweep under pressure without a tighter limit waits as well.
   turns.take('schedule')
   const same = turns.takeUnderPressure({}, false)
   end(WHOLE)
   assert.equal(await same, null)
-  // The control: another tick's is cut, as the first was.
+  // The control: a sweep for a new tick can be cut, like the first.
   turns.take('schedule')
   const third = turns.takeUnderPressure({}, true)
-  await waitUntil(() => begun.length === 6, { timeoutMs: 10_000, what: 'the one under pressure' })
+  await waitUntil(() => begun.length === 6, { timeoutMs: 10_000, what: 'the sweep under pressure' })
   assert.deepEqual(begun.slice(4), ['schedule', 'pressure'])
   end(WHOLE)
   await third

@@ -1,4 +1,4 @@
-/** A daemon that is asked to stop, at moments when that is least convenient: it ends in time, says its tally, gives the lease up. */
+/** A daemon that is asked to stop at inconvenient moments ends in time, logs its tally and releases the lease. */
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
 import { fillOverlong, goneFrom, SURPLUS } from '../harness/overlong_streams.ts'
@@ -10,13 +10,13 @@ import { waitUntil } from '../harness/waiting.ts'
 
 const HOUR = 3_600_000
 const LEASE = 'xtrimd:lease'
-/** Waiting for replies ends after two seconds, and for the lease after another; the rest is for a busy machine. */
+/** It waits two seconds for replies and one for the release of the lease. The rest allows for a busy machine. */
 const IN_TIME_MS = 8_000
 
-/** Asks it to stop. @returns the line of the sweep that was under way, which it must have told */
+/** Asks the daemon to stop. @returns the log line of the running sweep, which it must have written */
 async function stopped(daemon: Daemon): Promise<{ removed: number }> {
-  // The control: nothing has ended it so far.
-  assert.equal(sweepLines(daemon).length, 0, 'the sweep is under way')
+  // The control: the sweep has not ended by itself.
+  assert.equal(sweepLines(daemon).length, 0, 'the sweep is running')
   const ended = await daemon.stop()
   assert.deepEqual([ended.code, ended.signal, ended.stderr], [0, null, ''])
   assert.ok(ended.ms < IN_TIME_MS, `${ended.ms} ms`)
@@ -30,16 +30,16 @@ async function stopped(daemon: Daemon): Promise<{ removed: number }> {
 const sweepLines = ({ logs }: Daemon) => logs.filter(({ msg }) => msg === 'sweep')
 const said = ({ logs }: Daemon, message: string) => logs.some(({ msg }) => msg === message)
 
-/** So many bytes of replies have reached it: in the handshake, the greeting, the lease, the first page, the next ones. */
+/** How many bytes of replies have reached the daemon: in the handshake, the greeting, the lease, the first page, later ones. */
 const MOMENTS = [0, 1, 10, 60, 600, 3_000, 6_000]
 
-// Each waits most of the time.
+// Concurrent, because each test mostly waits.
 suite('asked to stop', { concurrency: 3 }, () => {
   for (const [moment, lease] of [
     ['it asks for the lease', 'true'],
     ['a sweep connects', 'false'],
   ] as const) {
-    test(`SIGTERM while ${moment} and nobody answers`, async (t) => {
+    test(`SIGTERM while ${moment} and Redis does not answer`, async (t) => {
       const redis = await startRedis(t)
       const proxy = await startProxy(t, redis.port)
       proxy.blackhole()
@@ -50,19 +50,19 @@ suite('asked to stop', { concurrency: 3 }, () => {
     })
   }
 
-  test('SIGTERM in the pauses of a slow pace', async (t) => {
+  test('SIGTERM in a pause of a slow pace', async (t) => {
     const redis = await startRedis(t)
     const { gone, surplus } = await fillMany(redis)
     const args = ['--redis-url', redis.url, '--pace', '1', '--page-size', '4']
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to make progress' })
     const { removed } = await stopped(daemon)
-    assert.equal(removed, await gone(), 'the page in hand is counted')
-    assert.ok(removed < surplus, 'it did not sweep to its end')
+    assert.equal(removed, await gone(), 'the pages in flight are counted')
+    assert.ok(removed < surplus, 'the sweep did not finish')
     await assertReleased(daemon, redis)
   })
 
-  test('SIGTERM among the bites of one huge stream', async (t) => {
+  test('SIGTERM between the bites of one huge stream', async (t) => {
     const redis = await startRedis(t)
     const count = 400_000
     const key = 'stream:conversation:huge'
@@ -72,11 +72,11 @@ suite('asked to stop', { concurrency: 3 }, () => {
     await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the first bite' })
     const { removed } = await stopped(daemon)
     assert.equal(removed, await gone())
-    assert.ok(removed < count - 1_100, 'it did not trim it to its end')
+    assert.ok(removed < count - 1_100, 'the stream was not trimmed to its end')
     await assertReleased(daemon, redis)
   })
 
-  test('SIGTERM while Redis is frozen: the lease that cannot be given up is told to run out', async (t) => {
+  test('SIGTERM while Redis is frozen: the log says that the lease could not be released and will expire', async (t) => {
     const redis = await startRedis(t)
     const { gone, surplus } = await fillMany(redis)
     const args = [
@@ -92,17 +92,17 @@ suite('asked to stop', { concurrency: 3 }, () => {
       '60s',
     ]
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to make progress' })
     await redis.freeze()
     const { removed } = await stopped(daemon)
     assert.ok(said(daemon, 'could not release the lease: it will expire by itself'))
     await redis.thaw()
     const disappeared = await gone()
     assert.ok(removed <= disappeared && disappeared < surplus, `${removed} told, ${disappeared} gone`)
-    assert.ok(Number(await redis.command('PTTL', LEASE)) > 0, 'it does run out')
+    assert.ok(Number(await redis.command('PTTL', LEASE)) > 0, 'it does expire')
   })
 
-  test('SIGTERM while another holds the lease, who keeps it', async (t) => {
+  test('SIGTERM while another copy holds the lease, which keeps it', async (t) => {
     const redis = await startRedis(t)
     await redis.command('SET', LEASE, 'another')
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...HARDLY_EVER])
@@ -113,7 +113,7 @@ suite('asked to stop', { concurrency: 3 }, () => {
     assert.equal(await redis.command('GET', LEASE), 'another')
   })
 
-  test('SIGTERM at any moment of a sweep: what several of them told is what is gone', async (t) => {
+  test('SIGTERM at any moment of a sweep: the tallies of several daemons add up to what was removed', async (t) => {
     const redis = await startRedis(t)
     const { gone, surplus } = await fillMany(redis)
     const stops = await Promise.all(MOMENTS.map((replyBytes) => stopAt(t, redis, replyBytes)))
@@ -124,7 +124,7 @@ suite('asked to stop', { concurrency: 3 }, () => {
   })
 })
 
-/** Each has a lease of its own, so that all of them sweep. */
+/** Each daemon has a lease key of its own, so that all of them sweep. */
 async function stopAt(t: TestContext, redis: RedisServer, replyBytes: number): Promise<{ removed: number }> {
   const proxy: TcpProxy = await startProxy(t, redis.port)
   proxy.delay(40)
@@ -140,7 +140,7 @@ async function assertReleased(daemon: Daemon, redis: RedisServer): Promise<void>
   assert.equal(await redis.command('EXISTS', LEASE), 0)
 }
 
-/** More streams than a slow sweep gets to see, each two nodes too long. */
+/** More streams than a slow sweep can see, each two nodes over its limit. */
 async function fillMany(redis: RedisServer): Promise<{ surplus: number; gone(): Promise<number> }> {
   const keys = Array.from({ length: 200 }, (_, stream) => `stream:conversation:${stream}`)
   await fillOverlong(redis, keys)

@@ -11,7 +11,7 @@ import { waitUntil } from '../harness/waiting.ts'
 
 const sweeps = (daemon: Daemon) => daemon.logs.filter(({ msg }) => msg === 'sweep')
 
-// Each waits most of the time.
+// Concurrent, because each test mostly waits.
 suite('the end of a daemon', { concurrency: 3 }, () => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     test(`${signal} ends an idle daemon with exit code 0`, async (t) => {
@@ -25,12 +25,12 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
       assert.equal(sweeps(daemon).length, 1)
     })
 
-    test(`${signal} while Redis is frozen ends a daemon well within 10 s, with exit code 0 and its tally`, async (t) => {
+    test(`${signal} while Redis is frozen ends a daemon well within 10 s, with exit code 0 and a tally`, async (t) => {
       const redis = await startRedis(t)
       const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, '--reply-timeout', '60s'])
       await daemon.waitForLog('sweep')
       await redis.freeze()
-      // The control: nothing else would end the sweep; it outlives two ticks.
+      // The control: nothing else ends the sweep, which is still running two ticks later.
       await untilSkipping(daemon)
 
       const ended = await daemon.stop(signal)
@@ -55,11 +55,11 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
     })
   }
 
-  test('a sweep that is asked to stop starts no new page, and counts the page in hand', async (t) => {
+  test('a sweep that is asked to stop starts no new page, and counts the pages in flight', async (t) => {
     const redis = await startRedis(t)
     const { args, surplus, gone } = await prepareSlowSweep(t, redis)
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER])
-    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to make progress' })
 
     const ended = await daemon.stop()
 
@@ -69,26 +69,34 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
     assert.equal(line.level, 'info')
     const disappeared = await gone()
     assert.deepEqual(line.removed, { age: 0, length: disappeared, bytes: 0, acked: 0 })
-    assert.ok(disappeared < surplus, 'it did not sweep to its end')
+    assert.ok(disappeared < surplus, 'the sweep did not finish')
   })
 
-  test('SIGTERM in the middle of `xtrimd sweep`: what it did is told, and it is no success', async (t) => {
+  test('SIGTERM in the middle of `xtrimd sweep`: it reports what it did, and that it was stopped', async (t) => {
     const redis = await startRedis(t)
     const { args, surplus, gone } = await prepareSlowSweep(t, redis)
-    const getsOn = waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to get on' })
-    const { code, signal, stdout } = await runXtrimd(['sweep', '--output', 'json', ...args], { stopAfter: getsOn })
+    const madeProgress = waitUntil(async () => (await gone()) > 0, {
+      timeoutMs: 60_000,
+      what: 'the sweep to make progress',
+    })
+    const { code, signal, stdout } = await runXtrimd(['sweep', '--output', 'json', ...args], {
+      stopAfter: madeProgress,
+    })
     const report = readOutput('sweep', stdout)
     assert.deepEqual([code, signal, report.result, report.cause], [1, null, 'stopped', 'stop'])
     const disappeared = await gone()
     assert.deepEqual(report.removed, { age: 0, length: disappeared, bytes: 0, acked: 0 })
-    assert.ok(disappeared < surplus, 'it did not sweep to its end')
+    assert.ok(disappeared < surplus, 'the sweep did not finish')
   })
 
-  test('SIGTERM while Redis freezes in the middle of a sweep: what was removed and told until then is in the tally', async (t) => {
+  test('SIGTERM after Redis froze in the middle of a sweep: the tally has everything that Redis had answered', async (t) => {
     const redis = await startRedis(t)
     const { args, surplus, gone } = await prepareSlowSweep(t, redis)
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER, '--reply-timeout', '60s'])
-    await waitUntil(async () => (await gone()) > surplus / 20, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    await waitUntil(async () => (await gone()) > surplus / 20, {
+      timeoutMs: 60_000,
+      what: 'the sweep to make progress',
+    })
     await redis.freeze()
 
     const ended = await daemon.stop()
@@ -100,12 +108,12 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
     const { length } = line.removed as { length: number }
     await redis.thaw()
     const disappeared = await gone()
-    // Commands that were on their way when it froze are carried out when it thaws, and nobody was there for their replies.
+    // Redis executes commands that were on their way once it thaws, when nobody is left to read the replies.
     assert.ok(length > 0 && length <= disappeared && disappeared < surplus, `${length} told, ${disappeared} gone`)
   })
 })
 
-/** Waits until a sweep has begun and waits for the frozen Redis: ticks that came since then found it still running. */
+/** Waits until a sweep has started and is waiting for the frozen Redis: later ticks were skipped because of it. */
 async function untilSkipping(daemon: Daemon): Promise<void> {
   const before = await daemon.metric('xtrimd_sweeps_total', { result: 'skipped' })
   await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= before + 2)

@@ -1,4 +1,4 @@
-/** The list of ACL rights: each feature works with exactly its rules, and not one of them is too many. */
+/** The list of ACL rights: each feature works with exactly its rules, and needs every one of them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { plan } from '../../src/plan/plan.ts'
@@ -16,7 +16,7 @@ import { waitUntil } from '../harness/waiting.ts'
 
 const HOUR = 3_600_000
 
-/** Of these nobody needs to be told. */
+/** Commands whose refusal is not worth reporting. */
 const UNTOLD = ['+client|setname', '+client|no-touch', '+eval_ro', '+xread']
 
 interface Scenario {
@@ -24,9 +24,9 @@ interface Scenario {
   readonly args?: readonly string[]
   readonly database?: number
   readonly config?: Readonly<Record<string, string>>
-  /** Rules of the base that this feature alone does without. */
+  /** Rules of the base that only this feature does without. */
   readonly instead?: readonly string[]
-  /** Whether this server has the feature at all. */
+  /** Whether this server supports the feature. */
   readonly isKnown?: (redis: RedisServer) => Promise<boolean>
   readonly prepare: (redis: RedisServer) => Promise<void>
   /** Asserts that the feature did its work. */
@@ -208,7 +208,7 @@ test('docs/security.md shows exactly this list', () => {
   const page = readPage('docs/security.md')
   const section = sectionOf(page, 'What the ACL user needs')
   assert.ok(section.startsWith(`\n\n${aclTable()}\n\n`), `it is to be:\n${aclTable()}`)
-  // The control: another right would be noticed.
+  // The control: an additional right would be noticed.
   const other = aclTable([...ACL_LINES.slice(1), { feature: BASE, rules: '+@all' }])
   assert.equal(page.includes(other), false)
 })
@@ -221,7 +221,7 @@ test('the user shown in docs/security.md lets a daemon with default settings do 
   const line = await daemon.waitForLog('sweep')
   assert.equal(line.result, 'success')
   assertTrimmed(line)
-  // Redis knows this command from 7.2 on; the page names it in words.
+  // Redis has this command from 7.2 on, as the page says in words.
   assert.deepEqual(
     (await refusals(redis)).filter((name) => name !== 'client|no-touch'),
     [],
@@ -230,7 +230,7 @@ test('the user shown in docs/security.md lets a daemon with default settings do 
 })
 
 for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenario][]) {
-  test(`exactly these rules are enough, and none too many, for ${feature}`, async (t) => {
+  test(`exactly these rules are needed for ${feature}`, async (t) => {
     const redis = await startRedis(t, { config: { ...scenario.config } })
     if (!((await scenario.isKnown?.(redis)) ?? true)) return t.skip('this server has no such command')
     const own = rulesOf(feature)
@@ -273,7 +273,7 @@ for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenari
   })
 }
 
-test('every line of the list is tried here', () => {
+test('every line of the list is tested', () => {
   // In acl_daemon.test.ts, and one in lease_cluster.test.ts.
   const elsewhere = [
     '`xtrimd_redis_memory_*`',
@@ -289,7 +289,7 @@ test('every line of the list is tried here', () => {
   assert.deepEqual(tried.sort(), ACL_LINES.map(({ feature }) => feature).sort())
 })
 
-/** The missing command stands in the report, or, of one that a script runs, at least that it lacks one: Redis before 7.2 does not name it. */
+/** Whether the report names the missing command, or, for a command in a script, a missing right: Redis before 7.2 does not name it. */
 function assertSaid({ result, reason, missing }: Report, command: string): void {
   const names = Object.keys(missing as object)
   const isSaid =
@@ -299,14 +299,14 @@ function assertSaid({ result, reason, missing }: Report, command: string): void 
   assert.ok(isSaid, `${command} is said to be missing: ${JSON.stringify([result, reason, names])}`)
 }
 
-/** The program, as an operator would run it. */
+/** Runs the program as an operator would. */
 async function runProgram(redis: RedisServer, scenario: Scenario): Promise<{ code: number | null; report: Report }> {
   const { command = 'sweep', args = [] } = scenario
   const ended = await runXtrimd([command, '--output', 'json', '--redis-url', urlOf(redis, scenario.database), ...args])
   return { code: ended.code, report: readOutput(command, ended.stdout) }
 }
 
-/** The same in this process, which takes no start of a program. */
+/** Sweeps in this process, which saves the time to start a program. */
 async function runHere(redis: RedisServer, { command = 'sweep', args = [], database }: Scenario): Promise<Report> {
   const task = taskOf(urlOf(redis, database), args)
   const { signal } = new AbortController()

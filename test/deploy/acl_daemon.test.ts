@@ -1,4 +1,4 @@
-/** The README's list of ACL rights, as far as a daemon needs them, or a terminal: each feature works with exactly its rules. */
+/** The ACL rights of features that need a daemon or a terminal: each works with exactly its rules. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { Lease } from '../../src/redis/lease.ts'
@@ -11,7 +11,7 @@ import { startSentinel } from '../harness/sentinel.ts'
 import { taskOf } from '../harness/sweep_here.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
-test('exactly this rule is enough for the memory metrics', async (t) => {
+test('exactly this rule is needed for the memory metrics', async (t) => {
   const redis = await startRedis(t)
   for (const [rules, isTold] of [
     [rulesOf('`xtrimd_redis_memory_*`'), true],
@@ -29,7 +29,7 @@ test('exactly this rule is enough for the memory metrics', async (t) => {
 
 const LEASE: Feature = '`--lease`, unless it is `false`'
 
-test('exactly these rules are enough for the lease: it is taken, renewed and released', async (t) => {
+test('exactly these rules are needed to acquire, renew and release the lease', async (t) => {
   const redis = await startRedis(t)
   await begin(redis, fill, [...rulesOf(BASE), ...rulesOf(LEASE)])
   const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER, '--lease-ttl', '3s'])
@@ -84,7 +84,7 @@ test('if a right on the lease is missing, the error says what to grant', async (
 
 const SENTINEL: Feature = '`--redis-mode sentinel`, on sentinels that require a login (without the first row)'
 
-test('exactly this rule is enough at a sentinel that asks for a user', async (t) => {
+test('exactly this rule is needed for a sentinel that requires a user', async (t) => {
   const redis = await startRedis(t)
   const sentinel = await startSentinel(t, {
     master: 'mymaster',
@@ -113,7 +113,7 @@ test('exactly this rule is enough at a sentinel that asks for a user', async (t)
 
 const WATCHING = ['--lease=false', '--watch', '--watch-every', '10', '--max-length', '20', '--trim', 'exact']
 
-/** Starts a daemon with these rights that watches, writes, and looks whether that is capped. */
+/** Starts a daemon that watches with these rights, writes to a stream, and checks whether it is capped. */
 async function isCapped(t: TestContext, redis: RedisServer, rules: readonly string[], more: readonly string[] = []) {
   await begin(redis, async () => {}, rules)
   const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...HARDLY_EVER, ...WATCHING, ...more])
@@ -125,7 +125,7 @@ async function isCapped(t: TestContext, redis: RedisServer, rules: readonly stri
   return { capped: await capped(), told, logs: daemon.logs }
 }
 
-test('exactly these rules are enough to watch, and none too many', async (t) => {
+test('exactly these rules are needed for --watch', async (t) => {
   const redis = await startRedis(t, { config: { 'notify-keyspace-events': 'Et' } })
   const base = [...rulesOf(BASE), ...rulesOf('`--trim exact`')]
   const own = rulesOf('`--watch`')
@@ -137,19 +137,19 @@ test('exactly these rules are enough to watch, and none too many', async (t) => 
   for (const rule of own) {
     const { capped, told, logs } = await isCapped(t, redis, [...base, ...own.filter((other) => other !== rule)])
     if (rule === '+config|get') {
-      // It can go on without, and says that it cannot know.
+      // The watch works without it, and says that it cannot check the setting.
       assert.ok(
         capped && logs.some(({ msg, reason }) => msg === 'watch limited' && /config\|get/i.test(String(reason))),
       )
     } else if (rule === '+ping') {
-      assert.ok(capped, 'it is missed only when nothing is written for a while')
+      assert.ok(capped, 'without it, only a quiet connection would be lost')
     } else {
       assert.deepEqual([capped, told.msg, told.cause], [false, 'watch lost', 'NOPERM'], rule)
     }
   }
 })
 
-test('exactly this rule is enough for --watch-configure', async (t) => {
+test('exactly this rule is needed for --watch-configure', async (t) => {
   const redis = await startRedis(t)
   const base = [...rulesOf(BASE), ...rulesOf('`--trim exact`'), ...rulesOf('`--watch`')]
   const without = await isCapped(t, redis, base, ['--watch-configure'])
@@ -161,7 +161,7 @@ test('exactly this rule is enough for --watch-configure', async (t) => {
   assert.ok((await isCapped(t, redis, [...base, ...rulesOf('`--watch-configure`')], ['--watch-configure'])).capped)
 })
 
-test('exactly this rule is enough for --pressure', async (t) => {
+test('exactly this rule is needed for --pressure', async (t) => {
   const redis = await startRedis(t)
   for (const [rules, isSwept] of [
     [rulesOf('`--pressure`'), true],
@@ -176,7 +176,7 @@ test('exactly this rule is enough for --pressure', async (t) => {
   }
 })
 
-test('exactly this rule is enough for the bar of a sweep', async (t) => {
+test('exactly this rule is needed for the progress bar of a sweep', async (t) => {
   const redis = await startRedis(t)
   for (const rules of [rulesOf('the progress bar of `xtrimd sweep` on a terminal'), []]) {
     await begin(redis, fill, [...rulesOf(BASE), ...rules])

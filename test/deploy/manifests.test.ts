@@ -1,4 +1,4 @@
-/** The Kubernetes manifests: rendered, held to the API's types, and started as they say. */
+/** The Kubernetes manifests: rendered, checked against the API's types, and run with their arguments. */
 import assert from 'node:assert/strict'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -31,7 +31,7 @@ function only(objects: readonly KubernetesObject[], kind: string, name?: string)
   return found[0]
 }
 
-/** The pods that a workload makes. */
+/** The pod template of a workload. */
 function podOf(object: KubernetesObject): KubernetesObject | undefined {
   return object.spec?.jobTemplate?.spec.template ?? object.spec?.template
 }
@@ -40,7 +40,7 @@ function containersOf(pod: KubernetesObject): KubernetesObject[] {
   return [...(pod.spec.initContainers ?? []), ...pod.spec.containers]
 }
 
-/** Every place where xtrimd runs. */
+/** Every container that runs xtrimd. */
 const OURS = FOLDERS.flatMap((folder) =>
   rendered[folder].flatMap((object) => {
     const pod = podOf(object)
@@ -52,7 +52,7 @@ const OURS = FOLDERS.flatMap((folder) =>
   }),
 )
 
-test('every object is of a type that the API has, with no field that it does not have', async () => {
+test('every object has a type and fields that the Kubernetes API knows', async () => {
   const problems = await Promise.all(FOLDERS.map(async (folder) => problemsOf(rendered[folder])))
   assert.deepEqual(problems.flat(), [])
   assert.deepEqual(
@@ -61,7 +61,7 @@ test('every object is of a type that the API has, with no field that it does not
   )
 })
 
-test('the check notices a misspelt field, a value of the wrong type and a missing one', async () => {
+test('control: the check notices a misspelt field, a value of the wrong type and a missing field', async () => {
   const objects = copyOf(rendered.example)
   const { spec } = only(objects, 'Deployment', 'chat')
   spec.template.spec.initContainers[0].securityContext.readOnlyRootFileSystem = true
@@ -73,7 +73,7 @@ test('the check notices a misspelt field, a value of the wrong type and a missin
   assert.match(problems, /PodMonitor xtrimd: .*selector/)
 })
 
-test('the lines in docs/kubernetes.md give the sidecar to the Deployment that asks for it, and to no other', (t) => {
+test('the lines in docs/kubernetes.md add the sidecar to the labelled Deployment only', (t) => {
   const told = Array.from(PAGE.matchAll(/^```yaml\n([\s\S]*?)^```$/gm), ([, text]) => parse(text ?? ''))
   const [overlay] = told.filter((block): block is { components: string[]; patches: unknown } => 'components' in block)
   const folder = temporaryFolder(t)
@@ -117,7 +117,7 @@ test('the lines in docs/kubernetes.md give the sidecar to the Deployment that as
   assert.deepEqual(only(objects, 'Deployment', 'other'), deployment('other', {}))
 })
 
-test('xtrimd runs restricted, bounded, and in the same version everywhere', () => {
+test('xtrimd runs restricted, with resource limits and in the same version everywhere', () => {
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
   const [first] = OURS
   for (const { folder, container } of OURS) {
@@ -137,7 +137,7 @@ test('xtrimd runs restricted, bounded, and in the same version everywhere', () =
   }
 })
 
-/** What a pod has that the `restricted` Pod Security Standard does not allow. */
+/** Everything in a pod that the `restricted` Pod Security Standard forbids. */
 function unrestricted({ spec }: KubernetesObject): string[] {
   const problems: string[] = []
   for (const host of ['hostNetwork', 'hostPID', 'hostIPC']) if (spec[host]) problems.push(host)
@@ -154,7 +154,7 @@ function unrestricted({ spec }: KubernetesObject): string[] {
   for (const { name, ...kinds } of spec.volumes ?? [])
     if (!Object.keys(kinds).every((kind) => volumes.includes(kind))) problems.push(`volume ${name}`)
   for (const { name, ports = [], securityContext = {} } of containersOf({ spec })) {
-    // A container's own settings stand before the pod's.
+    // A container's own settings override the pod's.
     const { runAsNonRoot, runAsUser, seccompProfile, allowPrivilegeEscalation, capabilities, privileged } = {
       ...spec.securityContext,
       ...securityContext,
@@ -170,7 +170,7 @@ function unrestricted({ spec }: KubernetesObject): string[] {
   return problems
 }
 
-test('every pod of the example holds to what its namespace enforces', () => {
+test('every pod of the example meets the Pod Security Standard that its namespace enforces', () => {
   const enforced = only(rendered.example, 'Namespace').metadata.labels['pod-security.kubernetes.io/enforce']
   assert.equal(enforced, 'restricted')
   const pods = rendered.example.map(podOf).filter((pod) => pod !== undefined)
@@ -182,7 +182,7 @@ test('every pod of the example holds to what its namespace enforces', () => {
     ],
   )
 
-  // The control: each of these would keep the pod out of the namespace.
+  // The control: with any of these changes, the namespace would reject the pod.
   const pod = copyOf(pods[1])
   pod.spec.securityContext.runAsUser = 0
   delete pod.spec.securityContext.seccompProfile
@@ -196,7 +196,7 @@ test('every pod of the example holds to what its namespace enforces', () => {
   ])
 })
 
-test('what selects by labels and names selects something', () => {
+test('every selector matches something', () => {
   const selects = (labels: Record<string, string>, { matchLabels = {}, matchExpressions = [] }: KubernetesObject) =>
     Object.entries(matchLabels).every(([name, value]) => labels[name] === value) &&
     matchExpressions.every(({ key, values }: KubernetesObject) => values.includes(labels[key]))
@@ -217,7 +217,7 @@ test('what selects by labels and names selects something', () => {
       }
     }
   }
-  // One may have both in a namespace: a Deployment that counts the Job's pods as its own would be short of one.
+  // A namespace may hold both. If the Deployment's selector matched the Job's pods, it would run a replica too few.
   const ours = OURS.filter(({ folder }) => folder !== 'example')
   const { spec: deployment } = only(rendered.standalone, 'Deployment')
   const selectors = [
@@ -240,7 +240,7 @@ test('what selects by labels and names selects something', () => {
   }
 })
 
-test('every port that a Service, a probe or a NetworkPolicy names is one that the pods behind it have', () => {
+test('every port that a Service, a probe or a NetworkPolicy names exists in the pods behind it', () => {
   const named = new Set<string>()
   for (const folder of ['example', 'standalone', 'cronjob'] as const) {
     const pods = rendered[folder].map(podOf).filter((pod) => pod !== undefined)
@@ -256,12 +256,12 @@ test('every port that a Service, a probe or a NetworkPolicy names is one that th
           : spec.ingress.flatMap((rule: KubernetesObject) => rule.ports.map(({ port }: KubernetesObject) => port))
       for (const pod of pods) {
         const isBehind = Object.entries(labels).every(([name, value]) => pod.metadata.labels[name] === value)
-        // A Job listens nowhere: who may reach its ports reaches nothing.
+        // A Job listens on no port, so rules about its ports have no effect.
         if (!isBehind || portsOf(pod).length === 0) continue
         const ofSidecars = (pod.spec.initContainers ?? []).flatMap(({ ports: own = [] }: KubernetesObject) => own)
         for (const port of ports) {
           assert.ok(has(pod, port), `${folder}: ${kind} ${metadata.name} names port ${port}`)
-          // Not every network plugin looks for a port's name among the init containers: it would let nothing in.
+          // Not every network plugin looks for port names in init containers. Without the name, it would let nothing in.
           const isSidecars = ofSidecars.some(({ name }: KubernetesObject) => name === port)
           assert.ok(!isSidecars, `${folder}: ${kind} ${metadata.name} gives a sidecar's port by its number`)
           named.add(`${folder} ${kind} ${port}`)
@@ -285,7 +285,7 @@ test('every port that a Service, a probe or a NetworkPolicy names is one that th
     'standalone NetworkPolicy xtrimd',
   ])
 
-  // Out of a pod no name counts: the number of Redis's port is that of its address.
+  // Outgoing rules know no port names: the number must be that of Redis's address.
   for (const folder of ['standalone', 'cronjob'] as const) {
     const { port } = new URL(only(rendered[folder], 'ConfigMap', 'xtrimd').data.XTRIMD_REDIS_URL)
     const { egress } = only(rendered[folder], 'NetworkPolicy', 'xtrimd').spec
@@ -309,7 +309,7 @@ for (const { folder, kind, pod, container } of OURS) {
       const { metadata, spec } = only(rendered.example, 'Service', 'redis')
       assert.equal(url, `redis://${metadata.name}:${spec.ports[0].port}`)
     }
-    // All is as rendered but what only a cluster has: the address behind the Service's name, and a port that is nobody else's (see `startDaemon`).
+    // As rendered, except for what only a cluster provides: the address behind the Service's name, and a port of its own (see `startDaemon`).
     const env = { ...environment, XTRIMD_REDIS_URL: url.replace('//redis:6379', `//127.0.0.1:${redis.port}`) }
     assert.notEqual(env.XTRIMD_REDIS_URL, url)
     const keys = ['stream:conversation:read', 'stream:conversation:unread']
@@ -345,13 +345,13 @@ for (const { folder, kind, pod, container } of OURS) {
     }
     const [read, unread] = await Promise.all(keys.map((key) => redis.command('XLEN', key).then(Number)))
     assert.ok((read as number) >= 1_000 && (read as number) <= 1_100, `${read}`)
-    // Only the example protects what a group has not read.
+    // Only the example protects unread entries.
     assert.equal((unread as number) > 2_800, folder === 'example', `${unread}`)
     assert.deepEqual(await redis.command('ACL', 'LOG'), [], 'nothing was refused')
   })
 }
 
-/** The settings of the example's Redis, but where it listens and where its files are. */
+/** The settings of the example's Redis, without its address and the paths of its files. */
 function redisConfig(): Record<string, string> {
   const text = String(only(rendered.example, 'ConfigMap', 'redis').data['redis.conf'])
   const settings = text
@@ -361,20 +361,20 @@ function redisConfig(): Record<string, string> {
   return Object.fromEntries(settings.filter(([name = '']) => !['bind', 'dir', 'aclfile'].includes(name)))
 }
 
-/** Adds the users of the example's ACL file but the default one, which is the test's own way in. */
+/** Adds the users of the example's ACL file, except the default user, which the test itself needs. */
 async function allowUsers(redis: RedisServer): Promise<void> {
   const file = Buffer.from(only(rendered.example, 'Secret', 'redis-users').data['users.acl'], 'base64').toString()
   for (const [, name = '', rules = ''] of file.matchAll(/^user (\S+) (.*)$/gm)) {
     if (name === 'default') continue
     const words = rules.split(' ')
     await redis.command('ACL', 'SETUSER', name, ...words).catch(() => {
-      // Redis knows this one from 7.2 on, as the example has it.
+      // Redis has this command from 7.2 on; the example's Redis is newer.
       return redis.command('ACL', 'SETUSER', name, ...words.filter((word) => word !== '+client|no-touch'))
     })
   }
 }
 
-/** What a container's process finds in its environment; files of Secrets lie in a folder of the test's. */
+/** The environment of a container's process. The files of Secrets are in a folder of the test. */
 function environmentOf(
   t: TestContext,
   objects: readonly KubernetesObject[],

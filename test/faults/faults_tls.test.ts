@@ -1,4 +1,4 @@
-/** Who Redis says it is, and who we are: a daemon that speaks TLS, through every fault of certificates and out again. */
+/** Faults of TLS: a daemon meets every fault of certificates and recovers. */
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -15,29 +15,29 @@ import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { startProxy } from '../harness/tcp_proxy.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
-/** The name in the server's certificate; nobody resolves it. */
+/** The name in the server's certificate. It does not resolve. */
 const NAME = 'redis.test'
 const PASSWORD = 'password'
 
-/** Why a server that was built without TLS cannot be tried, or false. */
+/** The reason to skip these tests if the server was built without TLS, or false. */
 const skip = await whyNoTls()
 
 const { meeting, allMet } = meetingsOf(TLS_FAULTS, undefined, skip)
 
-// Each waits for ticks most of the time.
+// Concurrent, because each test mostly waits for ticks.
 suite('TLS', { concurrency: 4 }, () => {
-  test('with a CA, a certificate of ours, a name and a password a sweep is a success, and nothing of it can be read on the way', {
+  test('with a CA, a client certificate, a server name and a password a sweep succeeds, and nobody can read it on the way', {
     skip,
   }, async (t) => {
     const { scene } = await startTls(t, { password: true, ours: true })
-    // A request that names a stream would be held here, if it could be read.
+    // The proxy would hold a request that names a stream, if it could read it.
     scene.proxy.hold('stream:conversation')
     await scene.appear()
     const line = await scene.nextSweep()
     assert.deepEqual([line.result, line.streams], ['success', 2])
     assert.equal(await scene.gone(), scene.surplus)
     assert.equal(scene.proxy.held, 0)
-    // The control: without TLS the same is held.
+    // The control: without TLS it holds the request.
     scene.proxy.leadTo(scene.redis.port)
     const plain = scene.redis.client.duplicate({ socket: { host: '127.0.0.1', port: scene.proxy.port } })
     t.after(() => plain.destroy())
@@ -49,7 +49,7 @@ suite('TLS', { concurrency: 4 }, () => {
     assert.equal(await answer, 500)
   })
 
-  test('who gives up while TLS is being agreed on is not let in afterwards', { skip }, async (t) => {
+  test('a connection that is given up during the TLS handshake is closed afterwards', { skip }, async (t) => {
     const authority = await (await makeAuthorities(t)).make()
     const tlsPort = await freePort()
     await startRedis(t, { config: serverConfig(tlsPort, authority, await authority.issue(NAME)) })
@@ -61,13 +61,13 @@ suite('TLS', { concurrency: 4 }, () => {
       replyTimeoutMs: 60_000,
     }
     const start = (stop?: AbortSignal) => connect({ host: '127.0.0.1', port: proxy.port }, reach, stop)
-    // Later than a connection is waited for once a stop was asked.
+    // Longer than a connection attempt lasts after a stop.
     proxy.delay(2_500)
     const patient = start()
     await assert.rejects(start(AbortSignal.abort()), /^Fault: no reply within 2000 ms of being asked to stop/)
     assert.equal(proxy.connections, 2)
     await waitUntil(() => proxy.connections === 1, { timeoutMs: 30_000, what: 'the connection to be ended' })
-    // The control: who did not give up is let in.
+    // The control: a connection that is not given up succeeds.
     const connection = await patient
     assert.equal(proxy.connections, 1)
     connection.close()
@@ -126,12 +126,12 @@ suite('TLS', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  test('a certificate of ours that has expired is replaced in its file while the daemon runs: the next sweep is a success', {
+  test('after the file of an expired client certificate is replaced, the running daemon sweeps again', {
     skip,
   }, async (t) => {
     const { scene, authority, files } = await startTls(t, { ours: true })
     const [fresh, expired] = [await authority.issue('us.test'), await authority.issue('us.test', { expired: true })]
-    // Two files are not replaced in one step: what comes between them costs a sweep and no more.
+    // Two files cannot be replaced atomically: a sweep in between fails, the next one succeeds.
     await replace(files.key, expired.key)
     assert.match(String((await assertLockedOut(scene, FAILED)).reason), /key values mismatch/)
     await replace(files.cert, expired.cert)
@@ -142,7 +142,7 @@ suite('TLS', { concurrency: 4 }, () => {
     await scene.assertOver()
   })
 
-  test('Redis changes to another authority before our file of it does: once the file is replaced the next sweep is a success', {
+  test('if Redis changes its CA first, sweeps succeed again once our CA file is replaced', {
     skip,
   }, async (t) => {
     const { scene, make, files } = await startTls(t)
@@ -157,7 +157,7 @@ allMet()
 
 const FAILED: FaultRow = { name: '', result: 'failed', cause: 'connect' }
 
-/** The daemon's own files, which a test replaces. */
+/** The daemon's certificate files, which a test may replace. */
 interface Files extends Pair {
   readonly ca: string
 }
@@ -167,12 +167,12 @@ interface TlsScene {
   readonly tlsPort: number
   readonly authority: Authority
   readonly make: () => Promise<Authority>
-  /** What Redis shows. */
+  /** The certificate that Redis presents. */
   readonly theirs: Pair
   readonly files: Files
 }
 
-/** A scene in which Redis and the daemon speak TLS. `ours`: Redis wants a certificate of ours, and is shown one. */
+/** A scene in which Redis and the daemon use TLS. With `ours`, Redis requires a client certificate and gets one. */
 async function startTls(
   t: TestContext,
   options: { readonly password?: boolean; readonly ours?: boolean; readonly args?: readonly string[] } = {},
@@ -211,24 +211,24 @@ function serverConfig(tlsPort: number, authority: Authority, { cert, key }: Pair
   return { 'tls-port': String(tlsPort), 'tls-auth-clients': 'no', ...files }
 }
 
-/** Redis shows another certificate from now on. */
+/** Makes Redis present another certificate from now on. */
 async function show(redis: RedisServer, { cert, key }: Pair): Promise<void> {
   await redis.command('CONFIG', 'SET', 'tls-cert-file', cert, 'tls-key-file', key)
 }
 
-/** Redis shows this one: nothing is removed, and the log says why. */
+/** Asserts that with this certificate nothing is removed and the log says why. */
 async function assertRefused(scene: Scene, row: FaultRow, pair: Pair, why: RegExp): Promise<void> {
   await show(scene.redis, pair)
   assert.match(String((await assertLockedOut(scene, row)).reason), why)
 }
 
-/** In one step, as Kubernetes does it: nobody reads half a file. */
+/** Replaces a file atomically, as Kubernetes does, so that nobody reads half of it. */
 async function replace(path: string, by: string): Promise<void> {
   await copyFile(by, `${path}.new`)
   await rename(`${path}.new`, path)
 }
 
-/** A server that was built without TLS does not know its settings. */
+/** Skips the tests if the server was built without TLS: it then does not know the settings. */
 async function whyNoTls(): Promise<string | false> {
   let told: string | false = false
   await test('whether this server knows TLS', async (t) => {

@@ -1,4 +1,4 @@
-/** What the daemon answers over HTTP. */
+/** The daemon's HTTP endpoints. */
 
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
@@ -7,7 +7,7 @@ import { type Daemon, HARDLY_EVER, startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
 
-test('each page has its type, and HEAD is GET without the body', async (t) => {
+test('every endpoint has a content type, and HEAD answers like GET without the body', async (t) => {
   const redis = await startRedis(t)
   const daemon = await startDaemon(t, ['--redis-url', redis.url, ...HARDLY_EVER])
   await daemon.waitForLog('sweep')
@@ -28,7 +28,7 @@ test('each page has its type, and HEAD is GET without the body', async (t) => {
   }
 })
 
-test('anything but GET and HEAD is refused with 405, which tells what is allowed, and changes nothing', async (t) => {
+test('methods other than GET and HEAD get a 405 that names the allowed ones, and change nothing', async (t) => {
   const daemon = await startDaemon(t, ['--redis-url', 'redis://127.0.0.1:1', ...HARDLY_EVER, '--run-on-start=false'])
   for (const method of ['POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']) {
     for (const path of ['/', '/metrics', '/healthz', '/nothing']) {
@@ -39,14 +39,14 @@ test('anything but GET and HEAD is refused with 405, which tells what is allowed
   assert.equal(await daemon.metric('xtrimd_sweeps_total'), 0)
 })
 
-test('an unknown path is 404, whatever it is called', async (t) => {
+test('every unknown path gets a 404, also the names of object properties', async (t) => {
   const daemon = await startDaemon(t, ['--redis-url', 'redis://127.0.0.1:1', ...HARDLY_EVER, '--run-on-start=false'])
   for (const path of ['/nothing', '/metrics/', '//', '/constructor', '/__proto__', '/%00', '*']) {
     assert.equal(await statusOf(daemon, path), 404, path)
   }
 })
 
-/** The status of a path sent as it is: fetch would tidy it up. */
+/** The status for a path sent unchanged: fetch would normalise it. */
 function statusOf({ port }: Daemon, path: string): Promise<number | undefined> {
   return new Promise((resolve, reject) => {
     request({ host: '127.0.0.1', port, path, timeout: 20_000 }, (response) => {
@@ -58,7 +58,7 @@ function statusOf({ port }: Daemon, path: string): Promise<number | undefined> {
   })
 }
 
-test('neither probe depends on Redis, and the daemon without it serves all the same', async (t) => {
+test('without Redis both probes succeed and the other endpoints answer', async (t) => {
   const daemon = await startDaemon(t, ['--redis-url', 'redis://127.0.0.1:1', ...HARDLY_EVER])
   assert.equal((await daemon.waitForLog('sweep')).cause, 'connect')
   for (const path of ['/healthz', '/readyz']) {
@@ -81,11 +81,11 @@ test('a stream key that is a script is shown on the status page, never run', asy
   assert.ok(page.includes('stream:conversation:&#60;script&#62;alert(&#34;&#38;&#39;&#34;)&#60;/script&#62;'))
   const response = await daemon.get('/')
   assert.match(response.headers.get('content-security-policy') ?? '', /default-src 'none'/)
-  // In the metrics the same key is a label like any other.
+  // In the metrics the same key is an ordinary label.
   assert.equal(await daemon.metric('xtrimd_stream_length', { stream: key }), 1_000)
 })
 
-test('the status page tells the last sweep, the next one, each policy and the longest streams', async (t) => {
+test('the status page shows the last sweep, the next one, each policy and the longest streams', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, 'stream:conversation:a', {
     count: 3_000,

@@ -10,11 +10,11 @@ import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
-/** One browser for all tests, that keeps to this machine. */
+/** One browser for all tests, without access to other machines. */
 let browser: Promise<Browser> | undefined
 after(async () => (await browser)?.close())
 
-/** A page of it, and everything it complained of. */
+/** A page in that browser, and everything the browser complained about. */
 async function openPage(
   t: TestContext,
   { url }: { readonly url: string },
@@ -39,9 +39,9 @@ async function fill(redis: RedisServer, keys: readonly string[]): Promise<void> 
   for (const key of keys) await fillStream(redis, key, { count: 1_500, from, stepMs: 1, bytes: 10 })
 }
 
-// Most of their time they wait for the page to ask again: they wait together.
+// Concurrent, because each test mostly waits for the page to refresh.
 describe('the status page', { concurrency: 4 }, () => {
-  test('a key that is markup is text in the browser, and nothing of it runs', async (t) => {
+  test('a key that contains markup is shown as text, and nothing in it runs', async (t) => {
     const redis = await startRedis(t)
     const key = 'stream:conversation:<img src=x onerror=alert(1)><script>alert(2)</script>'
     await fill(redis, [key])
@@ -52,22 +52,25 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.equal(await page.getByText(key, { exact: true }).count(), 1)
     assert.equal(await page.locator('img').count(), 0)
     assert.deepEqual(complaints, [])
-    // The control: were it in the page as markup, the browser would refuse to run it, and the test would hear of it.
+    // The control: as markup, the browser would refuse to run it, and the test would notice.
     const isRefused = (what: RegExp) => () => complaints.some((complaint) => what.test(complaint))
     await page.evaluate(`document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="alert(3)">')`)
     const handler = /inline event handler.*Content Security Policy directive[\s\S]*script-src/
-    await waitUntil(isRefused(handler), { timeoutMs: 60_000, what: 'the refusal of the handler' })
+    await waitUntil(isRefused(handler), { timeoutMs: 60_000, what: 'the handler to be refused' })
     await page.evaluate(`document.body.append(Object.assign(document.createElement('script'), { text: 'alert(4)' }))`)
     await waitUntil(isRefused(/inline script[\s\S]*script-src 'sha256/), {
       timeoutMs: 60_000,
-      what: 'that of the script',
+      what: 'the script to be refused',
     })
     await page.evaluate(`document.body.append(Object.assign(document.createElement('style'), { textContent: 'p {}' }))`)
-    await waitUntil(isRefused(/inline style[\s\S]*style-src 'sha256/), { timeoutMs: 60_000, what: 'that of the style' })
+    await waitUntil(isRefused(/inline style[\s\S]*style-src 'sha256/), {
+      timeoutMs: 60_000,
+      what: 'the style to be refused',
+    })
     assert.doesNotMatch(complaints.join('\n'), /a dialog/)
   })
 
-  test('the page brings itself up to date and stays where it was scrolled to', async (t) => {
+  test('the page refreshes itself and keeps its scroll position', async (t) => {
     const redis = await startRedis(t)
     await fill(
       redis,
@@ -83,7 +86,7 @@ describe('the status page', { concurrency: 4 }, () => {
     const before = await caption.textContent()
     await waitUntil(async () => (await caption.textContent()) !== before, {
       timeoutMs: 60_000,
-      what: 'the page to be new',
+      what: 'the page to refresh',
     })
 
     assert.equal(await page.evaluate('scrollY'), 300)
@@ -95,7 +98,7 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.deepEqual(complaints, [])
   })
 
-  test('the page follows light and dark, and names what it shows to a screen reader', async (t) => {
+  test('the page follows light and dark themes, and has names for screen readers', async (t) => {
     const redis = await startRedis(t)
     await fill(redis, ['stream:conversation:a'])
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND])
@@ -109,7 +112,7 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.match((await light.page.getByRole('img').getAttribute('aria-labelledby')) ?? '', /chart-told/)
     assert.equal(await light.page.getByRole('navigation', { name: 'Endpoints' }).getByRole('link').count(), 3)
     assert.equal(await light.page.getByRole('columnheader').count(), 10)
-    // On a telephone nothing is cut off, and no column is a column of letters.
+    // On a telephone nothing is cut off, and no column is too narrow for words.
     await dark.page.setViewportSize({ width: 390, height: 700 })
     assert.equal(await dark.page.evaluate('document.documentElement.scrollWidth'), 390)
     const cells = 'Array.from(document.querySelectorAll("main > table td"), (cell) => cell.clientWidth)'
@@ -117,7 +120,7 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.ok(Math.min(...widths) >= 36, `${widths}`)
   })
 
-  test('who holds a stream back is on the page; --stream-metrics 0 keeps the keys off it, not the group', async (t) => {
+  test('the page names the groups that hold streams back; --stream-metrics 0 hides the keys, not the groups', async (t) => {
     const redis = await startRedis(t, { config: { maxmemory: '100mb' } })
     const key = 'stream:conversation:who-talks-to-whom'
     await fill(redis, [key, `${key}-too`])
@@ -145,7 +148,7 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.match(first ?? '', new RegExp(`^${key}(-too)?\\s+stream:conversation:\\*\\s+${alive.source}`))
     assert.match(second ?? '', alive)
     assert.deepEqual(more, [])
-    // Two streams of one policy, held back by one group: without the keys they are one.
+    // Two streams of one policy, held back by the same group: without the keys they share a row.
     const [, only, ...others] = await held(other.page)
     assert.match(only ?? '', new RegExp(`^stream:conversation:\\*\\s+${alive.source}`))
     assert.deepEqual(others, [])
@@ -159,7 +162,7 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.match(told, /Redis memory\s+[\d.]+mb of 100mb/)
   })
 
-  test('the keyboard reaches everything in its order, what it opened stays open, and no rule of accessibility is broken', async (t) => {
+  test('the keyboard reaches everything in order, opened details stay open, and axe finds no accessibility problems', async (t) => {
     const redis = await startRedis(t)
     await fill(redis, ['stream:conversation:a'])
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND])
@@ -177,7 +180,7 @@ describe('the status page', { concurrency: 4 }, () => {
       await page.keyboard.press('Enter')
       const rows = page.locator('#figures tbody tr')
       const before = await rows.count()
-      await waitUntil(async () => (await rows.count()) > before, { timeoutMs: 60_000, what: 'the page to be new' })
+      await waitUntil(async () => (await rows.count()) > before, { timeoutMs: 60_000, what: 'the page to refresh' })
       assert.match((await rows.first().innerText()) ?? '', /UTC\s+success\s+0\s+\d+ ms$/)
       assert.equal(await page.evaluate('document.activeElement.textContent'), 'Figures for each sweep')
 
@@ -185,7 +188,7 @@ describe('the status page', { concurrency: 4 }, () => {
       const broken = 'axe.run().then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes[0].html))'
       assert.deepEqual(await page.evaluate(broken), [])
       assert.deepEqual(complaints, [])
-      // The control: it does find what has no name, and what nobody can read.
+      // The control: it does find an element without a name, and unreadable colours.
       await page.evaluate(
         `document.body.insertAdjacentHTML('beforeend', '<button></button><p><font color="#777777">hard to read</font></p>')`,
       )
@@ -196,7 +199,7 @@ describe('the status page', { concurrency: 4 }, () => {
     await Promise.all([walk('light'), walk('dark')])
   })
 
-  test('selected text stays selected, a paused page stays as it is, and both go on afterwards', async (t) => {
+  test('selecting text or pausing stops the refresh, which resumes afterwards', async (t) => {
     const redis = await startRedis(t)
     await fill(redis, ['stream:conversation:a'])
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND])
@@ -210,18 +213,18 @@ describe('the status page', { concurrency: 4 }, () => {
     assert.equal(await page.evaluate('String(getSelection())'), 'stream:conversation:a')
     const before = await caption.textContent()
     const pause = page.getByRole('button', { name: 'Pause updates' })
-    // By the keyboard: a click would end the selection before it is paused.
+    // By keyboard, because a click would end the selection.
     await pause.press('Enter', { timeout: 5_000 })
     await waitUntil(isTold('Paused.'), { timeoutMs: 60_000, what: 'the page to say so' })
     assert.equal(await pause.getAttribute('aria-pressed'), 'true')
     await page.evaluate('getSelection().empty()')
     assert.equal(await caption.textContent(), before)
     await pause.click({ timeout: 5_000 })
-    await waitUntil(isTold(''), { timeoutMs: 60_000, what: 'the page to go on' })
+    await waitUntil(isTold(''), { timeoutMs: 60_000, what: 'the page to resume' })
     assert.notEqual(await caption.textContent(), before)
   })
 
-  test('a page without answers says since when it is old; a leader that was frozen points to the one that took over', async (t) => {
+  test('a page without answers says how old it is; a former leader that was frozen points to the new one', async (t) => {
     const redis = await startRedis(t)
     await fill(redis, ['stream:conversation:a'])
     const args = ['--redis-url', redis.url, '--lease-ttl', '2s', '--reply-timeout', '1s', ...EVERY_SECOND]
@@ -236,11 +239,11 @@ describe('the status page', { concurrency: 4 }, () => {
     process.kill(daemon.pid, 'SIGSTOP')
     await waitUntil(isTold(/^No answer since \d\d:\d\d:\d\d UTC\. This page shows the state at that time\.$/), {
       timeoutMs: 60_000,
-      what: 'the page to say that it is old',
+      what: 'the page to say how old it is',
     })
     await standby.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
     process.kill(daemon.pid, 'SIGCONT')
-    await waitUntil(isTold(/^$/), { timeoutMs: 60_000, what: 'the page to be new' })
+    await waitUntil(isTold(/^$/), { timeoutMs: 60_000, what: 'the page to refresh' })
     await waitUntil(async () => /^Another copy leads/.test((await verdict.textContent()) ?? ''), {
       timeoutMs: 60_000,
       what: 'the former leader to say so',
@@ -256,7 +259,7 @@ describe('the status page', { concurrency: 4 }, () => {
     )
   })
 
-  test('the page stands below a path of a proxy, and takes no login page for itself', async (t) => {
+  test('the page works behind a proxy under another path, and does not replace itself with a login page', async (t) => {
     const redis = await startRedis(t)
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND])
     await daemon.waitForLog('sweep')
@@ -280,17 +283,17 @@ describe('the status page', { concurrency: 4 }, () => {
     const before = await page.locator('dl').textContent()
     await waitUntil(async () => (await page.locator('dl').textContent()) !== before, {
       timeoutMs: 60_000,
-      what: 'the page to be new',
+      what: 'the page to refresh',
     })
     isLoggedIn = false
     await waitUntil(async () => /^No answer since/.test((await notice.textContent()) ?? ''), {
       timeoutMs: 60_000,
-      what: 'the page to say that it is old',
+      what: 'the page to say how old it is',
     })
     assert.equal(await verdict.textContent(), 'No stream matches a policy.')
   })
 
-  test('what is done between sweeps is on the page', async (t) => {
+  test('the page shows what is done between sweeps', async (t) => {
     const redis = await startRedis(t, { config: { maxmemory: '100mb' } })
     const flags = [
       '--watch',
@@ -311,7 +314,7 @@ describe('the status page', { concurrency: 4 }, () => {
         const text = await (await daemon.get('/')).text()
         return /listening to 1 of 1 primaries: 200 writes/.test(text) && /sweeps above 80mb/.test(text) ? text : ''
       },
-      { timeoutMs: 60_000, what: 'the page to tell' },
+      { timeoutMs: 60_000, what: 'the page to show it' },
     )
     assert.match(page, /<dt>sweeps under pressure<\/dt><dd>0<\/dd>/)
     const plain = await startDaemon(t, ['--redis-url', redis.url, '--lease=false'])

@@ -1,4 +1,4 @@
-/** What a person at a terminal sees, and what a script does not. */
+/** What the program prints on a terminal, and elsewhere. */
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -15,8 +15,8 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const ESCAPE = '\x1b'
 
 /**
- * Runs the program on a terminal of its own (util-linux' `script` makes one), and returns all that it wrote there.
- * Nothing but `env` is told of that terminal: who runs this test may have said that there are no colours, or CI.
+ * Runs the program on a terminal of its own, made by util-linux's `script`, and returns all that it wrote there. Only `env`
+ * describes that terminal: the environment of the test may turn colours off or say that it is CI.
  */
 async function onTerminal(t: TestContext, args: readonly string[], env: Record<string, string> = {}): Promise<string> {
   const quoted = [process.execPath, MAIN, ...args].map((word) => `'${word}'`).join(' ')
@@ -34,7 +34,7 @@ async function onTerminal(t: TestContext, args: readonly string[], env: Record<s
   return seen
 }
 
-/** Arguments of a daemon that logs that it starts, and ends: its port is taken. */
+/** Arguments for a daemon that logs a line and then ends, because its port is taken. */
 async function startingOnly(t: TestContext): Promise<string[]> {
   const taken = createServer()
   taken.listen(0, '127.0.0.1')
@@ -66,14 +66,14 @@ test('the log is for people on a terminal and JSON elsewhere, unless --log-forma
   assert.match(pretty, /INFO: starting/)
   assert.ok(!pretty.includes(ESCAPE))
 
-  // A sweep's too, which is on stderr.
+  // The log of `sweep` too, which goes to stderr.
   const sweep = ['sweep', '--redis-url', 'redis://127.0.0.1:1']
   const env = { XTRIMD_UNKNOWN: 'x' }
   assert.equal((JSON.parse(first((await runXtrimd(sweep, { env })).stderr)) as { msg: string }).msg, 'unknown variable')
   assert.match(await onTerminal(t, sweep, env), /WARN.*unknown variable/)
 })
 
-test('a sweep shows how far it is on a terminal only, and takes that line away again', async (t) => {
+test('a sweep shows its progress on terminals only, and erases the line at the end', async (t) => {
   const redis = await startRedis(t)
   const from = (await redisNow(redis)) - 3_600_000
   await fillStream(redis, 'stream:conversation:1', { count: 3_000, from, stepMs: 1, bytes: 10 })
@@ -87,17 +87,17 @@ test('a sweep shows how far it is on a terminal only, and takes that line away a
   for (const env of [{ NO_COLOR: '1' }, { TERM: 'dumb' }]) {
     const plain = await onTerminal(t, args, env)
     assert.ok(plain.includes('success in ') && !plain.includes(`${ESCAPE}[32m`), plain)
-    // A terminal that cannot go back has no line that is drawn over.
+    // A terminal that cannot move its cursor back gets no progress line.
     assert.equal(plain.includes(ESCAPE), env.TERM === undefined)
   }
-  // Nor is there one among the lines of a log.
+  // There is none among the lines of a log either.
   assert.ok(!(await onTerminal(t, [...args, '--log-level', 'debug', '--log-format', 'json'])).includes(`${ESCAPE}[K`))
 
   // The control: elsewhere stderr stays silent.
   assert.equal((await runXtrimd(args)).stderr, '')
 })
 
-test('what a person reads at a terminal of 80 columns: no line is longer, the progress keeps to one, and Ctrl-C ends in a summary', async (t) => {
+test('on a terminal of 80 columns no line is longer, the progress stays on one line, and Ctrl-C ends in a summary', async (t) => {
   const redis = await startRedis(t)
   const from = (await redisNow(redis)) - 3_600_000
   const long = `stream:conversation:${'k'.repeat(100)}`
@@ -114,7 +114,7 @@ test('what a person reads at a terminal of 80 columns: no line is longer, the pr
     for (const line of lines) assert.ok(line.length <= 80, line)
   }
 
-  // The control: what is longer than a row is seen to be.
+  // The control: a longer line would be noticed.
   await type("printf '%0100d\\n' 0")
   assert.ok((await terminal.waitFor(/^ended 0$/m)).includes('0'.repeat(100)))
 

@@ -1,4 +1,4 @@
-/** What a sweep says of itself: one object for scripts, a table for people, an exit code for both. */
+/** The reports of a sweep: JSON for scripts, a table for people, and an exit code for both. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -17,7 +17,7 @@ import { sweepOnce } from '../harness/sweep_once.ts'
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-/** Two policies; one stream too old, one too long, one without times, one empty, one with a reader. */
+/** Two policies, and streams that are too old, too long, with custom IDs, empty, and with a reader. */
 async function startedRedis(t: TestContext) {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
@@ -33,7 +33,7 @@ async function startedRedis(t: TestContext) {
 
 const FANOUT = ['--policy', 'stream:fanout:*,name=fanout,max-length=2000']
 
-test('--output json prints one object: how it ended, what there was, what is gone and why, by policy', async (t) => {
+test('--output json prints one object: the result, and by policy what there was, what was removed and why', async (t) => {
   const redis = await startedRedis(t)
 
   const { report, code, stderr } = await sweepOnce(redis.url, FANOUT)
@@ -87,7 +87,7 @@ test('--output json prints one object: how it ended, what there was, what is gon
   })
 })
 
-test('the text says the same in a table of at most 80 columns, with what an operator should know below', async (t) => {
+test('the summary says the same in a table of at most 80 columns, followed by notes', async (t) => {
   const redis = await startedRedis(t)
 
   const ended = await runXtrimd(['sweep', '--redis-url', redis.url, ...FANOUT])
@@ -114,7 +114,7 @@ test('the text says the same in a table of at most 80 columns, with what an oper
   ])
 })
 
-test('a sweep that cannot reach Redis fails with exit code 1, and tells the cause in both forms', async () => {
+test('a sweep that cannot reach Redis fails with exit code 1, and names the cause in both formats', async () => {
   const url = 'redis://127.0.0.1:1'
   const { report, code, stderr } = await sweepOnce(url)
   assert.deepEqual([code, stderr, report.result], [1, '', 'failed'])
@@ -131,17 +131,17 @@ test('a sweep that cannot reach Redis fails with exit code 1, and tells the caus
   )
 })
 
-test('a sweep that Redis is too silent for fails at its reply deadline', async (t) => {
+test('a sweep fails at the reply deadline if Redis does not answer', async (t) => {
   const redis = await startRedis(t)
   await redis.freeze()
   const { report, code } = await sweepOnce(redis.url, ['--reply-timeout', '200ms'])
   assert.deepEqual([code, report.result, (report as { cause?: string }).cause], [1, 'failed', 'timeout'])
-  // The control: it was the silence.
+  // The control: with answers, the same sweep succeeds.
   await redis.thaw()
   assert.equal((await sweepOnce(redis.url, ['--reply-timeout', '5s'])).code, 0)
 })
 
-test('no line of the texts is longer than 80 columns, whatever the names, figures and messages', () => {
+test('no summary has a line longer than 80 columns, whatever the names, figures and messages', () => {
   const url = `redis://${'h'.repeat(90)}.example:6379`
   const configured = configure(
     [
@@ -212,10 +212,13 @@ test('no line of the texts is longer than 80 columns, whatever the names, figure
     assert.match(planned, /^short {2,}/m)
   }
   assertFits(settingLines(settings).join('\n'))
-  assert.ok(settingLines(settings).join('').replaceAll(' ', '').includes(url), 'what is broken is all there')
+  assert.ok(
+    settingLines(settings).join('').replaceAll(' ', '').includes(url),
+    'nothing is missing from a value that was wrapped',
+  )
 })
 
-test('the line of progress fits its terminal, and says what it is an estimate of', async () => {
+test('the progress line fits its terminal, and says that its share is an estimate', async () => {
   for (const [columns, figure, told] of [
     [80, 1, /^\[#{10}\.{10}\] 1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
     [80, 99_999_999, /^99999999 streams, about 50 % of 199999998 keys, \d+\/s, \d+ r/],
@@ -240,7 +243,7 @@ test('the line of progress fits its terminal, and says what it is an estimate of
   }
 })
 
-test('a sweep typed by hand asks for no lease', async (t) => {
+test('`xtrimd sweep` takes no lease', async (t) => {
   const redis = await startedRedis(t)
   const monitor = await startMonitor(t, redis)
   await sweepOnce(redis.url)

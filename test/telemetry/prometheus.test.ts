@@ -11,11 +11,11 @@ import { fillStream, redisNow } from '../harness/streams.ts'
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-test('Prometheus scrapes a running daemon, and what it saw trimmed is what disappeared from Redis', async (t) => {
+test('the trimmed entries that Prometheus has scraped match what disappeared from Redis', async (t) => {
   const redis = await startRedis(t)
   const daemon = await startDaemon(t, ['--redis-url', redis.url, '--cron', '* * * * * *'])
   const prometheus = await startPrometheus(t, daemon.port)
-  // From here on the counters are known to Prometheus at 0, so no part of what is trimmed can be missed.
+  // Prometheus has now scraped the counters at 0, so no increase can be missed.
   await prometheus.waitForValue('sum(xtrimd_entries_trimmed_total)', (trimmed) => trimmed === 0)
   await prometheus.waitForValue('up{job="xtrimd"}', (up) => up === 1)
 
@@ -28,7 +28,7 @@ test('Prometheus scrapes a running daemon, and what it saw trimmed is what disap
   const written = 3 * filling.count
 
   const seen = 'sum(max_over_time(xtrimd_entries_trimmed_total[1h]) - min_over_time(xtrimd_entries_trimmed_total[1h]))'
-  // The first and the last sweep that had something to do may lie a scrape apart.
+  // The first and the last sweep that trimmed anything may be a scrape apart.
   await prometheus.waitForValue('sum(xtrimd_entries)', (entries) => entries > 0 && entries < 2_200)
   await prometheus.waitForValue('sum(xtrimd_entries_trimmed_total)', (trimmed) => trimmed >= written - 2_200)
   const left = (await Promise.all(keys.map((key) => redis.command('XLEN', key).then(Number)))).reduce(
@@ -50,7 +50,7 @@ test('Prometheus scrapes a running daemon, and what it saw trimmed is what disap
   assert.deepEqual(failed, [])
 })
 
-test('promtool finds nothing to complain of in our own metrics', async (t) => {
+test('promtool finds nothing wrong with our own metrics', async (t) => {
   const redis = await startRedis(t)
   const from = (await redisNow(redis)) - HOUR
   await fillStream(redis, 'stream:conversation:1', { count: 3_000, from, stepMs: 1, bytes: 10 })
@@ -65,7 +65,7 @@ test('promtool finds nothing to complain of in our own metrics', async (t) => {
 
   assert.deepEqual(check(own), { status: 0, said: '', error: undefined })
 
-  // The control: it does complain of what breaks the conventions.
+  // The control: it does complain about metrics that break the conventions.
   const bad = own.map((line) => line.replaceAll('xtrimd_sweeps_total', 'xtrimd_sweeps'))
   const { status, said } = check(bad)
   assert.notEqual(status, 0)

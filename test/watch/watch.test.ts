@@ -1,4 +1,4 @@
-/** What is written between sweeps is held in bounds at its writes, whatever becomes of the subscription, the lease and the primaries. */
+/** The watch bounds streams between sweeps, also when the subscription, the lease or the primaries change. */
 
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
@@ -14,7 +14,7 @@ const MAX_LENGTH = 20
 const EVERY = 10
 
 const NOTIFYING = { 'notify-keyspace-events': 'Et' }
-/** Nothing sweeps: what is bounded, the watch has bounded. */
+/** No sweeps, so that only the watch can bound a stream. */
 const NO_SWEEPS = [...HARDLY_EVER, '--run-on-start=false']
 const CAPPED = ['--max-length', String(MAX_LENGTH), '--watch-every', String(EVERY)]
 
@@ -24,7 +24,7 @@ async function startWatching(t: TestContext, url: string, more: readonly string[
   return daemon
 }
 
-/** Writes one by one, as a producer of one stream. */
+/** Writes entries one by one, as a producer of one stream does. */
 async function write(redis: RedisServer, key: string, count: number, bytes = 10): Promise<void> {
   for (let i = 0; i < count; i++) await redis.command('XADD', key, '*', 'body', 'x'.repeat(bytes))
 }
@@ -36,18 +36,18 @@ async function lengthBecomes(redis: RedisServer, key: string, length: number): P
   })
 }
 
-// Each waits most of the time.
+// Concurrent, because each test mostly waits.
 suite('the watch', { concurrency: 3 }, () => {
-  test('what was written before its writes are heard is held too, though nobody writes any more', async (t) => {
+  test('entries written before the watch began are trimmed too, without another write', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--trim', 'exact', '--lease-ttl', '3s']
     await write(redis, 'stream:conversation:a', 100)
     const first = await startDaemon(t, [...args, '--watch'])
     await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
-    // A burst while the lease is between two holders.
+    // A burst between the terms of two leaders.
     await first.stop('SIGKILL')
     await write(redis, 'stream:conversation:b', 100)
-    // The control: nothing else looks at it.
+    // The control: without the watch nothing trims it.
     const other = await startDaemon(t, [...args, '--watch=false', '--lease=false'])
     await other.waitForLog('listening')
     await pause(500)
@@ -56,7 +56,7 @@ suite('the watch', { concurrency: 3 }, () => {
     await lengthBecomes(redis, 'stream:conversation:b', MAX_LENGTH)
   })
 
-  test('what is written while Redis is out of reach is held when it is heard again, though nobody writes any more', async (t) => {
+  test('entries written while Redis was unreachable are trimmed after reconnecting, without another write', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const proxy = await startProxy(t, redis.port)
     const daemon = await startWatching(t, proxy.url, ['--trim', 'exact'])
@@ -65,30 +65,30 @@ suite('the watch', { concurrency: 3 }, () => {
     await daemon.waitForLog('watch lost')
     await write(redis, 'stream:conversation:a', 100)
     await pause(1_500)
-    assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: it is out of reach')
+    assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: Redis is unreachable')
     await proxy.heal()
     await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
   })
 
-  test('a stream with a long backlog keeps others waiting for nothing', async (t) => {
+  test('a stream with a long backlog does not keep others waiting', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const proxy = await startProxy(t, redis.port)
-    // Node by node, by their memory: of what there is to do that takes longest.
+    // A byte limit is trimmed node by node, which takes longest.
     const policy = ['--policy', 'stream:big:*,max-length=off,max-bytes=64kb', '--pace', '100', '--trim', 'exact']
     await startWatching(t, proxy.url, policy)
     proxy.delay(20)
     const big = 'stream:big:a'
     await fillStream(redis, big, { count: 200_000, from: await redisNow(redis), stepMs: 0, bytes: 10 })
     const left = async (): Promise<number> => Number(await redis.command('XLEN', big))
-    await waitUntil(async () => (await left()) < 199_000, { timeoutMs: 60_000, what: 'it to be in hand' })
+    await waitUntil(async () => (await left()) < 199_000, { timeoutMs: 60_000, what: 'the trim to start' })
     for (let i = 0; i < 3; i++) {
       await write(redis, 'stream:conversation:a', 100)
       await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
     }
-    assert.ok((await left()) > 20_000, 'the control: it is in hand all the while')
+    assert.ok((await left()) > 20_000, 'the control: the trim is still running')
   })
 
-  test('as long as Redis is away that is said once, however often it is tried', async (t) => {
+  test('while Redis is down, each reason is logged once, however often the watch reconnects', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const daemon = await startWatching(t, redis.url)
     await redis.kill()
@@ -98,7 +98,7 @@ suite('the watch', { concurrency: 3 }, () => {
     assert.deepEqual(reasons, [...new Set(reasons)])
   })
 
-  test('Redis that does not tell of writes: what to set is said, and is waited for', async (t) => {
+  test('if Redis does not report writes, the log says what to set, and the watch starts once it is set', async (t) => {
     const redis = await startRedis(t, { config: { 'notify-keyspace-events': 'Kx' } })
     const args = ['--redis-url', redis.url, ...NO_SWEEPS, ...CAPPED, '--trim', 'exact', '--watch']
     const daemon = await startDaemon(t, args)
@@ -117,7 +117,7 @@ suite('the watch', { concurrency: 3 }, () => {
     )
   })
 
-  test('Redis that tells of writes no more is found out, and the status page says why nothing is heard', async (t) => {
+  test('the watch notices when notifications are turned off, and the status page says why', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const daemon = await startWatching(t, redis.url, ['--trim', 'exact'])
     await redis.command('CONFIG', 'SET', 'notify-keyspace-events', '')
@@ -132,12 +132,12 @@ suite('the watch', { concurrency: 3 }, () => {
     )
     await write(redis, 'stream:conversation:a', 100)
     await pause(1_000)
-    assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: nothing is heard')
+    assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: writes go unheard')
     await redis.command('CONFIG', 'SET', 'notify-keyspace-events', 'Et')
     await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
     assert.doesNotMatch(await page(), /watch error/)
 
-    // Where it may, the watch sets it again.
+    // With --watch-configure, the watch turns them on again.
     const other = await startWatching(t, redis.url, ['--lease=false', '--watch-configure'])
     await redis.command('CONFIG', 'SET', 'notify-keyspace-events', '')
     await other.waitForLog('watch lost')
@@ -145,7 +145,7 @@ suite('the watch', { concurrency: 3 }, () => {
     assert.match(String(await redis.command('CONFIG', 'GET', 'notify-keyspace-events')), /^(?=.*E)(?=.*t)/)
   })
 
-  test('with --watch-configure it is set, and what Redis told before it tells still; a dry run sets nothing', async (t) => {
+  test('--watch-configure turns notifications on and keeps those that were on; a dry run sets nothing', async (t) => {
     const redis = await startRedis(t, { config: { 'notify-keyspace-events': 'Kx' } })
     const flags = async (): Promise<string> =>
       ((await redis.command('CONFIG', 'GET', 'notify-keyspace-events')) as string[])[1] ?? ''
@@ -159,7 +159,7 @@ suite('the watch', { concurrency: 3 }, () => {
     const daemon = await startDaemon(t, args)
     await daemon.waitForLog('watching')
     assert.equal([...(await flags())].sort().join(''), 'EKtx')
-    // Set by now, so that the dry run hears too, and writes nothing.
+    // Now that they are on, the dry run listens too, and writes nothing.
     await dry.waitForLog('watching')
     assert.equal((await daemon.stop()).code, 0)
     await write(redis, 'stream:conversation:a', 300)
@@ -167,7 +167,7 @@ suite('the watch', { concurrency: 3 }, () => {
     assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 300)
   })
 
-  test('what a group has not read stays, bytes are held, and what no policy matches is left alone', async (t) => {
+  test('unread entries are kept, byte limits are enforced, and streams without a policy are left alone', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const policies = [
       ...['--policy', 'stream:read:*,protect=unread,trim=exact'],
@@ -182,18 +182,18 @@ suite('the watch', { concurrency: 3 }, () => {
     await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === 300)
     await waitUntil(async () => Number(await redis.command('MEMORY', 'USAGE', 'stream:big:a')) <= (64 + 4) * 1024, {
       timeoutMs: 60_000,
-      what: 'the stream to be inside its bytes',
+      what: 'the stream to be inside its byte limit',
     })
     await daemon.waitForMetric('xtrimd_entries_trimmed_total', { reason: 'bytes' }, (trimmed) => trimmed > 100)
-    assert.equal((await streamIds(redis, 'stream:read:a')).length, 100, 'all of it is unread')
+    assert.equal((await streamIds(redis, 'stream:read:a')).length, 100, 'all entries are unread')
     assert.equal(await redis.command('XLEN', 'other'), 200)
-    // The control: once it is read, it goes.
+    // The control: once read, the entries are removed.
     await redis.command('XREADGROUP', 'GROUP', 'slow', 'me', 'COUNT', '1000', 'STREAMS', 'stream:read:a', '>')
     await write(redis, 'stream:read:a', EVERY)
     await lengthBecomes(redis, 'stream:read:a', MAX_LENGTH)
   })
 
-  test('only the copy that leads watches, and the next one does when it is gone', async (t) => {
+  test('only the leader watches, and its successor takes over', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const listeners = async (): Promise<number> =>
       Number(((await redis.command('PUBSUB', 'NUMSUB', '__keyevent@0__:xadd')) as [string, number])[1])
@@ -207,17 +207,17 @@ suite('the watch', { concurrency: 3 }, () => {
     assert.equal(await listeners(), 1)
     await write(redis, 'stream:conversation:a', 50)
     await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
-    // And it listens no more when the lease is another's.
+    // A former leader stops listening.
     await redis.command('SET', 'xtrimd:lease', 'somebody')
     await waitUntil(async () => (await listeners()) === 0, { timeoutMs: 60_000, what: 'nobody to listen' })
   })
 
-  test('what waits to be held when the lease is lost waits no more', async (t) => {
+  test('losing the lease clears the streams that are waiting', async (t) => {
     const redis = await startRedis(t, { config: NOTIFYING })
     const daemon = await startWatching(t, redis.url, ['--lease-ttl', '3s', '--pace', '1'])
     const writeAll = "for i = 1, 5000 do for _ = 1, 30 do redis.call('XADD', KEYS[1] .. i, '*', 'a', 'b') end end"
     await redis.command('EVAL', writeAll, '1', 'stream:conversation:')
-    // The control: at this pace they wait for a long time.
+    // The control: at this pace they would wait for a long time.
     await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting > 1000)
     await redis.command('SET', 'xtrimd:lease', 'somebody')
     await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
@@ -258,7 +258,7 @@ suite('the watch', { concurrency: 3 }, () => {
     assert.equal((await daemon.stop()).code, 0)
   })
 
-  test('in a cluster a stream that moves to another primary is held there, and bothers nobody where it was', async (t) => {
+  test('in a cluster a stream that moves is watched on its new primary and forgotten on the old one', async (t) => {
     const cluster = await startCluster(t, { config: NOTIFYING })
     const [source, target, third] = cluster.primaries as [RedisServer, RedisServer, RedisServer]
     const mode = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', '--lease=false']
@@ -278,7 +278,7 @@ suite('the watch', { concurrency: 3 }, () => {
     await write(target, key, 100)
     await lengthBecomes(target, key, MAX_LENGTH)
 
-    // What is remembered is looked at again, and is not where it was.
+    // Remembered streams are looked at again, and this one has moved.
     await source.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
     await daemon.waitForMetric('xtrimd_stream_errors_total', { code: 'MOVED' }, (moved) => moved === 1)
     await pause(1_000)

@@ -1,6 +1,6 @@
 /**
- * Between sweeps: what writers at full speed add is held in bounds. TEST_WATCH_SECONDS is how long they write (4), with 30
- * as it was asked for; TEST_REDIS_SERVER names the server.
+ * The watch bounds streams while writers add entries at full speed. TEST_WATCH_SECONDS sets for how long (4 by default, 30
+ * for the full test); TEST_REDIS_SERVER names the server.
  */
 
 import assert from 'node:assert/strict'
@@ -15,13 +15,13 @@ import { waitUntil } from '../harness/waiting.ts'
 
 const SECONDS = Number(process.env.TEST_WATCH_SECONDS || 4)
 /**
- * How long what is in flight may have been on its way: as a rule, and at worst on a machine with other things to do, where
- * each moment that we or Redis had to wait for a processor is followed by a pause of three. Beyond the bound a stream may
- * hold what was written to it in that time, and not one entry more.
+ * How old the oldest excess entry may be: usually, and at worst on a busy machine, where each wait for a CPU is followed by
+ * a pause three times as long. A stream may exceed the bound by what was written to it in that time, and not by one entry
+ * more.
  */
-const IN_FLIGHT_MS = { asARule: 300, atWorst: 2_500 }
+const BEHIND_MS = { usually: 300, atWorst: 2_500 }
 
-/** Limits, nodes and streams, and what a stream may hold but for what is in flight. */
+/** Limits, node sizes and streams. `bound` is what a stream may hold, apart from what has just been written. */
 interface Setting {
   readonly streams: number
   readonly bound: number
@@ -36,10 +36,10 @@ const TIGHT: Setting = {
   args: ['--max-length', '20', '--watch-every', '10'],
   config: { ...NOTIFYING, 'stream-node-max-entries': '10' },
 }
-/** As it is without any flag. */
+/** The defaults. */
 const DEFAULT: Setting = { streams: 100, bound: 1_000 + 100 + 100, args: [], config: NOTIFYING }
 
-/** Nothing sweeps: what is bounded, the watch has bounded. */
+/** No sweeps, so that only the watch can bound a stream. */
 const NO_SWEEPS = [...HARDLY_EVER, '--run-on-start=false']
 
 async function startWatching(t: TestContext, redis: RedisServer, args: readonly string[]): Promise<Daemon> {
@@ -50,12 +50,12 @@ async function startWatching(t: TestContext, redis: RedisServer, args: readonly 
 
 interface Seen {
   readonly longest: number
-  /** For how long what was beyond the bound had been in flight, look by look, in rising order. */
+  /** At each look, how long the streams had been over the bound, in ms and ascending order. */
   readonly behind: readonly number[]
   readonly last: Look
 }
 
-/** Lets writers write, and looks every 100 ms at what they write to, until `isOver`: told also how much was written to each in the mean. */
+/** Lets writers write, and looks at their streams every 100 ms, until `isOver`. `writtenEach` is the mean number of writes to a stream. */
 async function seeBurst(
   t: TestContext,
   redis: RedisServer,
@@ -73,7 +73,7 @@ async function seeBurst(
   while (!isOver(longest, performance.now() - begun, writtenEach())) {
     await pause(100)
     looks.push(await lookAt(redis, keys))
-    // What is older than that is beyond all patience.
+    // Ten seconds of looks are enough: nothing may be behind for longer.
     if (looks.length > 100) looks.shift()
     longest = Math.max(longest, longestOf(looks.at(-1) as Look))
     behind.push(behindMs(looks, bound))
@@ -82,41 +82,44 @@ async function seeBurst(
   return { longest, behind: behind.sort((a, b) => a - b), last: await lookAt(redis, keys) }
 }
 
-/** The writers give way to all else: on a busy machine they are given the time to write more than a stream may hold. */
+/** The writers run at low priority, so a busy machine gives them more time to write more than a stream may hold. */
 const forSeconds =
   (bound: number) =>
   (_: number, ms: number, writtenEach: number): boolean =>
     ms >= SECONDS * 1_000 && (writtenEach > bound || ms > 60_000)
 
 function assertBounded(t: TestContext, { longest, behind, last }: Seen, bound: number): void {
-  const [asARule, atWorst] = [behind[behind.length >> 1] ?? 0, behind.at(-1) ?? 0]
+  const [usually, atWorst] = [behind[behind.length >> 1] ?? 0, behind.at(-1) ?? 0]
   const written = sumOf(last.added)
   t.diagnostic(
-    `${longest} entries at most, of ${bound}; ${Math.round(written / last.added.length)} written to each; in flight for ${Math.round(asARule)} ms, at worst ${Math.round(atWorst)}`,
+    `${longest} entries at most, of ${bound}; ${Math.round(written / last.added.length)} written to each; in flight for ${Math.round(usually)} ms, at worst ${Math.round(atWorst)}`,
   )
-  assert.ok(written / last.added.length > bound, 'the control: it was more than they may hold')
-  assert.ok(asARule <= IN_FLIGHT_MS.asARule, `${asARule}`)
-  assert.ok(atWorst <= IN_FLIGHT_MS.atWorst, `${atWorst}`)
+  assert.ok(written / last.added.length > bound, 'the control: more was written than a stream may hold')
+  assert.ok(usually <= BEHIND_MS.usually, `${usually}`)
+  assert.ok(atWorst <= BEHIND_MS.atWorst, `${atWorst}`)
 }
 
-/** Every write was heard, all that is gone is counted, and no stream is over the bound when nothing is in flight any more. */
+/** Asserts that every write was heard, every removed entry was counted, and in the end no stream is over the bound. */
 async function assertSettled(daemon: Daemon, redis: RedisServer, { streams, bound }: Setting): Promise<void> {
   const keys = burstKeys(streams)
   const { added } = await lookAt(redis, keys)
   await daemon.waitForMetric('xtrimd_watch_writes_total', {}, (writes) => writes === sumOf(added))
   await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
-  // The last page may still be in hand.
+  // The last page may still be in flight.
   const isCounted = async (): Promise<boolean> => {
     const trimmed = await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })
     const look = await lookAt(redis, keys)
     return longestOf(look) <= bound && trimmed === sumOf(look.added) - sumOf(look.lengths)
   }
-  await waitUntil(isCounted, { timeoutMs: 60_000, what: 'what is gone to be what is counted, and enough' })
+  await waitUntil(isCounted, {
+    timeoutMs: 60_000,
+    what: 'all removed entries to be counted, and all streams to be inside the bound',
+  })
 }
 
 for (const [name, setting] of [
   ['1,000 streams', TIGHT],
-  ['100 streams, with nothing but defaults,', DEFAULT],
+  ['100 streams, with default settings,', DEFAULT],
 ] as const) {
   test(`a burst of 20 writers into ${name} is bounded between sweeps`, async (t) => {
     const { bound, args, config } = setting
@@ -133,18 +136,18 @@ for (const [name, setting] of [
   })
 }
 
-test('the control: without --watch the same burst goes beyond ten times the bound', async (t) => {
+test('control: without --watch the same burst exceeds ten times the bound', async (t) => {
   const { bound, config } = TIGHT
   const redis = await startRedis(t, { config })
   const daemon = await startDaemon(t, ['--redis-url', redis.url, ...NO_SWEEPS, '--max-length', '20'])
   const isBeyond = (longest: number, ms: number): boolean => (longest > 10 * bound && ms > 4_000) || ms > 60_000
   const { longest, behind } = await seeBurst(t, redis, TIGHT, isBeyond)
   assert.ok(longest > 10 * bound, `${longest}`)
-  assert.ok((behind.at(-1) ?? 0) > IN_FLIGHT_MS.atWorst, `${behind.at(-1)}`)
+  assert.ok((behind.at(-1) ?? 0) > BEHIND_MS.atWorst, `${behind.at(-1)}`)
   assert.equal(await daemon.metric('xtrimd_watch_up'), 0)
 })
 
-test('a subscription that is killed every second is taken up again, and the burst is bounded all the same', async (t) => {
+test('a burst is bounded even if the subscription is killed every second', async (t) => {
   const { bound, args, config } = TIGHT
   const redis = await startRedis(t, { config })
   const daemon = await startWatching(t, redis, args)
@@ -155,7 +158,7 @@ test('a subscription that is killed every second is taken up again, and the burs
   t.diagnostic(`${killed} killed`)
   assert.ok(killed >= SECONDS - 2 && killed > 1, `${killed}`)
   assertBounded(t, burst, bound)
-  // The last one was killed a moment ago.
+  // The last kill was only a moment ago.
   await daemon.waitForMetric('xtrimd_watch_lost_total', {}, (lost) => lost >= killed)
   assert.equal(await daemon.metric('xtrimd_watch_lost_total'), killed)
   const written = sumOf(burst.last.added)
@@ -164,20 +167,20 @@ test('a subscription that is killed every second is taken up again, and the burs
   assert.equal((await daemon.stop()).code, 0)
 })
 
-test('what is in hand when a subscription is killed is counted as well', async (t) => {
+test('trims in progress when a subscription is killed are counted too', async (t) => {
   const redis = await startRedis(t, { config: TIGHT.config })
   const daemon = await startWatching(t, redis, [...TIGHT.args, '--pace', '100'])
   const killing = setInterval(() => redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub'), 200)
   await seeBurst(t, redis, TIGHT, (_, ms) => ms > 2_000).finally(() => clearInterval(killing))
   await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
   await daemon.waitForMetric('xtrimd_watch_waiting', {}, (waiting) => waiting === 0)
-  // The last page may still be in hand.
+  // The last page may still be in flight.
   const isCounted = async (): Promise<boolean> => {
     const trimmed = await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' })
     const { added, lengths } = await lookAt(redis, burstKeys(TIGHT.streams))
     return trimmed === sumOf(added) - sumOf(lengths)
   }
-  await waitUntil(isCounted, { timeoutMs: 10_000, what: 'what is gone to be what is counted' })
+  await waitUntil(isCounted, { timeoutMs: 10_000, what: 'all removed entries to be counted' })
 })
 
 test('a burst into all primaries of a cluster is bounded on each, while subscriptions are killed every second', async (t) => {
@@ -186,7 +189,7 @@ test('a burst into all primaries of a cluster is bounded on each, while subscrip
   const mode = ['--redis-url', cluster.urls, '--redis-mode', 'cluster', '--lease=false']
   const daemon = await startDaemon(t, [...mode, ...NO_SWEEPS, ...args, '--watch'])
   await daemon.waitForMetric('xtrimd_watch_up', {}, (up) => up === 1)
-  // One in turn: each is killed every third second, and some one every second.
+  // In turn: one subscription every second, so each every three seconds.
   let kills = 0
   const killing = setInterval(() => {
     cluster.primaries[kills++ % cluster.primaries.length]?.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
@@ -205,7 +208,7 @@ test('a burst into all primaries of a cluster is bounded on each, while subscrip
   assert.equal((await daemon.stop()).code, 0)
 })
 
-/** KEYS: streams, each of which is written to ARGV[1] times. */
+/** Writes ARGV[1] entries to each stream in KEYS. */
 const WRITE_ALL = `
 for _, key in ipairs(KEYS) do
   for _ = 1, tonumber(ARGV[1]) do redis.call('XADD', key, '*', 'body', 'x') end
@@ -214,8 +217,8 @@ end`
 test('the watch keeps the pace', async (t) => {
   const { bound, config, args } = TIGHT
   const keys = burstKeys(400)
-  /** How long it takes to hold all of them, in ms, where Redis takes 20 ms for each answer. */
-  const heldAfter = async (pace: number): Promise<number> => {
+  /** How long it takes to bound all streams, in ms, if each answer of Redis takes 20 ms. */
+  const boundedAfter = async (pace: number): Promise<number> => {
     const redis = await startRedis(t, { config })
     const proxy = await startProxy(t, redis.port)
     const watching = ['--redis-url', proxy.url, ...NO_SWEEPS, ...args, '--watch', '--pace', String(pace)]
@@ -223,22 +226,22 @@ test('the watch keeps the pace', async (t) => {
     await daemon.waitForLog('watching')
     proxy.delay(20)
     const begun = performance.now()
-    // All are due from one moment to the next: how many that are is not left to writers, whom a busy machine slows down.
+    // Make all streams due at once, so that the test does not depend on writers, which a busy machine slows down.
     await redis.command('EVAL', WRITE_ALL, String(keys.length), ...keys, String(bound + 10))
     await waitUntil(async () => longestOf(await lookAt(redis, keys)) <= bound, {
       timeoutMs: 60_000,
-      what: 'all streams to be held',
+      what: 'all streams to be inside the bound',
     })
     return performance.now() - begun
   }
-  const [slow, fast] = await Promise.all([heldAfter(10), heldAfter(100)])
+  const [slow, fast] = await Promise.all([boundedAfter(10), boundedAfter(100)])
   t.diagnostic(`${Math.round(slow)} ms at 10 %, ${Math.round(fast)} ms at 100 %`)
-  // A page takes three answers at least, one after the other, and behind each but the last is nothing for some 180 ms.
+  // A page takes at least three answers in sequence. At a pace of 10 %, each but the last is followed by a pause of about 180 ms.
   assert.ok(slow >= 2 * (20 + 170), `${slow}`)
   assert.ok(fast < slow / 2, `${fast}`)
 })
 
-test('where more streams are written to than are remembered, the rest is left to the sweep, which holds them all', async (t) => {
+test('if more streams are written to than can be remembered, the rest is left to the sweep, which trims them all', async (t) => {
   const [streams, length] = [70_000, 1]
   const small = { 'stream-node-max-entries': '2', 'stream-node-max-bytes': '256' }
   const redis = await startRedis(t, { config: { ...NOTIFYING, ...small } })

@@ -1,4 +1,4 @@
-/** What the watch remembers: bounded, fair, and never too trusting. */
+/** The write counts of the watch: bounded in memory, and fair. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -11,9 +11,9 @@ import { readPage } from '../harness/documents.ts'
 const all = (): boolean => true
 const key = (n: number): Buffer => Buffer.from(`stream:conversation:${n}`)
 
-/** Takes what is due, and is done with it. */
-function cap(counts: WriteCounts, most: number): Buffer[] {
-  const keys = counts.take(most)
+/** Takes due streams and ends the work on them. */
+function cap(counts: WriteCounts, max: number): Buffer[] {
+  const keys = counts.take(max)
   for (const key of keys) counts.done(key)
   return keys
 }
@@ -22,7 +22,7 @@ function write(counts: WriteCounts, stream: Buffer, times: number): void {
   for (let i = 0; i < times; i++) counts.add(stream)
 }
 
-test('a stream is due after every so many writes to it, and once while it waits', () => {
+test('a stream is due after every n writes to it, and only once while it waits', () => {
   const counts = new WriteCounts(10, all)
   write(counts, key(1), 9)
   assert.equal(counts.waiting, 0)
@@ -34,7 +34,7 @@ test('a stream is due after every so many writes to it, and once while it waits'
   assert.equal(counts.writes, 45)
 })
 
-test('a hot stream stands behind those that wait', () => {
+test('a hot stream queues behind streams that are already waiting', () => {
   const counts = new WriteCounts(10, all)
   write(counts, key(1), 10)
   write(counts, key(2), 10)
@@ -44,7 +44,7 @@ test('a hot stream stands behind those that wait', () => {
   assert.deepEqual(counts.take(9), [key(2), key(1)])
 })
 
-test('keys are bytes, and those of no policy are not counted', () => {
+test('keys may be any bytes, and keys without a policy are not counted', () => {
   const bytes = Buffer.from([0xff, 0x00, 0xfe])
   const counts = new WriteCounts(1, (one) => one.equals(bytes))
   counts.add(bytes)
@@ -52,22 +52,22 @@ test('keys are bytes, and those of no policy are not counted', () => {
   assert.deepEqual([counts.take(5), counts.writes], [[bytes], 1])
 })
 
-test('who waits for a due stream is told, at once where there is one', async () => {
+test('waiting for a due stream ends when there is one, or at once if there already is', async () => {
   const counts = new WriteCounts(1, all)
-  const told = counts.someDue()
+  const waiting = counts.someDue()
   counts.add(key(1))
-  await told
+  await waiting
   await counts.someDue()
 })
 
-test('after a gap all that is remembered is due', () => {
+test('after a gap every remembered stream is due', () => {
   const counts = new WriteCounts(10, all)
   for (let n = 0; n < 5; n++) counts.add(key(n))
   counts.makeAllDue()
   assert.equal(counts.take(10).length, 5)
 })
 
-test('more streams than can be remembered: memory stays, and a stream is capped as often in the mean', () => {
+test('with more streams than can be remembered, memory stays bounded and streams are capped as often on average', () => {
   const [every, most, streams, rounds] = [10, 100, 1_000, 40]
   const counts = new WriteCounts(every, all, most)
   let capped = 0
@@ -78,23 +78,23 @@ test('more streams than can be remembered: memory stays, and a stream is capped 
       capped += cap(counts, 10).length
     }
   }
-  // Each write calls for a tenth of a cap; what is forgotten is drawn, with the same mean.
+  // Each write is worth a tenth of a cap. Forgotten streams are capped at random with the same mean.
   const expected = (streams * rounds) / every
   assert.ok(capped > 0.8 * expected && capped < 1.2 * expected, `${capped} of ${expected}`)
   assert.ok(counts.leftToSweep > 0)
 })
 
-test('where more wait than are taken, the rest is left to the sweep and said', () => {
+test('if too many streams are waiting, the rest is left to the sweep and counted', () => {
   const counts = new WriteCounts(1, all, 100)
   for (let n = 0; n < 250; n++) counts.add(key(n))
   assert.equal(counts.waiting, 100)
   assert.equal(counts.leftToSweep, 150)
-  // Who waits already is left to nobody.
+  // Streams that are already waiting are not counted again.
   for (let n = 0; n < 100; n++) counts.add(key(n))
   assert.equal(counts.leftToSweep, 150)
 })
 
-test('a stream in hand is not taken again before it is done with, and then only if it was written to', async () => {
+test('a stream in progress is not taken again before it is done, and then only if it became due meanwhile', async () => {
   const counts = new WriteCounts(10, all)
   write(counts, key(1), 10)
   write(counts, key(2), 10)
@@ -109,7 +109,7 @@ test('a stream in hand is not taken again before it is done with, and then only 
   assert.deepEqual(counts.take(5), [key(1)])
 })
 
-test('who waits for fewer in hand is told of those that are forgotten, too', async () => {
+test('waiting for fewer streams in progress also ends when they are forgotten', async () => {
   const counts = new WriteCounts(1, all)
   for (const n of [1, 2]) write(counts, key(n), 1)
   const keys = counts.take(2)
@@ -126,7 +126,7 @@ test('who waits for fewer in hand is told of those that are forgotten, too', asy
   assert.equal(told, true)
 })
 
-test('a stream that has gone elsewhere is forgotten, in hand or not', () => {
+test('a stream that has moved is forgotten, whether it is in progress or not', () => {
   const counts = new WriteCounts(10, all)
   for (const n of [1, 2]) write(counts, key(n), 10)
   counts.take(1)
@@ -141,7 +141,7 @@ setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
 for (const keyBytes of [84, 1024]) {
-  test(`200,000 hot streams with keys of ${keyBytes} bytes take no more memory than docs/between-sweeps.md tells`, () => {
+  test(`200,000 hot streams with keys of ${keyBytes} bytes take at most the memory that docs/between-sweeps.md promises`, () => {
     const told = Number(/takes at most (\d+) MB for each primary/.exec(readPage('docs/between-sweeps.md'))?.[1])
     const bytes = Buffer.alloc(keyBytes, 'x')
     const counts = new WriteCounts(2, all)
@@ -160,13 +160,13 @@ for (const keyBytes of [84, 1024]) {
   })
 }
 
-test('a key of a size that nobody chose is left to the sweep', () => {
+test('a stream with a very long key is left to the sweep', () => {
   const counts = new WriteCounts(1, all)
   counts.add(Buffer.alloc(1_025, 'x'))
   assert.deepEqual([counts.waiting, counts.leftToSweep], [0, 1])
 })
 
-test('what is missing in notify-keyspace-events is added to what is there', () => {
+test('flags missing from notify-keyspace-events are added to those already set', () => {
   for (const [current, needed] of [
     ['', 'Et'],
     ['Kx', 'KxEt'],

@@ -1,11 +1,11 @@
-/** What a daemon does for its memory while it has nothing to do. */
+/** An idle daemon collects its garbage. */
 
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { HARDLY_EVER, type LogLine, startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 
-/** Tells, in a daemon's own log, what Node has of memory before and after garbage is collected because it was asked to. */
+/** Loaded into the daemon: prints Node's memory before and after each collection that the daemon asks for. */
 const TELLING = `
 const { gc } = globalThis
 globalThis.gc &&= (options) => {
@@ -18,12 +18,12 @@ const told = (options: string) => ({
 })
 const isCollected = ({ msg }: LogLine) => msg === 'collected'
 
-suite('a daemon at rest', { concurrency: 2 }, () => {
+suite('an idle daemon', { concurrency: 2 }, () => {
   for (const [when, more] of [
     ['it has started', ['--run-on-start=false']],
     ['a sweep is over', []],
   ] as const) {
-    test(`garbage is collected when ${when}, where Node lets us ask for it`, async (t) => {
+    test(`garbage is collected when ${when}, if Node allows it`, async (t) => {
       const redis = await startRedis(t)
       const args = ['--redis-url', redis.url, ...HARDLY_EVER, '--lease=false', ...more]
       const start = (options: string) => startDaemon(t, args, told(options))
@@ -36,7 +36,7 @@ suite('a daemon at rest', { concurrency: 2 }, () => {
     })
   }
 
-  test('sweeps that follow each other closely are not held up by it', async (t) => {
+  test('sweeps in quick succession are not delayed by a collection', async (t) => {
     const redis = await startRedis(t)
     const args = ['--redis-url', redis.url, '--cron', '* * * * * *', '--lease=false']
     const daemon = await startDaemon(t, args, told('--expose-gc'))
