@@ -23,7 +23,8 @@ export type ClaimResult = Claim | Fault
  * - Follower: the first state; this copy does not sweep. It becomes holder when a claim succeeds, and leads without a lease
  *   when a claim is answered `open`.
  * - Holder: leads until the term is over, counted on the monotonic clock from before the claim was sent. Each successful
- *   renewal extends it. It becomes a follower when another copy has the lease, or when the term ends without a renewal.
+ *   renewal extends it. It becomes a follower when another copy has the lease or when the term ends without a renewal, and
+ *   leads on without a lease after the answer `open`.
  * - Leading without a lease: nobody can hold it (Redis is out of memory, or the lease's node is down). It becomes holder
  *   or follower with the next answer, and a follower if no answer comes for a whole term.
  * - Over: after `end`, from any state. The lease is released, so that another copy can take it at once.
