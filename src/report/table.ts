@@ -9,7 +9,7 @@ import { shown } from '../text/shown.ts'
 import { wrapped } from '../text/wrapped.ts'
 
 const WIDTH = 80
-/** Columns stand two apart, or one where the figures are so wide that they would not fit otherwise. */
+/** Columns are two spaces apart, or one if the figures would not fit otherwise. */
 const GAP = '  '
 const NARROW_GAP = ' '
 /** Width of the first column; the figures come first. Seven figures of eight digits leave it `min`. */

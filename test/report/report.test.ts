@@ -124,7 +124,7 @@ test('a sweep that cannot reach Redis fails with exit code 1, and names the caus
 
   const text = await runXtrimd(['sweep', '--redis-url', url])
   assert.equal(text.code, 1)
-  // No table: it would look as if there were no streams.
+  // Without a table, because an empty one would look as if Redis held nothing.
   assert.match(
     text.stdout,
     /^failed \(connect: 127\.0\.0\.1:1: connect ECONNREFUSED 127\.0\.0\.1:1\) in \d+(?: ms|\.\d s)\n$/,
