@@ -1,4 +1,4 @@
-/** Streams that were never trimmed, brought inside the policy: by one sweep, and by the command that holds Redis. */
+/** Trims streams that were never trimmed before: once with a sweep, once with a single blocking XTRIM. */
 import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import { timed } from './contenders/contender.ts'
 import { type Daemon, FASTEST, startWarmDaemon } from './daemon.ts'
@@ -9,7 +9,7 @@ import { brief, count, median, type Section, say } from './report.ts'
 
 const SLOW_MICROSECONDS = 1000
 const TEMPLATE = 'template'
-/** jemalloc, which Redis is built with, then keeps what is freed, and its thread does not look for what to give back to the kernel. */
+/** jemalloc, Redis's allocator, then keeps freed memory instead of returning it to the kernel. */
 const KEEPS_MEMORY = {
   settings: ['--jemalloc-bg-thread', 'no'],
   variables: { MALLOC_CONF: 'dirty_decay_ms:-1,muzzy_decay_ms:-1' },
@@ -18,21 +18,21 @@ const GIVES_BACK = { settings: [], variables: {} }
 
 interface Backlog {
   readonly streams: number
-  /** Of each. */
+  /** Entries of each stream. */
   readonly entries: number
-  /** Whether Redis keeps what is freed. */
+  /** Whether Redis keeps freed memory. */
   readonly keeps: boolean
   readonly workers: readonly Worker[]
 }
 
 interface Worker {
   readonly flags: readonly string[]
-  /** Of which the middle is told. */
+  /** The median of its turns is reported. */
   readonly turns: number
 }
 
 const FAST: Worker = { flags: FASTEST, turns: 2 }
-/** Its pauses are most of it. */
+/** At this pace a sweep consists mostly of pauses, so one turn must do. */
 const DEFAULT: Worker = { flags: [], turns: 1 }
 
 export async function catchUp({ backlog, warmingEntries }: Options): Promise<Section> {
@@ -40,7 +40,7 @@ export async function catchUp({ backlog, warmingEntries }: Options): Promise<Sec
   const each = Math.max(2 * MAX_LENGTH, Math.min(10_000, Math.floor(backlog / 1000)))
   const backlogs: readonly Backlog[] = [
     { streams: 1, entries: backlog, keeps: false, workers: [FAST, DEFAULT] },
-    // A fifth of it is enough to tell what comes of memory that is given back.
+    // A fifth is enough to show the effect of memory that is returned.
     { streams: 1, entries: Math.ceil(backlog / 5), keeps: true, workers: [FAST] },
     { streams: Math.floor(backlog / each), entries: each, keeps: false, workers: [FAST] },
   ]
@@ -48,7 +48,7 @@ export async function catchUp({ backlog, warmingEntries }: Options): Promise<Sec
   const verdicts: string[] = []
   for (const { streams, entries, keeps, workers } of backlogs) {
     const name = `${count(streams)} × ${count(entries)} entries`
-    const memory = keeps ? 'kept by Redis' : 'given back'
+    const memory = keeps ? 'kept' : 'returned'
     const { settings, variables } = keeps ? KEEPS_MEMORY : GIVES_BACK
     const redis = await startPrivateRedis(settings, variables)
     await fillLongStream(redis, TEMPLATE, entries)
@@ -63,7 +63,7 @@ export async function catchUp({ backlog, warmingEntries }: Options): Promise<Sec
       const ratio = brief(workMs / exactMs)
       rows.push([name, named, memory, brief(exactMs), brief(workMs), ratio, brief(slow), slowest])
       verdicts.push(
-        `${name}, ${named}, memory ${memory}: ${ratio} × one blocking exact XTRIM (goal 1.5), ${brief(slow)} commands over 1 ms (goal 0)`,
+        `${name}, ${named}, freed memory ${memory}: ${ratio} × one blocking exact XTRIM (goal 1.5), ${brief(slow)} commands over 1 ms (goal 0)`,
       )
       say(`  ${verdicts.at(-1)}`)
     }
@@ -71,16 +71,16 @@ export async function catchUp({ backlog, warmingEntries }: Options): Promise<Sec
   }
   return {
     title: 'Backlog: never trimmed before',
-    text: `Entries of 100 bytes, brought down to ${count(MAX_LENGTH)} a stream; at --pace 100 the middle of ${FAST.turns} turns, and the longest command of all. The exact XTRIM works on an identical copy. The daemon has swept before. The slow log's threshold is ${count(SLOW_MICROSECONDS)} µs: what is over it is for the most part jemalloc, which gives freed memory back to the kernel by a thread of its own that holds up whichever command is at work, as the row shows in which it is told to keep it (\`${KEEPS_MEMORY.settings.join(' ')}\`, \`MALLOC_CONF=${KEEPS_MEMORY.variables.MALLOC_CONF}\`).`,
+    text: `A warm daemon trims streams with entries of 100 bytes to ${count(MAX_LENGTH)} entries each. At --pace 100 we report the median of ${FAST.turns} turns and the longest command of all turns. The exact XTRIM trims an identical copy. Slow commands are those over ${count(SLOW_MICROSECONDS)} µs in the slow log. Most of them are slow because a thread of jemalloc returns freed memory to the kernel and delays the running command. The row "kept" shows the difference: there jemalloc keeps the memory (\`${KEEPS_MEMORY.settings.join(' ')}\`, \`MALLOC_CONF=${KEEPS_MEMORY.variables.MALLOC_CONF}\`).`,
     head: [
-      '',
-      '',
+      'backlog',
+      'daemon',
       'freed memory',
       'exact XTRIM, ms',
       'our sweep, ms',
       'ratio',
       'commands over 1 ms',
-      'longest of them, µs',
+      'longest command, µs',
     ],
     rows,
     verdicts,
@@ -90,11 +90,11 @@ export async function catchUp({ backlog, warmingEntries }: Options): Promise<Sec
 interface Turn {
   readonly workMs: number
   readonly exactMs: number
-  /** The commands that took Redis longer than the slow log's threshold. */
+  /** The commands in the slow log. */
   readonly slow: readonly { readonly microseconds: number; readonly command: string }[]
 }
 
-/** Plants the backlog, has a daemon work it off that has done so with `warmingEntries` before, and then XTRIM, so many times. */
+/** In each turn, a daemon and then XTRIM trim the same backlog. The daemon has trimmed `warmingEntries` before. */
 async function workOff(
   redis: PrivateRedis,
   streams: number,
@@ -105,13 +105,13 @@ async function workOff(
   const keys = Array.from({ length: streams }, (_, i) => keyOf(i + 1))
   const plant = async (): Promise<void> => {
     for (const key of keys) await client.sendCommand(['COPY', TEMPLATE, key, 'REPLACE'])
-    // What went before is not given back while this is measured.
+    // Return freed memory now, so that it does not disturb the measurement.
     await client.sendCommand(['MEMORY', 'PURGE'])
   }
   await client.sendCommand(['CONFIG', 'SET', 'slowlog-log-slower-than', String(SLOW_MICROSECONDS)])
   await client.sendCommand(['CONFIG', 'SET', 'slowlog-max-len', '100000'])
   await fillLongStream(redis, keyOf(1), warmingEntries)
-  // Its second sweep finds nothing to do any more: it is over in a moment, and the next one is far.
+  // The second sweep finds nothing to do and ends at once, so the daemon is not frozen within a sweep.
   const daemon = await startWarmDaemon(redis.url, { flags: ['--max-age', 'off', ...flags] }, 2)
   const taken: Turn[] = []
   while (taken.length < turns) {
@@ -135,15 +135,15 @@ async function workOff(
   return taken
 }
 
-/** A sweep of what was planted is the first or the second behind it. */
+/** The first or second sweep after planting finds the backlog. */
 const TRIES = 5
 
-/** What the daemon takes, in ms, for what was planted while it stood still. */
+/** How many ms the daemon takes for the backlog that was planted while it was frozen. */
 async function workMsOf(daemon: Daemon): Promise<number> {
   daemon.thaw()
   let line = await daemon.nextSweep()
   for (let tries = 1; line.removed.length === 0 && tries < TRIES; tries++) line = await daemon.nextSweep()
   daemon.freeze()
-  if (line.removed.length === 0) throw new Error('no sweep found what was planted')
+  if (line.removed.length === 0) throw new Error('no sweep found the backlog')
   return line.durationSeconds * 1000
 }

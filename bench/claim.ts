@@ -1,4 +1,4 @@
-/** The memory that retention was promised to save, on a real Redis and by its own count: `npm run bench:memory`. */
+/** Compares the memory that retention saves on a real Redis with what the design promised: `npm run bench:memory`. */
 import { mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -12,7 +12,7 @@ const PER_HOUR = 1000
 const CONVERSATIONS = 100
 const BYTES = 500
 const HOUR_MS = 3_600_000
-/** Saved share in per cent, by days, as the design has it. */
+/** Saved share in per cent that the design promised, by days. */
 const CLAIMED: Readonly<Record<string, number>> = { 30: 86, 60: 93, 90: 95 }
 
 const LIMITS = [
@@ -21,7 +21,7 @@ const LIMITS = [
   ['both', '--max-age', '24h', '--max-length', '1000'],
 ] as const
 
-/** Messages of one call, so that no script runs for long. */
+/** Messages per script call, so that no script runs for long. */
 const AT_ONCE = 20_000
 const FILL = `
 for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
@@ -65,9 +65,9 @@ for (const day of days) {
     )
     const claimed = CLAIMED[day]
     if (claimed !== undefined) {
-      // It is told in whole per cent, so that is how it is compared.
+      // The promise is in whole per cent, so compare whole per cent.
       const met = Math.round(saved) >= claimed ? 'reached' : 'missed'
-      verdicts.push(`${day} days, ${name}: ${saved.toFixed(1)} % saved of a claimed ${claimed} %: ${met}`)
+      verdicts.push(`${day} days, ${name}: ${saved.toFixed(1)} % saved, ${claimed} % promised: ${met}`)
     }
   }
   const claim = CLAIMED[day] === undefined ? '' : `${CLAIMED[day]} %`
@@ -76,8 +76,8 @@ for (const day of days) {
 
 const section = {
   title: 'Before and after one sweep',
-  text: `${count(PER_HOUR)} messages an hour of ${BYTES} bytes in ${CONVERSATIONS} conversations, at their times. Memory is \`used_memory\` less that of the empty server, in MB of 1,000,000 bytes, and what of it was saved: with \`--max-length 1000\` alone, \`--max-age 24h\` alone, and both. The claim is 1,000 of all messages kept in each conversation, in whole per cent; whole nodes go, so up to seven messages more stay in each.`,
-  head: ['days', 'messages', 'untrimmed, MB', ...LIMITS.map(([name]) => `${name}, MB`), 'claimed'],
+  text: `${count(PER_HOUR)} messages of ${BYTES} bytes an hour, in ${CONVERSATIONS} conversations. Memory is \`used_memory\` minus that of the empty server, in MB of 1,000,000 bytes. The percentages show how much of it was saved with \`--max-length 1000\` alone, with \`--max-age 24h\` alone, and with both. The promise assumes that each conversation keeps 1,000 messages, rounded to whole per cent. xtrimd removes whole nodes, so each conversation keeps up to seven more.`,
+  head: ['days', 'messages', 'untrimmed, MB', ...LIMITS.map(([name]) => `${name}, MB`), 'promised'],
   rows,
   verdicts,
 }
@@ -94,7 +94,7 @@ const chart = {
 await writeText(`${out}memory.svg`, barChart(chart))
 process.exit(0)
 
-/** Writes the messages of so many days, the last one now, each conversation in turn. */
+/** Writes the messages of the last `day` days, to one conversation after the other. */
 async function fill(redis: PrivateRedis, day: number): Promise<void> {
   const messages = day * 24 * PER_HOUR
   const everyMs = HOUR_MS / PER_HOUR

@@ -1,4 +1,4 @@
-/** Every contender on the same keyspace, in turn: with nothing to remove, and with all that three of ten streams hold. */
+/** All contenders take turns on the same keyspace: once with nothing to remove, once with three of ten streams stale. */
 import { type PrivateRedis, startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import type { Chart } from './chart.ts'
 import type { Contender } from './contenders/contender.ts'
@@ -12,7 +12,7 @@ import { fillKeyspace, isStale, keyOf, staleAmong } from './keyspace.ts'
 import type { Options } from './options.ts'
 import { brief, count, median, type Section, say } from './report.ts'
 
-/** What all its turns came to, in the middle, for all the streams. */
+/** The medians of a contender's turns, scaled to all streams. */
 interface Result {
   readonly contender: Contender
   readonly missing: string | null
@@ -42,7 +42,7 @@ function contendersOf({ samples, streams }: Options): readonly Contender[] {
 }
 
 export async function compare(options: Options): Promise<{ sections: Section[]; chart: Chart }> {
-  // DEBUG RELOAD brings back what was there before a contender removed some of it.
+  // DEBUG RELOAD restores what the previous contender removed.
   const redis = await startPrivateRedis(['--enable-debug-command', 'local'])
   const sections: Section[] = []
   const results: Result[][] = []
@@ -59,7 +59,7 @@ export async function compare(options: Options): Promise<{ sections: Section[]; 
   return { sections, chart: chartOf(results, options) }
 }
 
-/** Five minutes are all there is: of the others one turn is enough to tell. */
+/** These take several turns. One turn of the others is enough, to keep the benchmark within five minutes. */
 const COMPARED: readonly Contender[] = [theLimit, theLimitInScanOrder, WARM]
 
 async function measure(
@@ -75,7 +75,7 @@ async function measure(
   const able = all.filter(({ missing }) => missing === null).map(({ contender }) => contender)
   const turns = new Map<Contender, Awaited<ReturnType<typeof takeTurn>>[]>(able.map((c) => [c, []]))
   await Promise.all(able.map((contender) => contender.begin?.(redis, options)))
-  // In turn, so that a machine that gets slower does so for everybody.
+  // In turns, so that a slow phase of the machine affects everybody.
   for (let round = 0; round < rounds; round++) {
     for (const contender of able) {
       if (round > 0 && !COMPARED.includes(contender)) continue
@@ -115,17 +115,17 @@ async function takeTurn(redis: PrivateRedis, contender: Contender, streams: numb
   }
 }
 
-/** So many of the stale streams are looked at, evenly apart. */
+/** How many of the stale streams are checked. */
 const CHECKED = 1000
 
-/** A contender that did not do its share of the work has no time worth telling. */
+/** The time of a contender that did not do all its work would mean nothing. */
 async function assertTrimmed({ client }: PrivateRedis, { name }: Contender, share: number, sample: number) {
   const stale = Array.from({ length: sample }, (_, i) => i + 1).filter(isStale)
   const every = Math.ceil(stale.length / CHECKED)
   const checked = stale.filter((_, i) => i % every === 0)
   const lengths = await Promise.all(checked.map((stream) => client.xLen(keyOf(stream))))
   const done = lengths.filter((length) => length === 0).length / checked.length
-  // Who was stopped before the end came to streams in the order of SCAN, of which these are a sample.
+  // A stopped contender visited streams in the order of SCAN, so the checked ones are a random sample.
   if (done < (share < 1 ? share * 0.8 : 1))
     throw new Error(`${name} trimmed ${brief(done * 100)} % of the stale streams`)
 }
@@ -153,17 +153,17 @@ function sectionOf(title: string, results: readonly Result[], options: Options, 
     ]
   })
   const what = stale
-    ? `the ${count(staleAmong(streams) * 20)} entries of ${count(staleAmong(streams))} streams are to go`
-    : 'nothing is to go'
+    ? `${count(staleAmong(streams))} streams are stale, with ${count(staleAmong(streams) * 20)} entries to remove`
+    : 'nothing to remove'
   const turns =
     options.rounds === 1
-      ? 'One turn each.'
-      : `The median of ${options.rounds} turns of the limit and of ${WARM.name}; the others had one.`
+      ? 'Each took one turn.'
+      : `The limit and ${WARM.name} took ${options.rounds} turns, and we report the median; the others took one.`
   return {
     title,
     text: `${count(streams)} streams × 20 entries × 100 bytes; ${what}. ${turns}`,
     head: [
-      '',
+      'contender',
       'ms',
       'speed against the limit',
       'CPU of Redis, s per million streams',
@@ -179,23 +179,33 @@ function verdictsOf(results: readonly Result[], streams: number): string[] {
   const limit = results[0]
   const ours = results.find(({ contender }) => contender === WARM)
   if (limit === undefined || ours === undefined) return []
-  const times = (text: string): string => {
+  const times = (text: string, name: string, goal: string): string => {
     const other = find(text)
-    return other === undefined || other.missing !== null ? 'not measured' : `${brief(other.ms / ours.ms)} ×`
+    if (other === undefined || other.missing !== null) return `${name} not measured`
+    return `${brief(other.ms / ours.ms)} × ${name} (goal ${goal})`
   }
+  const others = [
+    times('ioredis', 'pages of ioredis', '2.5'),
+    times('redis-py', 'pages of redis-py', '2.5'),
+    times('awaited', 'the awaited loop', '40'),
+    times('shell loop', 'the shell loop', '1,000'),
+  ]
   const scanned = results.find(({ contender }) => contender === theLimitInScanOrder)?.ms ?? Number.NaN
   const verdicts = [
-    `--pace 100 against the limit: ${brief(limit.ms / ours.ms)} (goal 0.9), in the order of SCAN ${brief(scanned / ours.ms)}`,
-    `against pages of ioredis ${times('ioredis')} (2.5), of redis-py ${times('redis-py')} (2.5), the awaited loop ${times('awaited')} (40), the shell loop ${times('shell loop')} (1,000)`,
-    `CPU of Redis against the limit's: ${brief(ours.serverCpuMs / limit.serverCpuMs)} (goal 1.2)`,
+    `speed at --pace 100: ${brief(limit.ms / ours.ms)} × the limit (goal 0.9), ${brief(scanned / ours.ms)} × the limit with keys in the order of SCAN`,
+    `speed at --pace 100: ${others.join(', ')}`,
+    `CPU time of Redis: ${brief(ours.serverCpuMs / limit.serverCpuMs)} × the limit's (goal at most 1.2)`,
   ]
   const [theirs, scrape] = [find('redis_exporter'), find('a scrape of xtrimd')]
   if (scrape !== undefined) {
-    const exporter = theirs?.missing === null ? `the exporter's ${brief(theirs.ms)} ms` : 'an exporter not installed'
-    verdicts.push(`a scrape: ${brief(scrape.ms)} ms (goal under 20) against ${exporter}`)
+    const exporter =
+      theirs?.missing === null ? `the exporter takes ${brief(theirs.ms)} ms` : 'the exporter is not installed'
+    verdicts.push(`a scrape takes ${brief(scrape.ms)} ms (goal under 20); ${exporter}`)
   }
   const hourly = ((ours.ownCpuMs ?? Number.NaN) / streams) * 1_000_000
-  verdicts.push(`an hourly sweep of a million streams costs ${brief((hourly / 3_600_000) * 100)} % of one core of ours`)
+  verdicts.push(
+    `an hourly sweep of a million streams uses ${brief((hourly / 3_600_000) * 100)} % of one core for xtrimd`,
+  )
   for (const verdict of verdicts) say(`  ${verdict}`)
   return verdicts
 }

@@ -1,4 +1,4 @@
-/** `xtrimd run` under the eyes of a benchmark: what its sweeps took, its memory, its processor time, its metrics. */
+/** Runs `xtrimd run` and measures its sweeps, memory and CPU time. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -10,46 +10,44 @@ import { atExit } from '../scripts/stage/undo.ts'
 export const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const GIVING_WAY = ['chrt', '--idle', '0']
 const EVERY_SECOND = ['--cron', '* * * * * *']
-/** In flags. */
 export const FASTEST = ['--pace', '100']
 
-/** A line `sweep` of its log. */
+/** The log line `sweep`. */
 export interface SweepLine {
   readonly result: string
   readonly cause?: string
   readonly streams: number
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number }
   readonly durationSeconds: number
-  /** performance.now() here when the line arrived. */
+  /** performance.now() when the line arrived. */
   readonly at: number
 }
 
 export interface Daemon {
   readonly url: string
-  /** The next sweep to end. @throws when the daemon ends first */
+  /** Resolves when a sweep ends. @throws if the daemon ends first */
   nextSweep(): Promise<SweepLine>
-  /** Stops it where it stands, and lets it go on. */
+  /** Suspends the process (SIGSTOP) until `thaw`. */
   freeze(): void
   thaw(): void
   /** A field of /proc/<pid>/status in KB, such as VmHWM. */
   status(field: string): number
-  /** Processor time it has used, in ms. */
+  /** CPU time used so far, in ms. */
   cpuMs(): number
   stop(): Promise<void>
 }
 
 export interface DaemonOptions {
   readonly flags: readonly string[]
-  /** How Node is started, and on what. */
   readonly nodeFlags?: readonly string[]
   readonly main?: string
-  /** Whether it gets a processor only while nobody else wants it (SCHED_IDLE). */
+  /** Whether it gets only CPU time that nobody else wants (SCHED_IDLE). */
   readonly givesWay?: boolean
 }
 
 /**
- * Starts a daemon, lets it sweep so many times, and has it stand still until its turn. It takes no lease, because it would
- * lose that meanwhile.
+ * Starts a daemon, lets it sweep `sweeps` times, and freezes it until its turn. It runs without a lease, because it would
+ * lose it while frozen.
  */
 export async function startWarmDaemon(redisUrl: string, options: DaemonOptions, sweeps: number): Promise<Daemon> {
   const daemon = await startDaemon(redisUrl, { ...options, flags: ['--lease', 'false', ...options.flags] })
@@ -58,11 +56,10 @@ export async function startWarmDaemon(redisUrl: string, options: DaemonOptions, 
   return daemon
 }
 
-/** Starts a daemon that sweeps every second unless a flag says otherwise; returns once it listens. */
+/** Starts a daemon that sweeps every second unless `flags` has a --cron. Returns once it listens. */
 export async function startDaemon(redisUrl: string, options: DaemonOptions): Promise<Daemon> {
   const { flags, nodeFlags = [], main = MAIN, givesWay = false } = options
   const own = ['--redis-url', redisUrl, '--http-bind', '127.0.0.1:0', '--log-format', 'json']
-  // A flag given twice is refused, so the default schedule gives way.
   const args = ['run', ...own, ...(flags.includes('--cron') ? [] : EVERY_SECOND), ...flags]
   const [command = '', ...rest] = [...(givesWay ? GIVING_WAY : []), process.execPath, ...nodeFlags, main, ...args]
   const child = spawn(command, rest, {
@@ -81,7 +78,7 @@ export async function startDaemon(redisUrl: string, options: DaemonOptions): Pro
     next = Promise.withResolvers()
   }
   createInterface(child.stdout).on('line', onLine)
-  const lost = ended.then(() => Promise.reject(new Error('the daemon ended by itself')))
+  const lost = ended.then(() => Promise.reject(new Error('the daemon ended unexpectedly')))
   lost.catch(() => {})
   const port = await Promise.race([listening.promise, lost])
   return {

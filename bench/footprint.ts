@@ -1,4 +1,4 @@
-/** What a sweeping daemon takes of memory, run as the image runs it. */
+/** Measures the memory of a sweeping daemon, run as in the image. */
 import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,7 +16,7 @@ import { brief, count, type Section, say } from './report.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SWEEPS = 2
-/** By then what loading and a sweep have left behind was given back. */
+/** By then the daemon has returned the memory left over from start and sweep. */
 const IDLE_MS = 12_000
 
 export async function measureFootprint({ memoryStreams, quick }: Options): Promise<Section> {
@@ -25,21 +25,21 @@ export async function measureFootprint({ memoryStreams, quick }: Options): Promi
   atExit(() => rmSync(folder, { recursive: true, force: true }))
   await promisify(execFile)(join(ROOT, 'scripts/bundle'), [folder])
   const image = { main: join(folder, 'app/main.js'), nodeFlags: await imageFlags() }
-  // Many small streams: how many there are is what matters here, not what they hold.
+  // Small streams, because only their number matters here.
   const redis = await startPrivateRedis(['--stream-node-max-bytes', '256'])
   const rows: string[][] = []
 
   const fewest = Math.min(...memoryStreams)
   const fill = (streams: number) => fillKeyspace(redis, { streams, entriesEach: 2, bytesEach: 50, stale: false })
   await fill(fewest)
-  // It stays beside those that sweep, and must not hold their lease.
+  // It keeps running next to the sweeping daemons, so it needs its own lease.
   const idleFlags = ['--cron', '0 0 1 1 *', '--lease-key', 'xtrimd:idle', ...FASTEST]
   const idle = await startDaemon(redis.url, { ...image, flags: idleFlags })
   await idle.nextSweep()
   const isIdle = pause(quick ? 0 : IDLE_MS)
 
   const peaks: number[] = []
-  // At the default pace many streams take minutes, and pages in hand are small: the fewest are enough of it.
+  // Pages are small at the default pace, and many streams would take minutes: the fewest streams are enough.
   const slowly = { streams: fewest, flags: [] }
   for (const { streams, flags } of [slowly, ...memoryStreams.map((streams) => ({ streams, flags: FASTEST }))]) {
     await fill(streams)
@@ -58,15 +58,15 @@ export async function measureFootprint({ memoryStreams, quick }: Options): Promi
   await redis.stop()
   const spread = (Math.max(...peaks) / Math.min(...peaks) - 1) * 100
   const verdicts = [
-    `peak ${brief(Math.max(...peaks))} MB (goal 128), ${brief(spread)} % between the least and the most of them (goal 10 %)`,
+    `peak ${brief(Math.max(...peaks))} MB (goal 128); the highest peak is ${brief(spread)} % above the lowest (goal 10 %)`,
     `idle ${brief(idleMb)} MB (goal 90)`,
   ]
   for (const row of rows) say(`  ${row.join('  ')}`)
   for (const verdict of verdicts) say(`  ${verdict}`)
   return {
     title: 'Memory of the daemon',
-    text: `The bundle of the image, with the image's options of Node (\`${image.nodeFlags.join(' ')}\`).`,
-    head: ['', 'RSS then, MB', 'peak RSS, MB'],
+    text: `The daemon runs from the image's bundle with the image's Node options (\`${image.nodeFlags.join(' ')}\`).`,
+    head: ['after', 'RSS, MB', 'peak RSS, MB'],
     rows,
     verdicts,
   }

@@ -1,4 +1,4 @@
-/** The foreground writer's process, and what its clients waited for in stretches of time. */
+/** Runs the foreground writer as a process, and computes how long its writes waited in given stretches of time. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -7,7 +7,7 @@ import { atExit } from '../scripts/stage/undo.ts'
 
 const WRITER = fileURLToPath(new URL('writer.ts', import.meta.url))
 
-/** From and to, in ms since 1970. */
+/** In ms since 1970. */
 export type Stretch = readonly [from: number, to: number]
 
 export interface Waits {
@@ -20,7 +20,7 @@ export interface Waits {
 }
 
 export interface Foreground {
-  /** Ends the writing. @returns what was waited for by those who should have been served in one of the stretches */
+  /** Stops writing. The returned function tells how long the writes that were due in the stretches waited. */
   end(): Promise<(stretches: readonly Stretch[]) => Waits>
 }
 
@@ -45,7 +45,7 @@ export async function startForeground(socketPath: string): Promise<Foreground> {
   }
 }
 
-/** Now, as the stretches and the writer count it. */
+/** Now, in ms since 1970, on the clock that the writer uses too. */
 export function nowMs(): number {
   return performance.timeOrigin + performance.now()
 }

@@ -1,4 +1,4 @@
-/** What other clients of the same Redis wait for, while it is swept in one way or another. */
+/** Measures how long other clients of Redis wait during different kinds of sweeps. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -14,20 +14,20 @@ import { fillLongStream } from './long_stream.ts'
 import type { Options } from './options.ts'
 import { brief, count, median, type Section, say } from './report.ts'
 
-/** At the default pace a sweep of these takes as long as can be waited for, so many times. */
+/** More streams would make the many sweeps at the default pace take too long. */
 const MOST_STREAMS = 5_000
-/** Between two loads, so that nobody waits for the one before. */
+/** Pause between two loads, so that one does not affect the next. */
 const SETTLE_MS = 300
-/** A cut is over in a moment: what is looked at is the second it falls into. */
+/** A cut takes only an instant, so look at the whole second around it. */
 const CUT_STRETCH_MS = 1000
 
-/** Puts its load on Redis for a while. @returns the stretches in which it was there */
+/** Puts load on Redis for a while. @returns the stretches of time with that load */
 type Load = (redis: PrivateRedis, options: Options) => Promise<Stretch[]>
 
 const IDLE = 'idle'
 const OURS = 'our sweep, default pace'
-/** Computes as our sweep does, a batch and a wait by turns while the pace lets it, and asks Redis nothing: what it adds, processors add that are shared. */
-const COMPUTING = 'a process that computes as much, and asks nothing'
+/** Uses the CPU in the rhythm of our sweep, but does not use Redis. It shows what sharing CPUs alone adds to the waits. */
+const COMPUTING = 'a process that computes as much but does not use Redis'
 const COMPUTING_CODE = `
 const nap = new Int32Array(new SharedArrayBuffer(4))
 const burst = () => {
@@ -39,15 +39,14 @@ const burst = () => {
   setTimeout(burst, 22)
 }
 burst()`
-const IN_THE_IMAGE = "our sweep, default pace, with the image's options of Node"
-/** What it adds is what our commands add, and not what processors do that are shared (SCHED_IDLE). */
-const GIVING_WAY = 'our sweep, default pace, on processors that nobody else wants'
+const IN_THE_IMAGE = "our sweep, default pace, with the image's Node options"
+/** Runs with SCHED_IDLE, so it shows what our commands add without the effect of sharing CPUs. */
+const GIVING_WAY = 'our sweep, default pace, with only spare CPU time'
 
-/** Those that are compared take turns: what else a shared machine does falls on all of them, and the middle of their turns is told. */
+/** The compared loads take turns, so that other work on the machine affects all of them. We report the median. */
 const TURNS = 3
 const COMPARED = [OURS, IN_THE_IMAGE, GIVING_WAY]
 
-/** Our own ways of sweeping. */
 const ways = async (): Promise<Readonly<Record<string, DaemonOptions>>> => ({
   [OURS]: { flags: [] },
   [IN_THE_IMAGE]: { flags: [], nodeFlags: await imageFlags() },
@@ -58,7 +57,7 @@ const ways = async (): Promise<Readonly<Record<string, DaemonOptions>>> => ({
   'our sweep, --page-size 2000': { flags: ['--page-size', '2000'] },
 })
 
-/** Everything that is measured, in its order. The defaults of --pace and --page-size are chosen by their rows. */
+/** All loads, in order. The rows of --pace and --page-size justify their defaults. */
 function loadsOf(daemons: ReadonlyMap<string, Daemon>): (readonly [name: string, load: Load])[] {
   const ours = [...daemons].map(([name, daemon]) => [name, sweeping(daemon)] as const)
   const { compared = [], alone = [] } = Object.groupBy(ours, ([name]) =>
@@ -81,9 +80,9 @@ export async function beGentle(all: Options): Promise<Section> {
   await fillLongStream(redis, 'long', options.cutEntries)
   const daemons = await startWarm(redis, await ways(), options.gentleWarmingSweeps)
   const foreground = await startForeground(socketOf(redis))
-  // Its code is compiled as it runs, and its first entries are late.
+  // Its first entries are late, while Node still compiles its code.
   await pause(2 * SETTLE_MS)
-  /** By turns. */
+  /** The stretches of each turn, by load. */
   const stretches = new Map<string, Stretch[][]>()
   for (const [name, load] of loadsOf(daemons)) {
     stretches.set(name, [...(stretches.get(name) ?? []), await load(redis, options)])
@@ -101,7 +100,7 @@ export async function beGentle(all: Options): Promise<Section> {
   const p99Of = (wanted: string): number => waits.find(({ name }) => name === wanted)?.p99 ?? Number.NaN
   const added = (name: string): string => brief((p99Of(name) / p99Of(IDLE) - 1) * 100)
   const verdicts = [
-    `our sweep at the default pace adds ${added(OURS)} % to p99 (goal: less than 20 %), with the image's options ${added(IN_THE_IMAGE)} %; ${COMPUTING} ${added(COMPUTING)} %, ${GIVING_WAY} ${added(GIVING_WAY)} %`,
+    `added to the p99 of an idle Redis: our sweep at the default pace ${added(OURS)} % (goal: less than 20 %), with the image's Node options ${added(IN_THE_IMAGE)} %, with only spare CPU time ${added(GIVING_WAY)} %; ${COMPUTING} ${added(COMPUTING)} %`,
   ]
   const rows = waits.map(({ name, samples, p50, p99, p999, max }) => [
     name,
@@ -111,9 +110,9 @@ export async function beGentle(all: Options): Promise<Section> {
   for (const row of rows) say(`  ${row.join('  ')}`)
   for (const verdict of verdicts) say(`  ${verdict}`)
   return {
-    title: 'Gentle: what a foreground writer waits for',
-    text: `1,000 XADD a second from a process of its own, in ms from when each should have been sent to its reply, on ${count(options.streams)} streams; of each load only what fell into it counts. The first ones had ${TURNS} turns, and p50 and p99 are the middle of theirs. Each daemon has swept ${options.gentleWarmingSweeps} times before. The exact XTRIM cuts ${count(options.cutEntries)} entries, and what counts is the second it falls into.`,
-    head: ['', 'samples', 'p50', 'p99', 'p99.9', 'longest'],
+    title: 'Gentle: how long a foreground writer waits',
+    text: `A separate process sends 1,000 XADD a second while ${count(options.streams)} streams are swept. A wait runs from the moment when an XADD was due to its reply, in ms. Only writes that were due during a load count for it. The first ${2 + COMPARED.length} loads took ${TURNS} turns; their p50 and p99 are medians over the turns. Each daemon had swept ${options.gentleWarmingSweeps} times before. The exact XTRIM cuts ${count(options.cutEntries)} entries, and the second around it counts.`,
+    head: ['load', 'samples', 'p50', 'p99', 'p99.9', 'longest'],
     rows,
     verdicts,
   }
@@ -134,7 +133,7 @@ async function computing(_: PrivateRedis, { gentleMs }: Options): Promise<Stretc
   return [during]
 }
 
-/** Daemons that have swept before. Side by side, since most of it is waiting. */
+/** Starts all daemons in parallel, because they mostly wait while they warm up. */
 async function startWarm(
   redis: PrivateRedis,
   all: Readonly<Record<string, DaemonOptions>>,
@@ -147,19 +146,19 @@ async function startWarm(
   return new Map(await Promise.all(Object.entries(all).map(warm)))
 }
 
-/** Sweeps of a daemon, one after another. */
+/** The load of a daemon that sweeps again and again. */
 function sweeping(daemon: Daemon): Load {
   return async (_, { gentleMs }) => {
     const thawed = nowMs()
     daemon.thaw()
     const stretches: Stretch[] = []
-    // Short sweeps leave gaps until the next second begins: there is an end to waiting for them to add up.
+    // Short sweeps leave gaps until the next second, so limit the time to collect enough of them.
     const latest = nowMs() + 2 * gentleMs
     for (let lasted = 0; lasted < gentleMs && (nowMs() < latest || lasted === 0); ) {
       const { durationSeconds } = await daemon.nextSweep()
       const end = nowMs()
       const start = end - durationSeconds * 1000
-      // One that was under way when it was frozen stood still for most of its time.
+      // Ignore a sweep that was frozen halfway.
       if (start < thawed) continue
       stretches.push([start, end])
       lasted += durationSeconds * 1000

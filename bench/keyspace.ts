@@ -1,28 +1,28 @@
-/** A keyspace of many small streams, as a chat service with many quiet conversations has it. */
+/** A keyspace of many small streams, like a chat service with many quiet conversations. */
 import type { PrivateRedis } from '../scripts/stage/private_redis.ts'
 
 export interface Keyspace {
   readonly streams: number
   readonly entriesEach: number
   readonly bytesEach: number
-  /** Whether three of ten streams have been silent for two days, so that all they hold is to go. */
+  /** Whether three of ten streams are two days old, so that all their entries are removed. */
   readonly stale: boolean
 }
 
 export const MATCH = 'stream:conversation:*'
 export const DAY_MS = 86_400_000
-/** The policy every contender holds the streams to is a day and this many entries. */
+/** Every contender keeps one day and at most this many entries. */
 export const MAX_LENGTH = 1000
 
-/** Streams made in one call of a script. */
+/** Streams made per script call. */
 const AT_ONCE = 1000
 
-/** One stream is written entry by entry, and the others are its copies: writing all of them takes ten times as long. */
+/** One stream is written entry by entry and then copied, because writing all of them takes ten times as long. */
 const WRITE = `
 for i = 1, tonumber(ARGV[1]) do
   redis.call('XADD', KEYS[1], ARGV[3] == '' and '*' or ARGV[3] .. '-' .. i, 'message', ARGV[2])
 end`
-/** From the first of the keys to all others. */
+/** Copies the first key to all others. */
 const COPY = `
 for i = 2, #KEYS do redis.call('COPY', KEYS[1], KEYS[i]) end`
 
@@ -50,12 +50,12 @@ export function keyOf(stream: number): string {
   return `stream:conversation:${stream}`
 }
 
-/** Whether a stream is stale, in a keyspace that has such. */
+/** Whether a stream is stale in a keyspace with stale streams. */
 export function isStale(stream: number): boolean {
   return stream % 10 >= 1 && stream % 10 <= 3
 }
 
-/** How many of the first `streams` are. */
+/** How many of the first `streams` streams are stale. */
 export function staleAmong(streams: number): number {
   return Math.floor(streams / 10) * 3 + Math.min(3, streams % 10)
 }

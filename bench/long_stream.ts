@@ -1,9 +1,9 @@
-/** Streams that were never trimmed. */
+/** A long stream that was never trimmed. */
 import type { PrivateRedis } from '../scripts/stage/private_redis.ts'
 
 const AT_ONCE = 50_000
 
-/** Entries at explicit times, one a millisecond. */
+/** Writes one entry per millisecond, with explicit IDs. */
 const FILL = `
 for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   redis.call('XADD', KEYS[1], string.format('%.0f-0', ARGV[3] + i), 'message', ARGV[4])
@@ -11,7 +11,7 @@ end`
 
 const MESSAGE = 'x'.repeat(100)
 
-/** Adds a stream of so many small entries, all of the last hours: too many, and none too old. */
+/** Adds a stream of small entries from the last hours: too many, but none too old. */
 export async function fillLongStream(redis: PrivateRedis, key: string, entries: number): Promise<void> {
   const firstMs = (await redis.now()) - entries - 1000
   for (let from = 1; from <= entries; from += AT_ONCE) {

@@ -1,4 +1,4 @@
-/** Everything that is measured, in one run on private servers: `npm run bench [-- --streams N]`. */
+/** Runs all benchmarks on private servers: `npm run bench [-- --streams N]`. */
 import { mkdir } from 'node:fs/promises'
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import { exitWhenAsked } from '../scripts/stage/undo.ts'
@@ -32,7 +32,7 @@ const runs: Readonly<Record<(typeof SECTIONS)[number], () => Promise<Section[]>>
   memory: async () => [await measureFootprint(options)],
 }
 const chosen = SECTIONS.filter((name) => options.only.includes(name)).map((name) => runs[name])
-// They wait for ticks most of the time. Beside each other they would disturb what is measured: where that means nothing they may.
+// Sections mostly wait for ticks, so a quick run does them in parallel. Otherwise they would disturb each other's numbers.
 if (options.quick) sections.push(...(await Promise.all(chosen.map((run) => run()))).flat())
 else
   for (const run of chosen) {
@@ -46,5 +46,5 @@ const { version, stop } = await startPrivateRedis()
 await stop()
 const text = [header('Results', options.command, version), ...sections.map(sectionText)].join('\n')
 await writeText(`${options.out}RESULTS.md`, text.trimEnd())
-say(`${Math.round((performance.now() - start) / 1000)} s in all`)
+say(`${Math.round((performance.now() - start) / 1000)} s in total`)
 process.exit(0)

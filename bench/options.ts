@@ -1,4 +1,4 @@
-/** What can be asked of the benchmarks, and the sizes of a run nobody waits for. */
+/** Command line options of the benchmarks, and the sizes of full and quick runs. */
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
@@ -7,29 +7,29 @@ export const SECTIONS = ['comparison', 'gentle', 'backlog', 'watch', 'pace', 'me
 export interface Options {
   readonly streams: number
   readonly rounds: number
-  /** Entries of the one long stream; as many again are spread over a thousand. */
+  /** Entries of the one long stream; as many again are spread over a thousand streams. */
   readonly backlog: number
   /** Entries of the stream that one exact XTRIM cuts. */
   readonly cutEntries: number
-  /** Entries that a daemon works off before its turn: so much makes code that was never run code that is compiled. */
+  /** Entries that a daemon trims before its turn, so that Node has compiled its code. */
   readonly warmingEntries: number
-  /** How often a daemon sweeps before its turn, for the same reason, where that can be waited for. */
+  /** How often a daemon sweeps before its turn, for the same reason. */
   readonly warmingSweeps: number
-  /** The same at a gentle pace, where what is short takes longer to be worth compiling. */
+  /** The same at a gentle pace, where Node compiles the code later. */
   readonly gentleWarmingSweeps: number
-  /** How long each load is put on the foreground writer. */
+  /** How long each load lasts. */
   readonly gentleMs: number
-  /** How much is written beside the watch, and without it. */
+  /** Number of writes, each with and without --watch. */
   readonly watchedWrites: number
   readonly memoryStreams: readonly number[]
   readonly samples: { readonly shell: number; readonly awaited: number }
   readonly tenMillion: boolean
-  /** Whether the figures mean nothing, and the sections may disturb each other. */
+  /** A fast run whose numbers mean nothing; its sections run in parallel. */
   readonly quick: boolean
   readonly only: readonly string[]
   /** A folder, ending in a slash. */
   readonly out: string
-  /** As it was typed. */
+  /** The command line as typed. */
   readonly command: string
 }
 

@@ -1,4 +1,4 @@
-/** Whether `--pace` keeps its word, as seen on the wire. */
+/** Compares `--pace` with the share of time measured on the wire. */
 import { freePort } from '../scripts/stage/free_port.ts'
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import { startWarmDaemon } from './daemon.ts'
@@ -8,9 +8,9 @@ import { brief, count, median, type Section, say } from './report.ts'
 import { startWire } from './wire.ts'
 
 const PACES = [10, 25, 50]
-/** A sweep at 10 % takes as long as one at 50 % of five times as many, which is one second or two. */
+/** So that a sweep takes one or two seconds at every pace. */
 const STREAMS_PER_PERCENT = 800
-/** Of which the middle is told. */
+/** The median of these is reported. */
 const TURNS = 3
 
 export async function keepPace(options: Options): Promise<Section> {
@@ -24,7 +24,7 @@ export async function keepPace(options: Options): Promise<Section> {
     const fill = (stale: boolean) => fillKeyspace(redis, { streams, entriesEach: 20, bytesEach: 100, stale })
     await fill(true)
     const flags = ['--pace', String(pace)]
-    // It stands still between two sweeps, so that the next one is wholly seen.
+    // Frozen between sweeps, so that tcpdump sees the next one from its start.
     const daemon = await startWarmDaemon(`redis://127.0.0.1:${port}`, { flags }, 3)
     for (const stale of [false, true]) {
       const turns: { share: number; ms: number }[] = []
@@ -42,7 +42,7 @@ export async function keepPace(options: Options): Promise<Section> {
         String(pace),
         stale ? '30 % to remove' : 'nothing to remove',
         count(streams),
-        Number.isNaN(share) ? 'tcpdump may not look' : brief(share),
+        Number.isNaN(share) ? 'tcpdump not permitted' : brief(share),
         brief(median(turns.map(({ ms }) => ms))),
       ]
       rows.push(cells)
@@ -51,12 +51,12 @@ export async function keepPace(options: Options): Promise<Section> {
     await daemon.stop()
   }
   await redis.stop()
-  const verdict = `furthest from what was asked: ${brief(furthest)} % (goal 10 %)`
+  const verdict = `largest deviation from the requested pace: ${brief(furthest)} % of it (goal 10 %)`
   say(`  ${verdict}`)
   return {
-    title: 'The pace is honest',
-    text: `The share of time in which commands of ours were unanswered, as tcpdump saw it on the wire, over a sweep by a daemon that has swept before: the middle of ${TURNS} turns. xtrimd counts from when it writes a batch to when it has the replies, less what it computes itself in that time while nothing else is outstanding. A sweep ends without the pause behind its last burst, and connecting is not paced.`,
-    head: ['asked, %', '', 'streams', 'measured, %', 'ms'],
+    title: 'Pace: requested and measured',
+    text: `The share of time in which Redis had unanswered commands of xtrimd during a sweep of a warm daemon, as tcpdump measured it: the median of ${TURNS} turns. xtrimd itself counts from writing a batch until it has the replies, minus the time in which it only computes. A sweep ends without the pause after its last burst, and connecting is not paced.`,
+    head: ['requested, %', 'keyspace', 'streams', 'measured, %', 'ms'],
     rows,
     verdicts: [verdict],
   }

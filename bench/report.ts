@@ -1,14 +1,14 @@
-/** Words and tables of the results. */
+/** Writes the results as Markdown. */
 import { writeFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 
 export interface Section {
   readonly title: string
-  /** What was done, in a sentence or two. */
+  /** How it was measured, in a few sentences. */
   readonly text: string
   readonly head: readonly string[]
   readonly rows: readonly (readonly string[])[]
-  /** What it comes down to, printed as well. */
+  /** The conclusions, with goals. */
   readonly verdicts: readonly string[]
 }
 
@@ -24,7 +24,7 @@ export function header(title: string, command: string, redisVersion: string): st
   return `# ${title}
 
 Written by \`${command}\` on ${date}: Redis ${redisVersion}, Node ${process.version}, ${process.platform}, ${machine}.
-Machines differ, and may be shared: read the ratios.
+Machines differ, and this one may have been shared: compare ratios.
 `
 }
 

@@ -1,4 +1,4 @@
-/** What `--watch` costs the writers, and us, where most of what they write is trimmed: twenty of them at full speed. */
+/** Measures what `--watch` costs writers and xtrimd when 20 writers write at full speed and most entries are trimmed. */
 import { execFile } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -9,20 +9,20 @@ import type { Options } from './options.ts'
 import { brief, count, median, type Section, say } from './report.ts'
 
 const WRITERS = 20
-/** Several times what a stream may hold. */
+/** Several times the length limit of a stream. */
 const WRITES_EACH = 400
 const SETTLE_MS = 500
-/** Nothing but the watch trims. */
+/** So that only the watch trims. */
 const NO_SWEEPS = ['--cron', '0 0 1 1 *', '--run-on-start', 'false']
 const WATCH = ['--watch', '--watch-configure', '--max-length', '50', '--watch-every', '50']
-/** In turn, so that what else the machine does falls on both. */
+/** Taken alternately, so that other work on the machine affects both. */
 const TURNS = 2
 
 interface Turn {
   readonly perSecond: number
   readonly longest: number
   readonly removed: number
-  /** Of our own processor time, seconds for a million writes. */
+  /** CPU time of xtrimd, in seconds per million writes. */
   readonly cpu: number
 }
 
@@ -47,15 +47,21 @@ export async function watchWriters({ watchedWrites: writes }: Options): Promise<
     count(Math.round(of(turns, 'longest'))),
     brief(of(turns, 'cpu')),
   ]
-  const rows = [row('without', alone), row('--watch', watched)]
+  const rows = [row('without --watch', alone), row('with --watch', watched)]
   const share = (of(watched, 'perSecond') / of(alone, 'perSecond')) * 100
-  const verdict = `under --watch the writers write ${brief(share)} % of what they write without`
+  const verdict = `with --watch, writers reach ${brief(share)} % of their speed without it`
   for (const cells of rows) say(`  ${cells.join('  ')}`)
   say(`  ${verdict}`)
   return {
     title: 'What --watch costs',
-    text: `${WRITERS} writers at full speed (redis-benchmark), ${count(writes)} writes into ${count(streams)} streams, with ${WATCH.slice(2).join(' ')}: they, Redis and the daemon share the processors. Medians of ${TURNS} turns each, taken in turn.`,
-    head: ['', 'writes a second', 'entries removed', 'longest stream then', 'own CPU, s per million writes'],
+    text: `${WRITERS} writers (redis-benchmark) send ${count(writes)} writes to ${count(streams)} streams at full speed, with ${WATCH.slice(2).join(' ')}. Writers, Redis and xtrimd share the CPUs. Medians of ${TURNS} turns each, taken alternately.`,
+    head: [
+      'daemon',
+      'writes a second',
+      'entries removed',
+      'longest stream at the end',
+      'own CPU, s per million writes',
+    ],
     rows,
     verdicts: [verdict],
   }

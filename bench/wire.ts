@@ -1,16 +1,16 @@
-/** When requests to a port of this machine are unanswered, as tcpdump sees what passes: nothing stands in between. */
+/** Measures with tcpdump how long requests to a local port are unanswered, without a proxy that could disturb them. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as pause } from 'node:timers/promises'
 import { atExit } from '../scripts/stage/undo.ts'
 
-/** Counts the whole values in a stream of RESP, as it comes in pieces: requests are arrays, and so are some replies. */
+/** Counts complete top-level values in a RESP stream that arrives in pieces. Each request is one value, and so is each reply. */
 export class ValueCounter {
   whole = 0
   /** Values still to come at each depth. */
   readonly #open: number[] = []
-  /** Bytes of a bulk string still to come, with its line end. */
+  /** Bytes of a bulk string still to come, including its line end. */
   #skip = 0
   #line = ''
 
@@ -55,14 +55,14 @@ export class ValueCounter {
 }
 
 export interface Wire {
-  /** Ends it. @returns of the time between the first request and the last reply, the share in which requests were unanswered */
+  /** Ends the capture. @returns the result of `shareUnanswered` */
   end(): Promise<number>
 }
 
-/** The last packets take that long to be told of. */
+/** tcpdump needs this long to write the last packets. */
 const SETTLE_MS = 300
 
-/** @returns null where tcpdump is not installed, or may not look */
+/** @returns null if tcpdump is not installed or not permitted */
 export async function startWire(port: number): Promise<Wire | null> {
   const options = ['--immediate-mode', '-B', '65536', '-s', '0', '-U', '-w', '-', '-i', 'lo', `tcp port ${port}`]
   const dump = spawn('tcpdump', options, { stdio: ['ignore', 'pipe', 'pipe'] })
@@ -97,7 +97,7 @@ const FILE_HEADER = 24
 const RECORD_HEADER = 16
 const ETHERNET_HEADER = 14
 
-/** The packets of a capture in pcap's classic form, little-endian, of TCP over IPv4 on a device that looks like Ethernet. */
+/** Reads the packets of a classic, little-endian pcap file: TCP over IPv4 on an Ethernet-like device such as `lo`. */
 export function* packetsOf(capture: Buffer): Generator<Packet> {
   for (let at = FILE_HEADER; at + RECORD_HEADER <= capture.length; ) {
     const atMs = capture.readUInt32LE(at) * 1000 + capture.readUInt32LE(at + 4) / 1000
@@ -116,7 +116,7 @@ export function* packetsOf(capture: Buffer): Generator<Packet> {
   }
 }
 
-/** Of the time between the first request to `port` and the last reply, the share in which some request was unanswered. */
+/** The share of the time from the first request to `port` to the last reply in which a request was unanswered. */
 export function shareUnanswered(packets: Iterable<Packet>, port: number): number {
   const clients = new Map<number, { readonly asked: ValueCounter; readonly answered: ValueCounter }>()
   let [firstMs, lastMs, sinceMs, busyMs] = [Number.NaN, 0, 0, 0]
@@ -131,7 +131,7 @@ export function shareUnanswered(packets: Iterable<Packet>, port: number): number
     client[isRequest ? 'asked' : 'answered'].push(payload)
     unanswered += client.asked.whole - client.answered.whole
     if (Number.isNaN(firstMs)) firstMs = atMs
-    // Below 0 where a packet was not seen: it is over as soon as something else is asked and answered.
+    // Below 0 if tcpdump missed a packet. The next request and reply correct that.
     if (before <= 0 && unanswered > 0) sinceMs = atMs
     if (before > 0 && unanswered <= 0) {
       busyMs += atMs - sinceMs

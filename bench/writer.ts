@@ -1,13 +1,12 @@
 /**
- * A client that writes 1,000 entries a second, from a process of its own, until its stdin is closed. Then it prints, as
- * JSON, when each should have been sent (ms since 1970) and how long after that its reply was there (ms): whoever
- * waits for Redis waits for what came before, too.
+ * Writes 1,000 entries a second in its own process until its stdin is closed. Then it prints as JSON when each entry was due
+ * (ms since 1970) and how long after that its reply arrived (ms). So a slow reply also delays the entries queued behind it.
  */
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
 const EVERY_MS = 1
-/** Node's timers have a grain of 1 ms. A wait this short, between two looks at the socket, is as fine as is needed. */
+/** Node's timers have a resolution of 1 ms, which is too coarse here. */
 const NAP_MS = 0.1
 
 const [path = ''] = process.argv.slice(2)
@@ -24,7 +23,7 @@ let stopping = false
 socket.on('data', (replies) => {
   if (replies[0] === 0x2d) throw new Error(String(replies))
   const now = performance.now()
-  // Each reply is one bulk string, and there is no other `$` in it.
+  // Each reply is one bulk string, so it contains exactly one `$`.
   for (const byte of replies) if (byte === 0x24) latencies.push(now - due(latencies.length))
   if (stopping && latencies.length === sent) tell()
 })

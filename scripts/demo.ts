@@ -1,6 +1,6 @@
 /**
- * The demo: a chat service's month in a private Redis, and xtrimd at work on it. Runs until Ctrl-C; with `--once`, for
- * one sweep; with `--burst`, what happens between two sweeps. Every figure it prints was read from Redis or told by the program.
+ * The demo: xtrimd sweeps a month of chat messages in a private Redis, until Ctrl-C. With `--once` it sweeps once; with
+ * `--burst` it shows what happens between two sweeps. Every printed number comes from Redis or from the program.
  */
 
 import { demonstrateBurst } from './stage/burst.ts'
@@ -13,7 +13,7 @@ const POLICY = ['--match', 'stream:*', '--max-age', '24h', '--max-length', '1000
 const SCHEDULE = ['--cron', '*/5 * * * * *', '--http-bind', '127.0.0.1:0']
 
 async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: AbortSignal): Promise<void> {
-  say(`A private redis-server ${redis.version}, and a chat service's month in it: ${DAYS} days,`)
+  say(`A private redis-server ${redis.version} with a month of chat messages: ${DAYS} days,`)
   say(
     `${count(MESSAGES_PER_HOUR)} messages an hour of about 500 bytes, in ${CONVERSATIONS} conversations and a fan-out.`,
   )
@@ -34,7 +34,7 @@ async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: Abor
     done.abort()
     throw error
   })
-  // Where it is awaited, below, is where its failure is told; until then it is nobody's.
+  // Its failure is reported where it is awaited below. Until then it must not count as unhandled.
   publisher.catch(() => {})
 
   const args = ['--redis-url', redis.url, ...POLICY]
@@ -44,7 +44,7 @@ async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: Abor
     sayHead(COLUMNS)
     const tally = await runSweep(args, over)
     sayRow(tally, before, await measure(redis))
-    if (tally.result !== 'success') throw new Error(`the sweep was no success: ${tally.cause}`)
+    if (tally.result !== 'success') throw new Error(`the sweep did not succeed: ${tally.cause}`)
   } else {
     say(`$ xtrimd run ${quoted(POLICY)} \\`)
     say(`             ${quoted(SCHEDULE)}`)
@@ -52,13 +52,13 @@ async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: Abor
     for await (const line of runDaemon([...args, ...SCHEDULE, '--log-format', 'json'], over)) {
       if (line.msg === 'listening') {
         say(`  /metrics is at http://${line.host}:${line.port}/metrics`)
-        say('  Ctrl-C ends it; until then messages keep coming in')
+        say('  messages keep arriving until you press Ctrl-C')
         say()
         sayHead(COLUMNS)
       } else if (line.msg === 'sweep') {
         const tally = line as unknown as SweepTally
         sayRow(tally, before, await measure(redis))
-        if (tally.cause) say(`  because: ${tally.cause}`)
+        if (tally.cause) say(`  cause: ${tally.cause}`)
       } else if (line.level !== 'info') {
         say(`  ${line.level}: ${line.msg}`)
       }
@@ -130,13 +130,13 @@ if (more.length > 0 || (flag !== undefined && flag !== '--once' && flag !== '--b
   process.exit(2)
 }
 
-// Whoever read along has gone, as in `scripts/demo | head`.
+// The reader of the output has gone, as in `scripts/demo | head`.
 process.stdout.on('error', () => process.exit(1))
 
 const stopping = new AbortController()
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.on(name, () => {
-    // The second one means now; what was started is undone all the same.
+    // A second signal ends the demo at once; what it started is still cleaned up.
     if (stopping.signal.aborted) process.exit(130)
     stopping.abort()
   })
@@ -154,7 +154,7 @@ try {
   }
 } catch (error) {
   if (stopping.signal.aborted) {
-    // Ctrl-C is how the demo is meant to end, unless it was to end by itself.
+    // Ctrl-C is the normal end of the demo, unless it would have ended by itself.
     exitCode = endsByItself ? 130 : 0
   } else {
     process.stderr.write(`demo: ${error instanceof Error ? error.message : error}\n`)

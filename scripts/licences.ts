@@ -1,4 +1,4 @@
-/** Prints the licence of every package that runs with the program, in the order of their names: what goes with a bundle of them. */
+/** Prints the licence of every runtime package, sorted by name, to ship with a bundle of them. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -11,15 +11,15 @@ interface LockedPackage {
   readonly dev?: boolean
 }
 
-/** Of packages that carry no text of their MIT licence: whose they are, by the LICENSE of their repository. */
+/** Copyright lines of MIT packages that ship no licence text, taken from the LICENSE file in their repositories. */
 const HOLDERS: Readonly<Record<string, string>> = {
   '@redis/client': 'Copyright (c) 2022-2025, Redis, inc.',
 }
 
-/** The terms of MIT, which are ours too, behind the line of whoever holds the copyright. @throws for a package nobody knows */
+/** The copyright line of the package, then the MIT terms from our own LICENSE. @throws if HOLDERS does not list the package */
 function mitOf(name: string): string {
   const holder = HOLDERS[name]
-  if (holder === undefined) throw new Error(`${name} carries no text of its licence: HOLDERS must say whose it is`)
+  if (holder === undefined) throw new Error(`${name} ships no licence text: add its copyright line to HOLDERS`)
   const [, terms = ''] =
     /^(Permission is hereby granted[\s\S]*)$/m.exec(readFileSync(join(ROOT, 'LICENSE'), 'utf8')) ?? []
   return `MIT License\n\n${holder}\n\n${terms.trim()}`

@@ -1,6 +1,6 @@
 /**
- * Takes the README's pictures: two copies of the daemon look after the streams of a small chat service, sweeping every
- * second while messages keep coming in; a browser takes the status page, light and dark, and the dashboard.
+ * Takes the pictures of README and docs. Two copies of the daemon sweep the streams of a small chat service every second
+ * while messages arrive. A browser takes pictures of the status page, light and dark, and of the dashboard.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -23,7 +23,7 @@ import { atExit, exitWhenAsked } from './stage/undo.ts'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const DASHBOARD = `${ROOT}k8s/monitoring/dashboard.json`
 
-/** How long the copies sweep before the pictures are taken: the page remembers a hundred sweeps. And where the pictures go. */
+/** How long the copies sweep first (the status page shows a hundred sweeps), and the folder for the pictures. */
 const { values: OPTIONS } = parseArgs({
   options: { seconds: { type: 'string', default: '105' }, out: { type: 'string', default: `${ROOT}docs` } },
 })
@@ -32,7 +32,7 @@ const SECONDS = Number(OPTIONS.seconds)
 const POLICIES = [
   ...['--max-age', '24h', '--max-length', '1000'],
   ...['--policy', 'stream:fanout:*,name=fanout,max-length=3000,max-age=1h'],
-  // Signs that somebody is typing: old within seconds, and then the stream goes too.
+  // Typing indicators expire within seconds, and then their stream is deleted too.
   ...['--policy', 'stream:typing:*,name=typing,max-length=off,max-age=10s,trim=exact,delete-empty=true'],
   ...['--policy', 'stream:audit:*,name=audit,max-age=90d,max-length=2000,protect=unread,hard-max-length=20000'],
 ]
@@ -42,14 +42,14 @@ const TEXT = 'so we said that the train at nine is late again and nobody told me
 
 const HOUR_MS = 3_600_000
 
-/** Keys of conversations, the liveliest first; a version 4 UUID each, the same ones at every run. */
+/** Keys of conversations, the busiest first. The version 4 UUIDs are the same in every run. */
 const CONVERSATIONS = Array.from({ length: 60 }, (_, i) => {
   const digits = (i + 1) * 0x9e3779b1
   const hex = digits.toString(16).padStart(12, '0')
   return `stream:conversation:${hex.slice(-8)}-${hex.slice(-6, -2)}-4${hex.slice(-5, -2)}-9${hex.slice(-4, -1)}-${hex.slice(-12)}`
 })
 
-/** A day and a half of messages, at their times, most of them in few conversations. */
+/** Writes a day and a half of messages, most of them in a few conversations. */
 async function writeHistory(client: Client, nowMs: number): Promise<void> {
   for (const [rank, key] of CONVERSATIONS.entries()) {
     const messages = Math.round(3_000 / (rank + 1)) + 40
@@ -61,13 +61,13 @@ async function writeHistory(client: Client, nowMs: number): Promise<void> {
     await Promise.all(written)
   }
   await Promise.all(Array.from({ length: 2_600 }, (_, i) => add(client, AUDIT, `${nowMs - (2_600 - i) * 60_000}-0`)))
-  // Nobody has read what came since the first hundred.
+  // The group has read only the first hundred messages.
   await client.sendCommand(['XGROUP', 'CREATE', AUDIT, 'compliance-export', '0'])
   await read(client, AUDIT, 'compliance-export', 100)
   await client.sendCommand(['XGROUP', 'CREATE', FANOUT, 'search-index', '$', 'MKSTREAM'])
 }
 
-/** Goes on writing until aborted, now more and now less; the reader of the fan-out is too slow for the busiest moments. */
+/** Writes in waves until aborted. The reader of the fan-out stream is too slow for the peaks. */
 async function keepWriting(client: Client, signal: AbortSignal): Promise<void> {
   for (let tick = 0; !signal.aborted; tick++) {
     const seconds = tick / 10
@@ -84,11 +84,11 @@ async function keepWriting(client: Client, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** In the middle somebody takes a right away, and gives it back when streams cannot be trimmed: so failures have a picture. */
+/** Halfway through, takes the right to trim away for a moment, so that the pictures also show failures. */
 async function mistakeRights(client: Client): Promise<void> {
   await pause(SECONDS * 500)
   await client.sendCommand(['ACL', 'SETUSER', 'default', '-xtrim'])
-  // Longer than from one sweep to the next.
+  // Longer than the time between two sweeps.
   await pause(Math.max(1500, SECONDS * 30))
   await client.sendCommand(['ACL', 'SETUSER', 'default', '+xtrim'])
 }
@@ -103,7 +103,7 @@ async function read(client: Client, key: string, group: string, count: number): 
   await client.sendCommand(words)
 }
 
-/** The program as the image has it: from its source it takes half as much memory again. */
+/** The program as in the image. Run from source, it would take half as much memory again. */
 function bundle(): string[] {
   const folder = mkdtempSync(join(tmpdir(), 'xtrimd-bundle-'))
   atExit(() => rmSync(folder, { recursive: true, force: true }))
@@ -113,7 +113,7 @@ function bundle(): string[] {
   return [process.execPath, ...words.map((word) => word.replace(/^\/app/, `${folder}/app`))]
 }
 
-/** A copy of the daemon; resolves with its port once it listens. */
+/** Starts a copy of the daemon. Resolves with its port once it listens. */
 function startCopy(redis: PrivateRedis, program: readonly string[], over: AbortController): Promise<number> {
   const args = [
     '--redis-url',
@@ -161,7 +161,7 @@ async function takePictures(): Promise<void> {
   await redis.client.sendCommand(['CONFIG', 'SET', 'maxmemory', '32mb'])
   const service = await redis.connect()
   await writeHistory(service, await redis.now())
-  // What had piled up goes before the pictures: beside it every later sweep would be a flat line.
+  // Remove the backlog before taking pictures: next to it, every later sweep would be a flat line.
   await runSweep(['--redis-url', redis.url, ...POLICIES], new AbortController().signal)
 
   const over = new AbortController()
@@ -171,7 +171,7 @@ async function takePictures(): Promise<void> {
   const other = await startCopy(redis, program, over)
   const prometheus = await startPrometheus({ 'xtrimd-0': leader, 'xtrimd-1': other })
   while ((await prometheus.query('xtrimd_build_info', Date.now() / 1000)).length < 2) await pause(100)
-  // By then every rate has its four scrapes.
+  // After 5 s every rate has its four scrapes.
   const from = Math.ceil(Date.now() / 1000) + 5
   process.stderr.write(`pictures: sweeping for ${SECONDS} s\n`)
   const mistaken = mistakeRights(redis.client)

@@ -1,4 +1,4 @@
-/** Prints the alerting rules as the Prometheus operator takes them: node scripts/prometheus_rule.ts >k8s/monitoring/prometheus_rule.yaml */
+/** Prints the alerting rules for the Prometheus operator: node scripts/prometheus_rule.ts >k8s/monitoring/prometheus_rule.yaml */
 import { readFileSync } from 'node:fs'
 
 const HEAD = `# Made from alerts.yaml by scripts/prometheus_rule.ts: change it there.

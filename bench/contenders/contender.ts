@@ -1,29 +1,28 @@
-/** One way of holding every stream of a keyspace to the policy. */
+/** One way to apply the policy to every stream of a keyspace. */
 import type { PrivateRedis } from '../../scripts/stage/private_redis.ts'
 import type { Options } from '../options.ts'
 
-/** One go at it. */
 export interface Turn {
   readonly ms: number
-  /** Processor time of the contender itself, where it is told apart from starting up. */
+  /** CPU time of the contender itself, if it can be measured without its start. */
   readonly ownCpuMs?: number
-  /** How many streams it got through, where it was stopped before the end: what is measured is scaled up to all. */
+  /** How many streams it handled if it was stopped early; the measurements are scaled to all streams. */
   readonly streams?: number
 }
 
 export interface Contender {
   readonly name: string
-  /** How many streams it is let work on, if it is too slow for all: what is measured is scaled up to all. */
+  /** How many streams it handles if it is too slow for all; the measurements are scaled to all streams. */
   readonly sample?: number
-  /** It only reads, so there is no point in giving it something to remove. */
+  /** It only reads, so it is not measured with stale streams. */
   readonly onlyReads?: boolean
-  /** What it is like is told well enough where there is nothing to remove. */
+  /** One measurement with nothing to remove is enough. */
   readonly steadyOnly?: boolean
-  /** What it needs and is not installed; null if it can run. */
+  /** The missing package, or null if it can run. */
   missing?(): Promise<string | null>
-  /** Works on the first `streams` streams, which for whoever takes no sample are all there are. */
+  /** Handles the first `streams` streams: all of them, unless it has a sample. */
   run(redis: PrivateRedis, streams: number): Promise<Turn>
-  /** Before and after all its turns. */
+  /** `begin` runs before all turns, `end` after them. */
   begin?(redis: PrivateRedis, options: Options): Promise<void>
   end?(): Promise<void>
 }
@@ -34,7 +33,7 @@ export async function timed(work: () => Promise<unknown>): Promise<Turn> {
   return { ms: performance.now() - start }
 }
 
-/** The first ID that is young enough. */
+/** The first ID that is not too old. */
 export async function minId(redis: PrivateRedis): Promise<string> {
   return String((await redis.now()) - 86_400_000)
 }

@@ -1,4 +1,4 @@
-/** The limit: a pass of SCAN, and Redis's own time for three commands for every stream, sent from a file by redis-cli. */
+/** The limit: one SCAN, then three commands for every stream, sent from a file by redis-cli. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, createWriteStream, openSync } from 'node:fs'
@@ -9,13 +9,13 @@ import type { PrivateRedis } from '../../scripts/stage/private_redis.ts'
 import { keyOf, MATCH, MAX_LENGTH } from '../keyspace.ts'
 import { type Contender, minId, socketOf, timed } from './contender.ts'
 
-/** The keys in the order they were made, which is much the order they lie in memory. */
+/** Keys in the order of creation, which is roughly their order in memory. */
 export const theLimit = limit(
   'the limit: SCAN, then XTRIM MINID, XTRIM MAXLEN, XLEN by redis-cli --pipe',
   (_, streams) => Promise.resolve(Array.from({ length: streams }, (_, i) => keyOf(i + 1))),
 )
 
-/** Whoever finds keys by SCAN meets them in the order of a hash, and Redis waits for memory at every one. */
+/** SCAN returns keys in hash order, so Redis misses the CPU cache for each of them. */
 export const theLimitInScanOrder = limit('the same, keys in the order of SCAN', scanAll)
 
 function limit(name: string, keysOf: (redis: PrivateRedis, streams: number) => Promise<readonly string[]>): Contender {

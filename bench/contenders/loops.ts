@@ -1,4 +1,4 @@
-/** What most people write first: one command after another. On samples, because they are slow. */
+/** What most people write first: one command after another. The loops run on samples, because they are slow. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { keyOf, MATCH, MAX_LENGTH } from '../keyspace.ts'
@@ -37,7 +37,6 @@ export function awaitedLoop(sample: number): Contender {
   }
 }
 
-/** Holds Redis until all is done. */
 export const SWEEPING_SCRIPT = `
   local cursor = '0'
   repeat
@@ -50,7 +49,7 @@ export const SWEEPING_SCRIPT = `
     end
   until cursor == '0'`
 
-/** One script that does it all while Redis serves nobody else. */
+/** One script for everything. Redis serves nobody else until it ends. */
 export const blockingScript: Contender = {
   name: 'one blocking Lua script',
   async run(redis) {

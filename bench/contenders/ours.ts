@@ -1,4 +1,4 @@
-/** The program itself: as it is typed, and as the daemon that has swept before. */
+/** xtrimd itself: as a one-shot command and as a warm daemon. */
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
@@ -13,16 +13,16 @@ export interface OnceReport {
   readonly entries: { readonly before: number; readonly after: number }
 }
 
-/** Runs `xtrimd sweep` to its end. @throws when it was no success */
+/** Runs `xtrimd sweep`. @throws if it does not succeed */
 export async function sweepOnce(redisUrl: string, flags: readonly string[]): Promise<OnceReport> {
   const args = [MAIN, 'sweep', '--output', 'json', '--redis-url', redisUrl, ...flags]
   const { stdout } = await promisify(execFile)(process.execPath, args, { maxBuffer: 2 ** 26, env: withoutOurs() })
   const report = JSON.parse(stdout) as OnceReport
-  if (report.result !== 'success') throw new Error(`the sweep was no success: ${stdout.slice(0, 300)}`)
+  if (report.result !== 'success') throw new Error(`the sweep did not succeed: ${stdout.slice(0, 300)}`)
   return report
 }
 
-/** One process for one sweep; its own measure of it, so that starting Node does not count. */
+/** One process per sweep. The time is its own measurement, without the start of Node. */
 export function oneShot(...flags: readonly string[]): Contender {
   return {
     name: ['xtrimd sweep', ...flags].join(' '),
@@ -33,16 +33,15 @@ export function oneShot(...flags: readonly string[]): Contender {
   }
 }
 
-/** A sweep that nothing else disturbs must end within so many tries. */
+/** One of this many sweeps must have started after the thaw. */
 const TRIES = 5
 
 /**
- * The daemon when it has swept before: an hourly worker is cold but once. Between its turns it stands still, so that it
- * disturbs nobody.
+ * A warm daemon, because an hourly worker is cold only once. It is frozen between its turns, so that it disturbs nobody.
  */
 export function daemon(...flags: readonly string[]): Contender {
   let running: Daemon | null = null
-  // Its pauses are most of it, and they are what they are: it is waited for neither until it is warm nor to the end.
+  // A sweep at the default pace consists mostly of pauses, so neither warm it up nor wait for its end.
   const isDefault = flags.length === 0
   const begin = async (redis: PrivateRedis, { warmingSweeps }: Options): Promise<void> => {
     const starting = isDefault ? ['--run-on-start', 'false', '--sweep-timeout', '3s'] : []
@@ -58,12 +57,12 @@ export function daemon(...flags: readonly string[]): Contender {
       d.thaw()
       let line: SweepLine
       let tries = 0
-      // One that was under way when it was frozen took what the others took.
+      // Ignore a sweep that was frozen halfway.
       do line = await d.nextSweep()
       while (line.at - thawed < line.durationSeconds * 1000 && ++tries < TRIES)
       d.freeze()
       if (line.result !== 'success' && line.cause !== 'sweep-timeout')
-        throw new Error(`the sweep was no success: ${JSON.stringify(line)}`)
+        throw new Error(`the sweep did not succeed: ${JSON.stringify(line)}`)
       return { ms: line.durationSeconds * 1000, ownCpuMs: d.cpuMs() - cpuBefore, streams: line.streams }
     },
     async end() {

@@ -1,4 +1,4 @@
-"""Holds streams to a policy in pages of 500 keys, each one pipeline. Prints how many milliseconds it took.
+"""Trims streams in pages of 500 keys, one pipeline per page. Prints how many milliseconds it took.
 
 pages.py SOCKET MATCH OLDEST_ID MAX_LENGTH
 """
@@ -10,7 +10,7 @@ import redis
 
 socket, match, oldest, max_length = sys.argv[1:]
 client = redis.Redis(unix_socket_path=socket)
-# Loading and connecting is not the sweep.
+# Do not measure loading and connecting.
 client.ping()
 
 start = time.monotonic()

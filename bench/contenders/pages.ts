@@ -1,4 +1,4 @@
-/** Pages of 500 keys, each sent as one pipeline and awaited: what a careful script does, with the usual libraries. */
+/** Sends pages of 500 keys as one pipeline each and awaits it, as careful scripts with the usual libraries do. */
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -15,7 +15,7 @@ export const ioredisPages: Contender = {
   async run(redis) {
     const oldest = await minId(redis)
     const client = new Redis({ path: socketOf(redis) })
-    // Loading and connecting is not the sweep.
+    // Do not measure loading and connecting.
     await client.ping()
     try {
       return await timed(async () => {

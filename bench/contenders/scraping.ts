@@ -1,4 +1,4 @@
-/** Reading the lengths: a scrape of the Redis exporter, which looks at every stream, and of ours after a sweep. */
+/** Scrapes: of the Redis exporter, which reads every stream for each scrape, and of xtrimd after a sweep. */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -12,7 +12,7 @@ import { type Contender, timed } from './contender.ts'
 const EXPORTER = 'prometheus-redis-exporter'
 const SCRAPES = 9
 
-/** It is let look at every tenth stream. */
+/** It reads every tenth stream. */
 export function exporterScrape(streams: number): Contender {
   return {
     name: 'a scrape of redis_exporter --check-streams (reads only)',
@@ -33,7 +33,7 @@ export function exporterScrape(streams: number): Contender {
         await answers(`http://${address}/health`)
         return await timed(async () => {
           const text = await (await fetch(`http://${address}/metrics`)).text()
-          if (!text.includes('redis_stream_length{')) throw new Error('the exporter told no length of a stream')
+          if (!text.includes('redis_stream_length{')) throw new Error('the exporter reported no stream length')
         })
       } finally {
         exporter.kill('SIGKILL')
@@ -43,7 +43,7 @@ export function exporterScrape(streams: number): Contender {
   }
 }
 
-/** The middle of several scrapes of a daemon that has swept; the sweep had looked at every stream. */
+/** The median of several scrapes of a daemon. Its sweep has read every stream before. */
 export const ourScrape: Contender = {
   name: 'a scrape of xtrimd (reads only)',
   onlyReads: true,
@@ -73,5 +73,5 @@ async function answers(url: string): Promise<void> {
       return
     await pause(25)
   }
-  throw new Error(`${url} does not answer`)
+  throw new Error(`${url} did not answer`)
 }

@@ -1,4 +1,4 @@
-/** Between two sweeps: a burst of writes, and a Redis that fills up, each without and with what xtrimd does against it. */
+/** What happens between two sweeps: a burst of writes, and a Redis that fills up, each without and with xtrimd's help. */
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { PrivateRedis } from './private_redis.ts'
@@ -7,13 +7,13 @@ import type { Client } from './redis_client.ts'
 import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from './say.ts'
 
 const WRITERS = 20
-/** Few enough that each gets far beyond its length on a slow machine too. */
+/** Few enough that each stream far exceeds its limit even on a slow machine. */
 const STREAMS = 50
-/** Entries that a writer sends in one go. */
+/** Entries that a writer sends at once. */
 const LOT = 20
 const MAX_MEMORY_MB = 64
 
-/** Nothing sweeps but at the start, whenever in the hour that is. */
+/** So that the only sweep is the one at start, whatever the time of day. */
 const HALF_AN_HOUR_LATER = (new Date().getUTCMinutes() + 30) % 60
 const HOURLY = ['--cron', `${HALF_AN_HOUR_LATER} * * * *`, '--max-length', '1000']
 const WATCH = ['--watch', '--watch-configure', '--watch-every', '100']
@@ -30,30 +30,30 @@ const COLUMNS: Columns = [
 interface Burst {
   readonly message: string
   readonly seconds: number
-  /** From the beginning of one lot of a writer to that of the next, at the least. */
+  /** A writer starts a new lot at most this often. */
   readonly everyMs: number
 }
 
 const FULL_SPEED: Burst = { message: 'x'.repeat(100), seconds: 6, everyMs: 0 }
-/** Large messages fill this Redis in some five seconds, though the writers take their time. */
+/** Large messages fill this Redis in about five seconds, although the writers pause. */
 const FILLING: Burst = { message: 'x'.repeat(2_000), seconds: 8, everyMs: 60 }
 
-/** Plays it. @throws the signal's reason when it is aborted */
+/** @throws the signal's reason when it is aborted */
 export async function demonstrateBurst(redis: PrivateRedis, interrupted: AbortSignal): Promise<void> {
   say(`A private redis-server ${redis.version}, ${WRITERS} writers at full speed into ${STREAMS} streams,`)
-  say('and half an hour until the next sweep. First nothing is done between sweeps,')
-  say('then every stream is held to its length after each hundred writes to it.')
+  say('and half an hour until the next sweep. First without --watch. Then with --watch,')
+  say('which caps a stream after every hundred writes to it.')
   await scene(redis, [], FULL_SPEED, interrupted)
   await scene(redis, WATCH, FULL_SPEED, interrupted)
   say()
-  say(`Now a Redis of ${MAX_MEMORY_MB} MB that evicts nothing, and larger messages: it fills up, and`)
-  say('refuses its writers. With --pressure it is swept in time.')
+  say(`Now a Redis of ${MAX_MEMORY_MB} MB that evicts nothing, and larger messages: it fills up`)
+  say('and refuses writes. With --pressure, xtrimd sweeps in time.')
   await redis.client.configSet({ maxmemory: `${MAX_MEMORY_MB}mb`, 'maxmemory-policy': 'noeviction' })
   await scene(redis, [], FILLING, interrupted)
   await scene(redis, PRESSURE, FILLING, interrupted)
 }
 
-/** One run of the daemon, with the writers at work. */
+/** Runs the daemon while the writers write. */
 async function scene(
   redis: PrivateRedis,
   flags: readonly string[],
@@ -94,7 +94,7 @@ function removedBy(line: Record<string, unknown>): string {
   return count(age + length + bytes)
 }
 
-/** Writes for some seconds, and says how it goes in each of them. */
+/** Writes for some seconds and prints a line for each second. */
 async function burst(redis: PrivateRedis, writing: Burst, over: AbortSignal): Promise<void> {
   const told = { written: 0, refused: 0 }
   const end = new AbortController()

@@ -1,4 +1,4 @@
-/** A chat service as its Redis sees it: conversations of very different liveliness, and one stream of everything. */
+/** What a chat service writes to Redis: busy and quiet conversations, and one fan-out stream with every message. */
 
 import { randomUUID } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -7,18 +7,18 @@ import type { Client } from './redis_client.ts'
 export const CONVERSATIONS = 100
 export const MESSAGES_PER_HOUR = 1_000
 export const DAYS = 30
-/** How much of the month is in the fan-out stream: it gets every message, and would be as large as all the rest. */
+/** The fan-out stream gets every message, and a whole month of it would be as large as all conversations. */
 const FANOUT_DAYS = 2
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 const FANOUT = 'stream:fanout:messages'
 
-/** XADDs sent in one go; the next lot is on its way while Redis works on this one. */
+/** XADDs sent at once. The next lot is sent while Redis works on this one. */
 const LOT = 150
 
 export interface Chat {
-  /** One key for every message it gets in a while, so that a blind draw hits the lively ones more often. */
+  /** Busy conversations appear more often, so that a random pick writes to them more often. */
   readonly draw: readonly string[]
   readonly texts: readonly string[]
 }
@@ -26,16 +26,16 @@ export interface Chat {
 export function makeChat(): Chat {
   const conversations = Array.from({ length: CONVERSATIONS }, () => `stream:conversation:${randomUUID()}`)
   return {
-    // The liveliest gets about ten times what the quietest does.
+    // The busiest gets about ten times as many messages as the quietest.
     draw: conversations.flatMap((key, rank) => Array<string>(Math.round(400 / (rank + 10))).fill(key)),
     texts: Array.from({ length: 500 }, writeText),
   }
 }
 
 /**
- * Writes the month before `nowMs` (ms since 1970), each message at its time; returns how many entries that made.
+ * Writes the messages of the month before `nowMs` (ms since 1970). Returns the number of entries.
  *
- * @throws the signal's reason when it is aborted, within a lot's time.
+ * @throws the signal's reason, at the latest one lot after it is aborted
  */
 export async function writeHistory(client: Client, chat: Chat, nowMs: number, signal: AbortSignal): Promise<number> {
   const spacingMs = HOUR_MS / MESSAGES_PER_HOUR
@@ -49,7 +49,7 @@ export async function writeHistory(client: Client, chat: Chat, nowMs: number, si
     signal.throwIfAborted()
     const lot: Promise<unknown>[] = []
     for (let number = first; number < Math.min(first + LOT, messages); number++) {
-      // Somewhere within its own span: the times are uneven, and still only grow.
+      // A random time within the span of this message: times are uneven, but never go back.
       const ms = Math.floor(beganMs + (number + Math.random()) * spacingMs)
       const conversation = pick(chat.draw)
       lot.push(write(client, chat, conversation, `${ms}-0`))
@@ -63,7 +63,7 @@ export async function writeHistory(client: Client, chat: Chat, nowMs: number, si
   return entries
 }
 
-/** Goes on writing, a few messages a second, each to its conversation and to the fan-out stream, until aborted. */
+/** Writes a few messages a second until aborted, each to its conversation and to the fan-out stream. */
 export async function keepWriting(client: Client, chat: Chat, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     await Promise.all([write(client, chat, pick(chat.draw), '*'), write(client, chat, FANOUT, '*')])
@@ -80,7 +80,7 @@ const WORDS = 'so we said that the train at nine is late again and nobody told m
   ' ',
 )
 
-/** 400 to 550 characters: with the sender, an entry of about 500 bytes. */
+/** 400 to 550 characters; with the sender, an entry has about 500 bytes. */
 function writeText(): string {
   const length = 400 + Math.random() * 150
   let text = pick(WORDS)

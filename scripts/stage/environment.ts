@@ -1,6 +1,6 @@
-/** The environment of a program that is started here. */
+/** The environment for programs that scripts and tests start. */
 
-/** This process', without what the program would read: what is set for a Redis of one's own must neither steer it nor lead it there. */
+/** Without xtrimd's own variables: those of the developer must not configure it or point it to another Redis. */
 export function withoutOurs(): Record<string, string | undefined> {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('XTRIMD_') && name !== 'REDIS_URL'),

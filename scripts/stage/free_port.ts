@@ -1,19 +1,19 @@
-/** Ports for what must be told its own, or must have the same one again after it was gone. */
+/** Ports for servers that need a fixed port, for example to restart on the same one. */
 
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /**
- * Below the ports that Linux gives to outgoing connections (32768 and up), so that none takes a port between two uses; and
- * so is the port 10,000 above, on which a node of a Redis Cluster talks to the others.
+ * Below the ports that Linux uses for outgoing connections (32768 and up), so that no connection takes a port between two
+ * uses. The port 10,000 above is below them too; nodes of a Redis Cluster talk to each other there.
  */
 const LOWEST = 15_000
 const HIGHEST = 22_700
 
-/** What this process was given before: who asked may not be listening yet. */
+/** Ports returned before. Their servers may not be listening yet. */
 const given = new Set<number>()
 
-/** A TCP port of 127.0.0.1 that nobody listened on a moment ago, that no outgoing connection will take, and another one each time. */
+/** A free TCP port of 127.0.0.1, different in each call, that no outgoing connection will take. */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt++) {
     const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST))

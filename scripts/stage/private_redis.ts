@@ -1,4 +1,4 @@
-/** A redis-server nobody else can reach: no port, a unix socket in a temporary folder, nothing written to disk. */
+/** A redis-server that nobody else can reach: it has no port, only a Unix socket in a temporary folder, and writes nothing to disk. */
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,27 +9,27 @@ import { type Client, clockMs, infoField, makeClient, usedMemory } from './redis
 import { atExit } from './undo.ts'
 
 export interface PrivateRedis {
-  /** Where the program finds it: `unix:///…` */
+  /** For --redis-url: `unix:///…` */
   readonly url: string
   readonly version: string
   readonly client: Client
-  /** A further connection, for whoever should not stand in line with `client`. */
+  /** Another connection, whose commands do not queue behind those of `client`. */
   connect(): Promise<Client>
   /** Redis's own clock, in ms since 1970. */
   now(): Promise<number>
-  /** Memory that the entries take, in bytes: what is used now beyond what the empty server used. */
+  /** Bytes of memory used now, minus what the empty server used. */
   memory(): Promise<number>
   /** The length of every stream. */
   streamLengths(): Promise<number[]>
-  /** Ends the server, and all that was in it. */
   stop(): Promise<void>
 }
 
 const CONNECT_ATTEMPTS = 100
 
 /**
- * Takes further settings, such as `--hz 50`, and variables for its environment.
- * @throws when redis-server is not there or ends at once
+ * @param further settings, such as `--hz 50`
+ * @param variables for its environment
+ * @throws if redis-server is not installed or ends at once
  */
 export async function startPrivateRedis(
   further: readonly string[] = [],
@@ -52,14 +52,14 @@ export async function startPrivateRedis(
     ...further,
   ]
 
-  // Detached, in a process group of its own: Ctrl-C is ours to answer, and Redis goes last.
+  // In its own process group, so that Ctrl-C reaches only this process, which stops Redis last.
   const env = { ...process.env, ...variables }
   const server = spawn('redis-server', settings, { stdio: 'ignore', detached: true, env })
   atExit(() => server.kill('SIGKILL'))
   const ended = once(server, 'exit')
   const lost = ended.then(
-    () => Promise.reject(new Error('redis-server ended by itself')),
-    (cause) => Promise.reject(new Error('redis-server cannot be started', { cause })),
+    () => Promise.reject(new Error('redis-server ended unexpectedly')),
+    (cause) => Promise.reject(new Error('could not start redis-server', { cause })),
   )
 
   const connect = () => Promise.race([connectTo(socket), lost])
@@ -81,7 +81,7 @@ export async function startPrivateRedis(
         keys.push(...page.keys)
         cursor = page.cursor
       } while (cursor !== '0')
-      // SCAN may name a key twice.
+      // SCAN may return a key twice.
       return Promise.all([...new Set(keys)].map((key) => client.xLen(key)))
     },
     async stop() {

@@ -1,4 +1,4 @@
-/** The program, run as anybody would run it: a process, and what it writes. */
+/** Runs the program as a process and reads what it writes. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,13 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { withoutOurs } from './environment.ts'
 import { atExit } from './undo.ts'
 
-/** Node and the source, as everybody runs it here. */
+/** Runs the source, not the bundle. */
 const SOURCE = [process.execPath, fileURLToPath(new URL('../../src/main.ts', import.meta.url))] as const
 
-/** What a sweep tells of itself, in the log and as `--output json`. */
+/** A sweep's report, as in the log and in `--output json`. */
 export interface SweepTally {
   readonly result: string
-  /** Why it is not a success. */
+  /** Set unless the sweep succeeded. */
   readonly cause?: string | null
   readonly durationSeconds: number
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number }
@@ -26,11 +26,10 @@ export interface LogLine {
 }
 
 /**
- * Runs `xtrimd run` until the signal is aborted, and then asks it to stop; hands over its log, line by line. What it
- * says on stderr goes to ours.
+ * Runs `xtrimd run` and yields the lines of its log. When the signal is aborted, asks it to stop. Its stderr goes to ours.
  *
- * @param program what starts it, if not the source
- * @throws when it ends by itself, or other than with exit code 0
+ * @param program the command that starts it, instead of the source
+ * @throws if it ends before the abort or with an exit code other than 0
  */
 export async function* runDaemon(
   args: readonly string[],
@@ -42,10 +41,11 @@ export async function* runDaemon(
   if (daemon.stdout === null) throw new Error('the daemon has no stdout')
   for await (const line of createInterface(daemon.stdout)) yield JSON.parse(line) as LogLine
   const [code, killedBy] = await ended
-  if (code !== 0 || !signal.aborted) throw new Error(`xtrimd run ended by itself (${killedBy ?? `exit code ${code}`})`)
+  if (code !== 0 || !signal.aborted)
+    throw new Error(`xtrimd run ended unexpectedly (${killedBy ?? `exit code ${code}`})`)
 }
 
-/** Runs `xtrimd sweep` once. @throws when it did not end in a tally */
+/** Runs `xtrimd sweep` once. @throws if it prints no report */
 export async function runSweep(args: readonly string[], signal: AbortSignal): Promise<SweepTally> {
   const sweep = start(SOURCE, ['sweep', ...args, '--output', 'json'], signal)
   const ended = once(sweep, 'close')
@@ -64,7 +64,7 @@ function start(
   args: readonly string[],
   signal: AbortSignal,
 ): ChildProcess {
-  // Detached: Ctrl-C is ours to pass on.
+  // In its own process group, so that Ctrl-C reaches only this process, which passes it on.
   const env = withoutOurs()
   const child = spawn(command, [...first, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'], detached: true })
   atExit(() => child.kill('SIGKILL'))

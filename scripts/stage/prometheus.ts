@@ -1,4 +1,4 @@
-/** A Prometheus of one's own, that scrapes copies of the program every second. */
+/** A private Prometheus that scrapes copies of the program every second. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,14 +16,14 @@ export interface Series {
 }
 
 export interface Prometheus {
-  /** What the query answers at that moment: one point a series. */
+  /** The answer for one moment: each series has one point. */
   query(promql: string, atSeconds: number): Promise<Series[]>
   queryRange(promql: string, fromSeconds: number, toSeconds: number, stepSeconds: number): Promise<Series[]>
 }
 
 const READY_WITHIN_MS = 60_000
 
-/** Scrapes the copies, each under the name it is given. @throws when prometheus is not there or does not become ready */
+/** Scrapes each copy under its name. @throws if prometheus is not installed or does not become ready */
 export async function startPrometheus(portsByName: Readonly<Record<string, number>>): Promise<Prometheus> {
   const folder = mkdtempSync(join(tmpdir(), 'xtrimd-prometheus-'))
   atExit(() => rmSync(folder, { recursive: true, force: true }))
@@ -33,7 +33,7 @@ export async function startPrometheus(portsByName: Readonly<Record<string, numbe
   return prometheusAt(url)
 }
 
-/** One that runs already. */
+/** A Prometheus that already runs. */
 export function prometheusAt(url: string): Prometheus {
   return {
     query: (promql, atSeconds) => askPrometheus(url, 'query', { query: promql, time: `${atSeconds}` }),
@@ -46,13 +46,13 @@ export interface PrometheusProcess {
   readonly process: ChildProcess
   /** `http://127.0.0.1:<port>` */
   readonly url: string
-  /** Rejects, with what it said, when it is not there, ends, or does not become ready. */
+  /** Rejects if it is not installed, ends or does not become ready; the error shows its output. */
   readonly ready: Promise<void>
 }
 
 /**
- * Starts it with all that is its own in this folder: the copies are scraped every second, each under the name it is given,
- * and the rules of a rule file's text, if there are any, are evaluated as often. Ending it is the caller's.
+ * Starts Prometheus with its data in `folder`. It scrapes each copy under its name every second and evaluates `rules`, the
+ * text of a rule file, as often. The caller must end it.
  */
 export async function launchPrometheus(
   folder: string,
@@ -68,14 +68,14 @@ export async function launchPrometheus(
         job_name: 'xtrimd',
         static_configs: Object.entries(portsByName).map(([instance, port]) => ({
           targets: [`127.0.0.1:${port}`],
-          // As the operator has it for the pods of a namespace.
+          // The Prometheus operator adds such a label too.
           labels: { instance, namespace: 'chat' },
         })),
       },
     ],
   }
   const file = join(folder, 'prometheus.yml')
-  // JSON is YAML.
+  // Every JSON document is also YAML.
   writeFileSync(file, JSON.stringify(config))
   const port = await freePort()
   const child = spawn(
@@ -88,12 +88,12 @@ export async function launchPrometheus(
     said += text
   })
   const lost = once(child, 'close').then(
-    () => Promise.reject(new Error(`prometheus ended:\n${said}`)),
-    (cause) => Promise.reject(new Error("prometheus, Debian's package of that name, cannot be started", { cause })),
+    () => Promise.reject(new Error(`prometheus ended unexpectedly:\n${said}`)),
+    (cause) => Promise.reject(new Error("could not start prometheus (Debian's package has the same name)", { cause })),
   )
   const url = `http://127.0.0.1:${port}`
   const ready = Promise.race([untilReady(url), lost])
-  // They are told to who waits for it; once it is ready, a query tells that it is gone.
+  // Callers that await it see the error. Once Prometheus is ready, a failing query shows that it has ended.
   ready.catch(() => {})
   return { process: child, url, ready }
 }
@@ -108,7 +108,7 @@ async function untilReady(url: string): Promise<void> {
     if (isReady) return
     await pause(50)
   }
-  throw new Error('prometheus does not become ready')
+  throw new Error('prometheus did not become ready')
 }
 
 interface Answer {
@@ -123,7 +123,7 @@ interface Answer {
   }
 }
 
-/** What the Prometheus at this address answers. @throws where it refuses the query, or is silent for 20 s */
+/** Asks the Prometheus at this address. @throws if it rejects the query or does not answer within 20 s */
 export async function askPrometheus(
   url: string,
   how: 'query' | 'query_range',

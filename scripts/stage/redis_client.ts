@@ -1,4 +1,4 @@
-/** How the demo, the benchmarks and the tests speak to a Redis of their own. */
+/** The Redis client of the demo, the benchmarks and the tests. */
 
 import {
   createClient,
@@ -9,7 +9,7 @@ import {
   type RedisScripts,
 } from '@redis/client'
 
-/** Plain strings in, plain strings out: replies as RESP2 gives them, maps as flat arrays. */
+/** Replies are as in RESP2: plain strings, and maps as flat arrays. */
 export type Client = RedisClientType<RedisModules, RedisFunctions, RedisScripts, 2>
 
 type Options = Pick<
@@ -17,7 +17,7 @@ type Options = Pick<
   'socket' | 'username' | 'password' | 'disableOfflineQueue'
 >
 
-/** A client that sends nothing but what it is told to, and waits for an answer as long as it takes. Not connected yet. */
+/** A client that sends no commands of its own and waits for replies without a timeout. Not connected yet. */
 export function makeClient(options: Options): Client {
   const client: Client = createClient({
     RESP: 2,
@@ -26,7 +26,7 @@ export function makeClient(options: Options): Client {
     commandOptions: { timeout: 0 },
     ...options,
   })
-  // Losing the server is told by the commands that meet it.
+  // A lost connection shows in the commands that fail.
   client.on('error', () => {})
   return client
 }
@@ -37,7 +37,7 @@ export async function clockMs(client: Client): Promise<number> {
   return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000)
 }
 
-/** The value of a field in a section of INFO, up to the first space; empty where there is none. */
+/** The value of an INFO field up to the first space, or an empty string. */
 export async function infoField(client: Client, section: string, field: string): Promise<string> {
   const text = await client.info(section)
   return new RegExp(`^${field}:(\\S*)`, 'm').exec(text)?.[1] ?? ''

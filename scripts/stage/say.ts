@@ -1,6 +1,6 @@
-/** What the demo prints: lines, and figures as people read them. */
+/** Prints lines, tables and numbers for people. */
 
-/** Columns of a table: to the left where the width is negative. */
+/** Columns of a table. A negative width aligns the column to the left. */
 export type Columns = readonly (readonly [title: string, width: number])[]
 
 export function sayHead(columns: Columns): void {
@@ -18,7 +18,7 @@ export function sayCells(columns: Columns, cells: readonly string[]): void {
   say(`  ${padded.join('')}`)
 }
 
-/** As one would type it into a shell. */
+/** The words as typed into a shell. */
 export function quoted(words: readonly string[]): string {
   return words.map((word) => (/[*? ]/.test(word) ? `'${word}'` : word)).join(' ')
 }

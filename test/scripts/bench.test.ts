@@ -32,10 +32,10 @@ test('every section of the benchmark ends in a table, beside a chart', { timeout
   assert.deepEqual(titles, [
     'Steady state: nothing to remove',
     'Three of ten streams have gone stale',
-    'Gentle: what a foreground writer waits for',
+    'Gentle: how long a foreground writer waits',
     'Backlog: never trimmed before',
     'What --watch costs',
-    'The pace is honest',
+    'Pace: requested and measured',
     'Memory of the daemon',
   ])
   assert.match(results, /^Written by `npm run bench -- --streams 300 --quick/m)
@@ -45,7 +45,7 @@ test('every section of the benchmark ends in a table, beside a chart', { timeout
   // Whoever is not root may not look at the wire.
   if (process.getuid?.() === 0) assert.match(results, /^\| 25 \| nothing to remove \| [\d,]+ \| [\d.]+ \| [\d,.]+ \|$/m)
   assert.doesNotMatch(results, /NaN|undefined|Infinity/)
-  assert.match(stdout, /against the limit: [\d.]+/)
+  assert.match(stdout, /speed at --pace 100: [\d.]+ × the limit/)
   assert.match(await readFile(join(folder, 'results.svg'), 'utf8'), CHART)
   assert.equal(await readFile(join(BENCH, 'RESULTS.md'), 'utf8'), committed)
 })
