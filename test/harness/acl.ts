@@ -44,18 +44,18 @@ export const ACL_LINES = [
 
 export type Feature = (typeof ACL_LINES)[number]['feature']
 
-/** The list as a table of Markdown. */
+/** The list as a Markdown table. */
 export function aclTable(lines: readonly AclLine[] = ACL_LINES): string {
   const rows = lines.map(({ feature, rules }) => `| ${feature} | \`${rules.replaceAll('|', '\\|')}\` |`)
   return ['| feature | rules |', '|---|---|', ...rows].join('\n')
 }
 
-/** The rules of a feature alone, each a word of `ACL SETUSER`. */
+/** The rules that one feature adds, as words of `ACL SETUSER`. */
 export function rulesOf(feature: Feature): string[] {
   return ACL_LINES.filter((line) => line.feature === feature).flatMap(({ rules }) => rules.split(' '))
 }
 
-/** `+xinfo|groups` is the command `XINFO GROUPS`; a rule of keys is none. */
+/** `+xinfo|groups` stands for `XINFO GROUPS`; a rule for keys is not a command. */
 export function commandOf(rule: string): string | null {
   return rule.startsWith('+') ? rule.slice(1).replace('|', ' ').toUpperCase() : null
 }

@@ -1,4 +1,4 @@
-/** Writers at full speed: `redis-benchmark`, which costs the machine less than any writer of our own. */
+/** Writers at full speed: `redis-benchmark`, which needs less CPU than a writer in Node. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -7,19 +7,19 @@ import type { TestContext } from 'node:test'
 import type { RedisServer } from './redis_server.ts'
 
 export interface Burst {
-  /** How many streams are written to, at random. */
+  /** How many streams to write to, in random order. */
   readonly streams: number
   readonly writers?: number
-  /** What all keys begin with; the hash tag of a cluster's primary stands in it. */
+  /** The prefix of all keys, with a hash tag to choose a primary of a cluster. */
   readonly prefix?: string
-  /** Entries to write in all; until it is stopped unless told. */
+  /** Entries to write in total; unlimited by default. */
   readonly writes?: number
 }
 
 export interface RunningBurst {
-  /** Resolves when every entry is written. */
+  /** Resolves once every entry is written. */
   readonly done: Promise<void>
-  /** Ends it, and resolves when nothing more is written. */
+  /** Stops the writers and resolves once Redis has processed everything they sent. */
   stop(): Promise<void>
 }
 
@@ -30,17 +30,17 @@ export function burstKeys(streams: number, prefix = PREFIX): string[] {
   return Array.from({ length: streams }, (_, i) => prefix + String(i).padStart(12, '0'))
 }
 
-/** Begins to write. It ends with the test, at the latest. */
+/** Starts writing. It stops when the test ends, if not before. */
 export function startBurst(t: TestContext, redis: RedisServer, burst: Burst): RunningBurst {
   const { streams, writers = 20, prefix = PREFIX, writes = 2 ** 31 - 1 } = burst
   const options = ['-s', redis.socketPath, '-c', String(writers), '-n', String(writes), '-r', String(streams), '-q']
   const command = ['XADD', `${prefix}__rand_int__`, '*', 'body', 'x'.repeat(40)]
   const child = spawn('redis-benchmark', [...options, ...command], { stdio: 'ignore' })
-  // Writers are on other machines as a rule: here they must not take the processor from what they are to be held against.
+  // Real writers run on other machines. Here they must not take CPU time from Redis and the daemon.
   if (child.pid !== undefined) setPriority(child.pid, constants.priority.PRIORITY_LOW)
   t.after(() => child.kill('SIGKILL'))
   const done = ended(child)
-  // Where a test fails before it waits for the end, that failure is the one to be told.
+  // If a test fails before it awaits the end, that first failure is the one to report.
   done.catch(() => {})
   return {
     done,
@@ -49,7 +49,7 @@ export function startBurst(t: TestContext, redis: RedisServer, burst: Burst): Ru
       const gone = once(child, 'exit')
       child.kill('SIGKILL')
       await gone
-      // What it had sent is read before this is answered.
+      // Redis answers this after it has read all that the writers sent.
       await redis.command('PING')
     },
   }
@@ -64,9 +64,9 @@ function ended(child: ChildProcess): Promise<void> {
   })
 }
 
-/** Streams at one moment, in the order of their keys. */
+/** The streams at one moment, in the order of their keys. */
 export interface Look {
-  /** On the clock of performance.now(). */
+  /** By performance.now(). */
   readonly atMs: number
   readonly lengths: readonly number[]
   /** How many entries were ever added to each. */
@@ -86,7 +86,7 @@ for _, key in ipairs(KEYS) do
 end
 return looks`
 
-/** Looks at all of them at the same moment. */
+/** Looks at all streams in one script, so at the same moment. */
 export async function lookAt(redis: RedisServer, keys: readonly string[]): Promise<Look> {
   const numbers = (await redis.command('EVAL', LOOK, String(keys.length), ...keys)) as number[]
   const every = (from: number): number[] => numbers.filter((_, i) => i % 2 === from)
@@ -102,8 +102,8 @@ export function sumOf(numbers: readonly number[]): number {
 }
 
 /**
- * What is in flight, in time: how long ago, at the last of these looks, the oldest of what each stream holds beyond the
- * bound was yet to be written; of the stream where that is longest. 0 where all are within the bound.
+ * How far trimming lags behind the writers, in ms: the age, at the last look, of the oldest entry beyond the bound of any
+ * stream. 0 if all streams are within the bound.
  */
 export function behindMs(looks: readonly Look[], bound: number): number {
   const last = looks.at(-1)

@@ -1,4 +1,4 @@
-/** Certificates of a test's own, made with `openssl` as an operator would. */
+/** Certificates for a test, made with `openssl` as an operator would. */
 
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -9,20 +9,20 @@ import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** The paths of a certificate and its key. */
+/** Paths of a certificate and its key. */
 export interface Pair {
   readonly cert: string
   readonly key: string
 }
 
 export interface Authority {
-  /** The path of its own certificate: what to trust. */
+  /** Path of the CA certificate, for clients to trust. */
   readonly cert: string
-  /** A certificate for this name, which ended yesterday if told so. */
+  /** Issues a certificate for this name; with `expired`, one that expired yesterday. */
   issue(name: string, options?: { readonly expired?: boolean }): Promise<Pair>
 }
 
-/** A folder of certificates, gone when the test ends; each call of the function makes an authority of its own. */
+/** A folder for certificates, removed when the test ends. Each call of `make` creates another CA. */
 export async function makeAuthorities(t: TestContext): Promise<{ folder: string; make: () => Promise<Authority> }> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-tls-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
@@ -31,7 +31,7 @@ export async function makeAuthorities(t: TestContext): Promise<{ folder: string;
     const path = join(folder, `${made++}-${what}`)
     return { cert: `${path}.crt`, key: `${path}.key` }
   }
-  // A key on a curve is made in no time.
+  // Elliptic-curve keys are fast to generate.
   const newKey = (path: string) => [
     ...['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', path],
   ]
@@ -50,7 +50,7 @@ export async function makeAuthorities(t: TestContext): Promise<{ folder: string;
         await run('openssl', ['req', '-new', ...newKey(pair.key), '-out', request, '-subj', `/CN=${name}`])
         const signing = ['x509', '-req', '-in', request, '-extfile', names, '-CA', own.cert, '-CAkey', `${own.key}`]
         const sign = ['openssl', ...signing, '-CAcreateserial', '-days', '1', '-out', pair.cert]
-        // As it was signed in its day: what was valid for a day is expired today.
+        // Signed two days ago and valid for one day.
         const [program = '', ...args] = expired ? ['faketime', '-f', '-2d', ...sign] : sign
         await run(program, args)
         return pair

@@ -1,9 +1,9 @@
-/** A stream in use: messages numbered from 0, and consumer groups that read them. */
+/** A stream in use: numbered messages, and consumer groups that read them. */
 
 import { setTimeout as pause } from 'node:timers/promises'
 import type { RedisServer } from './redis_server.ts'
 
-/** Publishes message `number`; Redis has it when this resolves. */
+/** Publishes message `number`; resolves once Redis has it. */
 export async function publish(redis: RedisServer, key: string, number: number): Promise<void> {
   await redis.command('XADD', key, '*', 'number', String(number))
 }
@@ -13,7 +13,7 @@ export interface Delivered {
   readonly number: number
 }
 
-/** What a group is delivered next, at most `count`; empty where there is nothing new. */
+/** Delivers up to `count` new messages to a group; returns none if there is nothing new. */
 export async function readNext(redis: RedisServer, key: string, group: string, count: number): Promise<Delivered[]> {
   const args = ['XREADGROUP', 'GROUP', group, `${group}-consumer`, 'COUNT', String(count), 'STREAMS', key, '>']
   const reply = (await redis.command(...args)) as [string, [string, string[]][]][] | null
@@ -30,15 +30,15 @@ async function acknowledge(
 }
 
 export interface Reader {
-  /** The numbers of the messages it was delivered, and of those that Redis let it acknowledge, in order. */
+  /** The numbers of the messages delivered so far, in order. */
   readonly delivered: number[]
-  /** Reads and acknowledges what there still is, and ends. */
+  /** Reads and acknowledges the rest, then stops. */
   finish(): Promise<void>
 }
 
 /**
- * A group at work until it is finished. It reads `count` at a time while `mayRead` says so, and acknowledges each batch
- * only when it has the next one.
+ * A group that reads until `finish()` is called: `count` messages at a time while `mayRead` allows it. It acknowledges each
+ * batch only after it has received the next one.
  */
 export function startReader(
   redis: RedisServer,
@@ -74,7 +74,7 @@ export function startReader(
   }
 }
 
-/** How many messages a group was delivered and has not acknowledged. */
+/** How many delivered messages a group has not acknowledged. */
 export async function pendingOf(redis: RedisServer, key: string, group: string): Promise<number> {
   return Number(((await redis.command('XPENDING', key, group)) as [number])[0])
 }

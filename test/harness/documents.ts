@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Every page, by its path in the project. */
+/** Every page, as a path in the project. */
 export const PAGES: readonly string[] = [
   'README.md',
   'CONTRIBUTING.md',
@@ -15,12 +15,12 @@ export const PAGES: readonly string[] = [
     .map((name) => `docs/${name}`),
 ]
 
-/** The text of a page, by its path in the project. */
+/** The text of a file, by its path in the project. */
 export function readPage(path: string): string {
   return readFileSync(join(ROOT, path), 'utf8')
 }
 
-/** The path in the project of a test file by its name, such as `sweep`, whatever folder it is in. */
+/** Finds a test file by its name, such as `sweep`, in any folder. @returns its path in the project */
 export function testFile(name: string): string {
   const files = readdirSync(join(ROOT, 'test'), { recursive: true, encoding: 'utf8' })
   const found = files.filter((path) => basename(path) === `${name}.test.ts`)
@@ -28,13 +28,13 @@ export function testFile(name: string): string {
   return join('test', String(found[0]))
 }
 
-/** The text under a heading of the second level, up to the next one. */
+/** The text under a second-level heading, up to the next one. */
 export function sectionOf(page: string, heading: string): string {
   const [, behind = ''] = page.split(new RegExp(`^## ${heading}$`, 'm'))
   return behind.split(/^## /m)[0] ?? ''
 }
 
-/** The rows of the first table of a text, without its head: cells trimmed, `\|` as `|`. */
+/** The rows of the first table in a text, without its head. Cells are trimmed, and `\|` becomes `|`. */
 export function tableIn(text: string): string[][] {
   const [, rows = ''] = /^\|(?:-+\|)+\n((?:\|.*\n)+)/m.exec(text) ?? []
   return rows
@@ -48,22 +48,22 @@ export function tableIn(text: string): string[][] {
     )
 }
 
-/** The commands of a page's `sh` blocks, one a line. */
+/** The commands in a page's `sh` blocks, one per line. */
 export function commandsIn(page: string): string[] {
   return Array.from(page.matchAll(/^```sh\n([\s\S]*?)^```$/gm), ([, block = '']) => block)
     .flatMap((block) => block.split('\n'))
     .filter((line) => line !== '')
 }
 
-/** Where a link or picture of a page leads inside the project. */
+/** The target of a link or picture inside the project. */
 export interface Link {
-  /** The path in the project. */
+  /** A path in the project. */
   readonly path: string
-  /** The heading it points to, or ''. */
+  /** The anchor of a heading, or ''. */
   readonly anchor: string
 }
 
-/** The links and pictures of a page that stay inside the project. */
+/** A page's links and pictures that lead to files of the project. */
 export function linksOf(path: string, text = readPage(path)): Link[] {
   const prose = text.replace(/^```[\s\S]*?^```$/gm, '').replace(/`[^`\n]*`/g, (code) => code.replaceAll(']', ' '))
   const targets = Array.from(
@@ -78,7 +78,7 @@ export function linksOf(path: string, text = readPage(path)): Link[] {
     })
 }
 
-/** The anchors that GitHub gives to the headings of a page. */
+/** The anchors that GitHub generates for a page's headings. */
 export function anchorsOf(text: string): string[] {
   const prose = text.replace(/^```[\s\S]*?^```$/gm, '')
   return Array.from(prose.matchAll(/^#+ (.*)$/gm), ([, heading = '']) =>

@@ -1,4 +1,4 @@
-/** What a Prometheus would read from `/metrics`. */
+/** Reads `/metrics` as Prometheus would. */
 
 export type Labels = Readonly<Record<string, string>>
 
@@ -8,11 +8,7 @@ export interface Series {
   readonly value: number
 }
 
-/**
- * Reads Prometheus' text format: every series with its labels and value, in the order of the text.
- *
- * @throws when a line is neither a comment nor a series.
- */
+/** Parses Prometheus' text format into series, in the order of the text. @throws if a line is neither a comment nor a series */
 export function parseExposition(text: string): Series[] {
   return text
     .split('\n')
@@ -20,9 +16,7 @@ export function parseExposition(text: string): Series[] {
     .map(parseSeries)
 }
 
-/**
- * The sum of the series with this name and at least these labels, or undefined when there is none.
- */
+/** The sum of all series with this name and at least these labels; undefined if there are none. */
 export function sumOf(series: readonly Series[], name: string, labels: Labels = {}): number | undefined {
   const matching = series.filter(
     (one) => one.name === name && Object.entries(labels).every(([label, value]) => one.labels[label] === value),
@@ -32,7 +26,7 @@ export function sumOf(series: readonly Series[], name: string, labels: Labels = 
 
 function parseSeries(line: string): Series {
   const parts = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)(?: \d+)?$/.exec(line)
-  if (!parts) throw new Error(`not a line of Prometheus' text format: ${line}`)
+  if (!parts) throw new Error(`not a line of Prometheus's text format: ${line}`)
   const [, name = '', labelText = '', value = ''] = parts
   const labels: Record<string, string> = {}
   for (const [, label = '', quoted = ''] of labelText.matchAll(/([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"/g)) {

@@ -1,4 +1,4 @@
-/** A daemon that sweeps every second, streams that appear together with a fault, and what must hold when it is over. */
+/** A daemon that sweeps every second, streams that appear together with a fault, and what must hold after the fault. */
 
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
@@ -12,32 +12,32 @@ import { startProxy, type TcpProxy } from './tcp_proxy.ts'
 import { isTold } from './told_errors.ts'
 
 const HOUR = 3_600_000
-/** What `--trim approx` may leave: one node. */
+/** Entries that `--trim approx` may leave beyond a limit: one node. */
 const SLACK = 100
 
-/** Inside its policy from the first moment to the last. */
+/** A stream that is always within its policy. */
 const SHORT = 'stream:conversation:short'
-/** Nobody's business. */
+/** A stream that no policy covers. */
 const OTHER = 'other:stream'
 
 export interface SceneOptions {
   readonly config?: Readonly<Record<string, string>>
-  /** More arguments of the daemon. */
+  /** Further arguments for the daemon. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** A file that stands for the daemon's `/etc/hosts`. */
+  /** A file that the daemon sees as `/etc/hosts`. */
   readonly hosts?: string
-  /** Where the daemon finds Redis; the proxy unless told. */
+  /** The daemon's Redis URL; the proxy's by default. */
   readonly url?: (redis: RedisServer, proxy: TcpProxy) => string
-  /** How many streams beyond their policy `appear()`; one unless told. */
+  /** How many overlong streams `appear()` adds; one by default. */
   readonly longStreams?: number
-  /** Whether each of them has a consumer group, which has read nothing. */
+  /** Whether each of them has a consumer group that has read nothing. */
   readonly hasGroups?: boolean
-  /** Size of each of their entries' values. */
+  /** Size of the value of each of their entries. */
   readonly bytes?: number
-  /** By how much the daemon's clock is ahead of ours at that moment, in ms. */
+  /** How far the daemon's clock is now ahead of the test's, in ms. */
   readonly aheadMs?: () => number
-  /** Done before the daemon starts. */
+  /** Runs before the daemon starts. */
   readonly prepare?: (redis: RedisServer) => Promise<void>
 }
 
@@ -45,30 +45,30 @@ export interface Scene {
   readonly redis: RedisServer
   readonly proxy: TcpProxy
   readonly daemon: Daemon
-  /** The streams that `appear()`. */
+  /** The overlong streams, which `appear()` adds. */
   readonly longKeys: readonly string[]
-  /** How many entries they are beyond their policy, in all. */
+  /** How many entries they hold beyond their policy, in total. */
   readonly surplus: number
-  /** Lets the streams beyond their policy be there from one moment to the next, together with what these commands do. */
+  /** Adds the overlong streams atomically, in one transaction with these commands. */
   appear(...commands: readonly (readonly string[])[]): Promise<void>
-  /** What becomes of this stream is not asked any more: the test itself destroys it. */
+  /** Excludes a stream that the test itself destroys from all further checks. */
   forget(key: string): void
-  /** How many entries of them have been removed so far. */
+  /** How many of their entries have been removed so far. */
   gone(): Promise<number>
-  /** The line of the first sweep that begins after this call. */
+  /** The log line of the first sweep that begins after this call. */
   nextSweep(): Promise<LogLine>
-  /** The line of the first sweep that ended with this result after the streams appeared, or the scene began. */
+  /** The log line of the first sweep with this result since the streams appeared, or since the scene began. */
   sweepThat(ends: Pick<FaultRow, 'result' | 'cause'>): Promise<LogLine>
-  /** Nothing that the policy keeps has been removed, in no stream. */
+  /** Asserts that no entry that the policy keeps has been removed. */
   assertKept(): Promise<void>
   /**
-   * After the fault: the first sweep that begins now is a success, every stream is inside its policy and holds what it
-   * keeps; each sweep of before is counted as it was logged; and the process ends well when it is asked to.
+   * Asserts the recovery after a fault: the next sweep succeeds, every stream is within its policy and has lost nothing else,
+   * the metrics match the log, and the process stops properly.
    */
   assertOver(): Promise<void>
 }
 
-/** Starts it all, and returns when a first sweep was a success: the control of whatever comes then. */
+/** Starts everything and waits for a first successful sweep, which is the control for what follows. */
 export async function startScene(t: TestContext, options: SceneOptions = {}): Promise<Scene> {
   const redis = await startRedis(t, { config: { ...options.config } })
   const proxy = await startProxy(t, redis.port)
@@ -101,7 +101,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
   assert.equal(first.result, 'success', `the control: ${JSON.stringify(first)}`)
   const daemonNow = (): number => Date.now() + (options.aheadMs?.() ?? 0)
   let appearedAt = daemonNow()
-  // Lines of before are earlier; or, where the clock was set back, later by much more than is waited for.
+  // Older lines have earlier times; or much later ones, if the clock was set back.
   const isSince = ({ time }: LogLine, since: number): boolean => {
     const ms = Date.parse(String(time))
     return ms > since && ms < since + HOUR / 2
@@ -127,7 +127,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
     async nextSweep() {
       const since = daemonNow()
       let begun = false
-      // No two sweeps overlap: the first that ends behind a beginning is the one that began there.
+      // Sweeps do not overlap, so the first end after a start belongs to that start.
       return daemon.waitForLog((line) => {
         begun ||= line.msg === 'sweep started' && isSince(line, since)
         return begun && isSweep(line)
@@ -141,7 +141,11 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
     async assertKept() {
       for (const [key, ids] of kept) {
         const exact = key === SHORT || key === OTHER
-        assert.deepEqual(await streamIds(redis, key, exact ? undefined : LENGTH_LIMIT), ids, `${key} is whole`)
+        assert.deepEqual(
+          await streamIds(redis, key, exact ? undefined : LENGTH_LIMIT),
+          ids,
+          `${key} has lost nothing else`,
+        )
       }
     },
     async assertOver() {
@@ -156,7 +160,7 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
       const failures = series.filter(({ name, value }) => name === 'xtrimd_sweep_failures_total' && value > 0)
       const counted = new Map(failures.map(({ labels, value }) => [labels.cause ?? '', value]))
       for (const uncounted of ['', 'lease-lost']) logged.delete(uncounted)
-      assert.deepEqual(counted, logged, 'every sweep that failed is counted under the cause that was logged')
+      assert.deepEqual(counted, logged, 'every failed sweep is counted under the logged cause')
       assert.doesNotMatch(daemon.stdout, /"level":"fatal"/)
       const { code, stderr } = await daemon.stop()
       assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
@@ -165,21 +169,21 @@ export async function startScene(t: TestContext, options: SceneOptions = {}): Pr
   return scene
 }
 
-/** The first sweep that begins after this call ends as the table says, and `xtrimd_redis_up` with it. */
+/** Asserts that the next sweep ends as the table says, and that `xtrimd_redis_up` agrees. */
 export async function assertMeets({ nextSweep, daemon }: Scene, { result, cause }: FaultRow): Promise<LogLine> {
   const line = await nextSweep()
   assert.deepEqual([line.result, line.cause ?? null], [result, cause], JSON.stringify(line))
-  if (cause !== null) assert.ok(isTold(String(line.reason)), `docs/errors.md tells of it: ${line.reason}`)
+  if (cause !== null) assert.ok(isTold(String(line.reason)), `docs/errors.md lists it: ${line.reason}`)
   for (const probe of ['/healthz', '/readyz']) assert.equal((await daemon.get(probe)).status, 200)
-  // A refusal is an answer.
+  // A Redis that refuses is reachable.
   const isSilent = cause === 'connect' || cause === 'timeout'
   assert.equal(await daemon.metric('xtrimd_redis_up'), isSilent ? 0 : 1)
   return line
 }
 
 /**
- * For a fault that only new connections meet, and which is there already: the streams appear when no connection of before
- * it is left to trim them. A sweep that begins then ends as the table says, and removes nothing.
+ * For a fault that affects only new connections and has already begun: adds the streams once no older connection is left to
+ * trim them, and asserts that the next sweep ends as the table says and removes nothing.
  */
 export async function assertLockedOut(scene: Scene, row: FaultRow): Promise<LogLine> {
   await assertMeets(scene, row)

@@ -8,9 +8,9 @@ export interface FaultRow {
   readonly name: string
   /** How a sweep ends that meets it. */
   readonly result: 'success' | 'partial' | 'failed'
-  /** What it is logged and counted under; null for a success. */
+  /** The cause in logs and metrics; null for a success. */
   readonly cause: string | null
-  /** What else is to be said. */
+  /** Further facts for the table. */
   readonly note?: string
 }
 
@@ -189,7 +189,7 @@ export interface OtherFault {
   /** How the sweep ends, as docs/faults.md says it. */
   readonly outcome: string
   readonly note?: string
-  /** The test that shows it: its file, and a part of its title. */
+  /** The test that shows it: its file and part of its title. */
   readonly shownBy: { readonly file: string; readonly title: string }
 }
 
@@ -309,13 +309,13 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
   },
 ]
 
-/** Asserts that a sweep ended as the second list says. For faults with one result, and one of several causes. */
+/** Asserts that a sweep ended as the second list says. Only for faults with one possible result; it may have several causes. */
 export function assertToldAs(name: string, told: object): void {
   const { result, cause = null } = told as { result?: unknown; cause?: unknown }
   const outcome = OTHER_FAULTS.find((fault) => fault.name === name)?.outcome ?? assert.fail(`no such fault: ${name}`)
   const causes: unknown[] = [...outcome.matchAll(/`([^`]+)`/g)].map(([, word]) => word)
   assert.equal(result, outcome.split(',')[0])
-  assert.ok((causes.length === 0 ? [null] : causes).includes(cause), `${outcome}, and not ${cause}`)
+  assert.ok((causes.length === 0 ? [null] : causes).includes(cause), `${outcome}, but got ${cause}`)
 }
 
 /** The lists as Markdown tables, as docs/faults.md shows them. */

@@ -11,7 +11,7 @@ import { fillStream, redisNow, streamIds } from './streams.ts'
 import { startProxy } from './tcp_proxy.ts'
 import { waitUntil } from './waiting.ts'
 
-test('a private server answers on its port and its socket, and is gone with its folder when the test ends', async (t) => {
+test('a private server answers on its port and its socket, and disappears with its folder when the test ends', async (t) => {
   let pid = 0
   let socketPath = ''
   await t.test('while it runs', async (inner) => {
@@ -50,7 +50,7 @@ test('a killed server comes back empty at the same address', async (t) => {
   assert.equal(await redis.command('GET', 'key'), null)
 })
 
-test('the slow log holds every command once asked to', async (t) => {
+test('recordCommands() makes the slow log record every command', async (t) => {
   const redis = await startRedis(t)
   await redis.recordCommands()
   await redis.command('GET', 'key')
@@ -58,7 +58,7 @@ test('the slow log holds every command once asked to', async (t) => {
   assert.ok(log.some(({ command, microseconds }) => command.join(' ') === 'GET key' && microseconds >= 0))
 })
 
-test('a stream is filled with the IDs and sizes that were asked for', async (t) => {
+test('fillStream() adds entries with the given IDs and sizes', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   assert.ok(Math.abs(now - Date.now()) < 60_000)
@@ -71,14 +71,14 @@ test('a stream is filled with the IDs and sizes that were asked for', async (t) 
   assert.deepEqual(await streamIds(redis, 'same'), ['5-0', '5-1', '5-2'])
 })
 
-test('waiting for what never happens ends at its deadline and says for what', async () => {
+test('waiting in vain ends at the deadline with an error that says what for', async () => {
   await assert.rejects(
     waitUntil(() => false, { timeoutMs: 50, what: 'godot' }),
     /50 ms in vain for godot/,
   )
 })
 
-test('series are read with their labels, and summed over those not asked for', () => {
+test('series are parsed with their labels, and summed over all labels that are not given', () => {
   const series = parseExposition(
     '# HELP a b\n# TYPE a counter\na{x="1",y="q\\"\\\\\\n,}"} 2\na{x="2",y="z"} 3e1\na_bucket{le="+Inf"} 7\nb NaN\n',
   )
@@ -89,7 +89,7 @@ test('series are read with their labels, and summed over those not asked for', (
   assert.ok(Number.isNaN(sumOf(series, 'b')))
 })
 
-test('each fault of the proxy bites, and heals', async (t) => {
+test('each fault of the proxy takes effect and heals', async (t) => {
   const redis = await startRedis(t)
   const proxy = await startProxy(t, redis.port)
   const connected = async () => {
@@ -105,14 +105,14 @@ test('each fault of the proxy bites, and heals', async (t) => {
     return (await Promise.race([reply, pause(150, 'silence')])) === 'silence'
   }
 
-  await t.test('none: commands pass', async () => {
+  await t.test('without a fault commands pass', async () => {
     const client = await connected()
     assert.equal(await client.sendCommand(['ECHO', 'hello']), 'hello')
     assert.equal(proxy.connections, 1)
     client.destroy()
   })
 
-  await t.test('delay: replies come late and in order', async () => {
+  await t.test('delay: replies arrive late and in order', async () => {
     const client = await connected()
     proxy.delay(100)
     const began = performance.now()
@@ -123,16 +123,16 @@ test('each fault of the proxy bites, and heals', async (t) => {
     client.destroy()
   })
 
-  await t.test('swallowed replies: the command was carried out all the same', async () => {
+  await t.test('swallowReplies: Redis executes the command, and the reply is lost', async () => {
     const client = await connected()
     proxy.swallowReplies()
     assert.ok(await silent(client.sendCommand(['SET', 'swallowed', 'yes'])))
     assert.equal(await redis.command('GET', 'swallowed'), 'yes')
     await proxy.heal()
-    await waitUntil(() => proxy.connections === 0, { timeoutMs: 30_000, what: 'the damaged connection to be cut' })
+    await waitUntil(() => proxy.connections === 0, { timeoutMs: 30_000, what: 'the damaged connection to be closed' })
   })
 
-  await t.test('cut: the connection ends in the middle of a reply, exactly there', async () => {
+  await t.test('cut: the connection ends in the middle of a reply, at the given byte', async () => {
     const client = await connected()
     const before = proxy.replyBytes
     proxy.cutAfterReplyBytes(7)
@@ -141,7 +141,7 @@ test('each fault of the proxy bites, and heals', async (t) => {
     await proxy.heal()
   })
 
-  await t.test('blackhole: connections are accepted and nothing reaches the server', async () => {
+  await t.test('blackhole: connections are accepted, but nothing reaches the server', async () => {
     const client = await connected()
     proxy.blackhole()
     assert.ok(await silent(client.sendCommand(['SET', 'blackhole', 'yes'])))
@@ -152,7 +152,7 @@ test('each fault of the proxy bites, and heals', async (t) => {
     await proxy.heal()
   })
 
-  await t.test('hold: the request waits with those behind it, and goes on when it ends', async () => {
+  await t.test('hold: a request waits with all that follow it, until the fault heals', async () => {
     const client = await connected()
     proxy.hold('HELD', 1)
     assert.equal(await client.sendCommand(['SET', 'first', 'HELD']), 'OK')
@@ -167,7 +167,7 @@ test('each fault of the proxy bites, and heals', async (t) => {
     client.destroy()
   })
 
-  await t.test('refuse: nobody can connect until it heals', async () => {
+  await t.test('refuse: nobody can connect until the fault heals', async () => {
     await proxy.refuse()
     await assert.rejects(connected(), { code: 'ECONNREFUSED' })
     await proxy.heal()
@@ -175,7 +175,7 @@ test('each fault of the proxy bites, and heals', async (t) => {
     client.destroy()
   })
 
-  await t.test('dropped: connections break, the next one works', async () => {
+  await t.test('drop: open connections break, new ones work', async () => {
     const client = await connected()
     const reply = client.sendCommand(['BLPOP', 'nothing', '0'])
     proxy.dropAll()
@@ -185,7 +185,7 @@ test('each fault of the proxy bites, and heals', async (t) => {
   })
 })
 
-test('the program runs to its end, without what is set outside', async () => {
+test("the program runs without the test's own XTRIMD variables", async () => {
   process.env.XTRIMD_MAX_AGE = 'nonsense'
   try {
     const ended = await runXtrimd(['--version'])
@@ -199,13 +199,13 @@ test('the program runs to its end, without what is set outside', async () => {
   }
 })
 
-test('a program that does not end in time is killed, and what it said is told', async (t) => {
+test('a program that does not end in time is killed, and the error shows its output', async (t) => {
   const redis = await startRedis(t)
   const args = ['run', '--redis-url', redis.url, '--http-bind', '127.0.0.1:0']
   await assert.rejects(runXtrimd(args, { timeoutMs: 1_500 }), /1500 ms in vain.*--- stdout/s)
 })
 
-test('a daemon is started, read and stopped', async (t) => {
+test('a daemon can be started, read and stopped', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, 'stream:conversation:1', { count: 500, from: 1_000, stepMs: 1, bytes: 10 })
   const daemon = await startDaemon(t, ['--redis-url', redis.url, ...HARDLY_EVER])
@@ -223,6 +223,6 @@ test('a daemon is started, read and stopped', async (t) => {
   await assert.rejects(daemon.waitForLog('never'), /ended before/)
 })
 
-test('a daemon that cannot start is told with its reason', async (t) => {
+test("the error of a daemon that cannot start shows the daemon's output", async (t) => {
   await assert.rejects(startDaemon(t, ['--max-age', 'nonsense']), /ended before.*--max-age/s)
 })

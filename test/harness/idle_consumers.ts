@@ -1,14 +1,14 @@
-/** Consumers that have shown no life for days, without waiting for days. */
+/** Makes consumers look idle for days, without waiting for days. */
 
 import { RESP_TYPES } from '@redis/client'
 import type { RedisServer } from './redis_server.ts'
 
-/** What a server needs to let RESTORE take a dump that was changed. */
+/** Settings with which RESTORE accepts an edited dump. */
 export const IDLE_CONFIG = { 'enable-debug-command': 'yes' } as const
 
 /**
- * Lets consumers of a stream's groups have been idle for so much longer than they are. Nothing in Redis can be told so
- * but RESTORE: in a dump, the time a consumer was last seen stands behind its name, which must be one of a kind.
+ * Makes consumers of a stream's groups this much more idle than they are. Only RESTORE can do that: in a dump, the time a
+ * consumer was last seen follows its name, which must be unique.
  */
 export async function makeIdle(
   redis: RedisServer,

@@ -15,7 +15,7 @@ export const LIMITS: Limits = {
   ...{ trim: 'approx', protect: 'none', staleGroupAfterMs: OFF, ackedAfterMs: OFF, deleteEmpty: false },
 }
 
-/** A stream as a look finds it; nobody asked for its oldest entry unless told. */
+/** A stream as a look finds it; its oldest entry is unknown by default. */
 export function foundStream(state: Partial<State>, more: Partial<Found> = {}): Found {
   return {
     key: Buffer.from('stream:a'),

@@ -1,4 +1,4 @@
-/** Producers, and a book of what Redis acknowledged to them: what must still be there is judged by it. */
+/** Producers, and a record of the writes that Redis acknowledged, to check what must still be there. */
 
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -6,10 +6,10 @@ import { isBefore, parseStreamId } from '../../src/retention/stream_id.ts'
 import type { RedisServer } from './redis_server.ts'
 import { redisNow, streamIds } from './streams.ts'
 
-/** What is kept of a stream, whatever else is trimmed. */
+/** The part of a stream that no trim may remove. */
 export type Kept = { readonly newest: number } | { readonly newestMs: number }
 
-/** So many IDs are remembered of each stream: more than one holds between two sweeps. */
+/** IDs to remember per stream: more than a stream holds between two sweeps. */
 const REMEMBERED = 40_000
 const BATCHES_PER_SECOND = 40
 
@@ -27,19 +27,19 @@ export class Ledger {
     for (const key of keys) this.#acknowledged.set(key, [])
   }
 
-  /** How many writes were acknowledged. */
+  /** How many writes Redis acknowledged. */
   get written(): number {
     return this.#written
   }
 
-  /** Begins to write so many entries a second in all, until `stop()`. */
+  /** Writes this many entries per second in total, until `stop()`. */
   start(entriesPerSecond: number): void {
     this.#writing = true
     this.#done = this.#write(Math.ceil(entriesPerSecond / BATCHES_PER_SECOND))
     this.#done.catch(() => {})
   }
 
-  /** Returns when the last write is answered. */
+  /** Resolves once the last write is answered. */
   stop(): Promise<void> {
     this.#writing = false
     return this.#done
@@ -64,30 +64,30 @@ export class Ledger {
       this.#written++
       if (ids.length > 2 * REMEMBERED) ids.splice(0, REMEMBERED)
     } catch {
-      // It may have been carried out all the same: then it stands in the stream, and nobody was promised that it does.
+      // Redis may have executed it all the same. Without an acknowledgement the entry may be there or not.
     }
   }
 
-  /** Asserts that everything acknowledged until now that is to be kept is in the stream. May be called while it is written to. */
+  /** Asserts that the stream still has every acknowledged entry that must be kept. May be called during writes. */
   async verify(key: string, kept: Kept): Promise<void> {
     const acknowledged = [...(this.#acknowledged.get(key) as string[])]
-    // Before the stream is read: what is of that age then was younger at every sweep of before.
+    // Read before the stream: entries of that age now were younger at every earlier sweep.
     const since = 'newestMs' in kept ? (await redisNow(this.#redis)) - kept.newestMs : 0
     const present = await streamIds(this.#redis, key)
     const there = new Set(present)
     const missing = acknowledged.filter((id) => !there.has(id))
     const [oldest] = present
-    // A trim takes the oldest: whatever went stood before all that is left, acknowledged or not.
+    // A trim removes the oldest entries, so everything missing must come before everything that is left.
     if (oldest !== undefined) {
       const amidst = missing.filter((id) => isBefore(parseStreamId(oldest), parseStreamId(id)))
-      assert.deepEqual(amidst, [], `${key}: nothing is gone behind the oldest entry, ${oldest}`)
+      assert.deepEqual(amidst, [], `${key}: entries after the oldest one, ${oldest}, are missing`)
     }
     if ('newest' in kept) {
       const isEnough = missing.length === 0 || present.length >= kept.newest
-      assert.ok(isEnough, `${key}: ${missing.length} are gone, and only ${present.length} left`)
+      assert.ok(isEnough, `${key}: ${missing.length} are missing, and only ${present.length} are left`)
     } else {
       const young = missing.filter((id) => Number.parseInt(id, 10) >= since)
-      assert.deepEqual(young, [], `${key}: of those acknowledged since ${since}`)
+      assert.deepEqual(young, [], `${key}: missing of those acknowledged since ${since}`)
     }
   }
 }

@@ -1,4 +1,4 @@
-/** What Kustomize renders, and whether the API server would take it. */
+/** Renders the manifests with Kustomize, and checks whether the API server would accept them. */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -17,12 +17,12 @@ export function render(folder: string): KubernetesObject[] {
   const env = { ...process.env, PATH }
   const ended = spawnSync('kubectl', ['kustomize', join(ROOT, 'k8s', folder)], { encoding: 'utf8', env })
   if (ended.error) throw new Error(`kubectl: ${ended.error.message}; scripts/bootstrap tests installs it`)
-  // Its warnings are of things that a later version will refuse.
+  // kubectl warns of things that a later version will reject.
   if (ended.status !== 0 || ended.stderr !== '') throw new Error(`kubectl kustomize ${folder}: ${ended.stderr}`)
   return parseAllDocuments(ended.stdout).map((document) => document.toJS())
 }
 
-/** The module that has the types of an API. */
+/** The module with the types of an API. */
 function moduleOf(apiVersion: string): string {
   return apiVersion.startsWith('monitoring.coreos.com/')
     ? `@kubernetes-models/prometheus-operator/${apiVersion}`
@@ -30,8 +30,8 @@ function moduleOf(apiVersion: string): string {
 }
 
 /**
- * What is wrong with these objects by the API's own types: fields it does not have and values of the wrong type, which
- * the TypeScript compiler finds in literals of those types, and what its schemas refuse besides.
+ * The problems with these objects: unknown fields and values of the wrong type, found by compiling them as literals of the
+ * API's types, and everything that the API's schemas reject.
  */
 export async function problemsOf(objects: readonly KubernetesObject[]): Promise<string[]> {
   return [...typeProblems(objects), ...(await Promise.all(objects.map(schemaProblems))).flat()]
@@ -69,7 +69,7 @@ async function schemaProblems(object: KubernetesObject): Promise<string[]> {
   const api = (await import(moduleOf(apiVersion))) as Record<string, new (data: unknown) => { validate(): void }>
   const Model = api[kind]
   if (Model === undefined) return [`${apiVersion} has no ${kind}`]
-  // Kustomize breaks long values of a Secret into lines. The API server takes them so; the schema does not.
+  // Kustomize wraps long values of a Secret. The API server accepts that; the schema does not.
   const data = kind === 'Secret' && object.data
   const unbroken = data
     ? {

@@ -1,17 +1,17 @@
-/** Faults of a list: each is met by a test of its own, and none is left out. */
+/** One test for each fault in a list, and a test that none is left out. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { FaultRow } from './faults.ts'
 
 export interface Meetings<Row extends FaultRow> {
-  /** A test of the fault of that name. */
+  /** Defines the test for the fault with that name. */
   meeting(name: Row['name'], work: (t: TestContext, row: FaultRow) => Promise<void>): void
-  /** A test that every fault of the list has one. */
+  /** Defines a test that every fault in the list has a test. */
   allMet(): void
 }
 
-/** `shows` completes the title of each test; `skip` says why none of them can be made here. */
+/** `shows` completes the title of each test; `skip` gives the reason to skip them all. */
 export function meetingsOf<const Row extends FaultRow>(
   rows: readonly Row[],
   shows: (row: FaultRow) => string = isToldAndOver,
@@ -25,7 +25,7 @@ export function meetingsOf<const Row extends FaultRow>(
       test(`${name}: ${shows(row)}`, { skip }, (t) => work(t, row))
     },
     allMet() {
-      test('every fault of the list was met', () => {
+      test('every fault in the list has a test', () => {
         assert.deepEqual(met.toSorted(), rows.map(({ name }) => name).toSorted())
       })
     },
@@ -33,5 +33,5 @@ export function meetingsOf<const Row extends FaultRow>(
 }
 
 function isToldAndOver({ result, cause }: FaultRow): string {
-  return `the sweep is told as ${cause === null ? result : `${result}, ${cause}`}, and the next one is a success`
+  return `the sweep ends as ${cause === null ? result : `${result}, ${cause}`}, and the next one succeeds`
 }

@@ -1,4 +1,4 @@
-/** Everything that reaches Redis, as its MONITOR tells. */
+/** Every command that Redis executes, as MONITOR reports it. */
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -9,18 +9,18 @@ import { waitUntil } from './waiting.ts'
 export interface Monitored {
   /** The command's name in capitals. */
   readonly name: string
-  /** Its words as MONITOR quotes them. */
+  /** The command with its arguments, as MONITOR quotes them. */
   readonly words: readonly string[]
   /** Whether a script ran it. */
   readonly byScript: boolean
 }
 
 export interface Monitor {
-  /** Every command carried out since the monitor began, but the monitor's own. */
+  /** Every command executed since the monitor began, except the monitor's own. */
   commands(): Promise<readonly Monitored[]>
 }
 
-/** Starts to watch; ends with the test. */
+/** Starts MONITOR, which stops when the test ends. */
 export async function startMonitor(t: TestContext, redis: RedisServer): Promise<Monitor> {
   const socket = connect(redis.port, '127.0.0.1')
   t.after(() => socket.destroy())
@@ -35,10 +35,10 @@ export async function startMonitor(t: TestContext, redis: RedisServer): Promise<
   let marks = 0
   return {
     async commands() {
-      // What was carried out before the mark is told before the mark.
+      // MONITOR reports in order: all earlier commands come before this mark.
       const mark = `the end of monitoring ${++marks}`
       await redis.command('ECHO', mark)
-      await waitUntil(() => text.includes(mark), { timeoutMs: 60_000, what: 'MONITOR to tell everything' })
+      await waitUntil(() => text.includes(mark), { timeoutMs: 60_000, what: 'MONITOR to report everything' })
       return text
         .split('\r\n')
         .map((line) => /^\+[\d.]+ \[\d+ (\S+)\] (".*")$/.exec(line))
@@ -52,7 +52,7 @@ export async function startMonitor(t: TestContext, redis: RedisServer): Promise<
   }
 }
 
-/** The names of those commands that Redis itself says write, or may write. */
+/** The names of those commands that write or may write, by Redis's own flags. */
 export async function writesAmong(redis: RedisServer, commands: readonly Monitored[]): Promise<string[]> {
   const names = [...new Set(commands.map(({ name }) => name))]
   const told = (await redis.command('COMMAND', 'INFO', ...names)) as ([string, number, string[]] | null)[]

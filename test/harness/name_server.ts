@@ -1,4 +1,4 @@
-/** A name server that knows every name: each of them is 127.0.0.1. */
+/** A DNS server that resolves every name to 127.0.0.1. */
 
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
@@ -6,12 +6,12 @@ import type { TestContext } from 'node:test'
 
 const HEADER_BYTES = 12
 const TYPE_A = 1
-/** The name of the question again, an address of the Internet, for a minute, in four bytes. */
+/** An answer record: a pointer to the name in the question, type A, class IN, a TTL of 60 s, and four bytes of address. */
 const ADDRESS = Buffer.from('c00c00010001' + '0000003c' + '00047f000001', 'hex')
 
 /**
- * Answers on port 53 of a loopback address, since a resolv.conf knows no other port, until the test ends; takes root.
- * @returns the address, and the names that were asked for
+ * Listens on port 53 of a loopback address until the test ends, because resolv.conf cannot name another port. Needs root.
+ * @returns the address, and the names that were queried
  */
 export async function startNameServer(t: TestContext): Promise<{ address: string; asked: ReadonlySet<string> }> {
   const address = `127.0.0.${100 + (process.pid % 100)}`
@@ -27,7 +27,7 @@ export async function startNameServer(t: TestContext): Promise<{ address: string
     asked.add(labels.join('.'))
     const isKnown = query.readUInt16BE(at + 1) === TYPE_A
     const answer = Buffer.from(query.subarray(0, at + 5))
-    // An answer, without an error, to one question.
+    // Flags of a response without an error, then the counts of questions, answers and other records.
     answer.writeUInt16BE(0x8180, 2)
     for (const [i, count] of [1, isKnown ? 1 : 0, 0, 0].entries()) answer.writeUInt16BE(count, 4 + 2 * i)
     socket.send(isKnown ? Buffer.concat([answer, ADDRESS]) : answer, from.port, from.address)

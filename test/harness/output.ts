@@ -1,6 +1,6 @@
 /**
- * What `--output json` prints, held to the schemas that the repository publishes. Those are open, since a script must not
- * mind a field that comes with a minor version; here they are closed, since ours must tell of every field there is.
+ * Validates the output of `--output json` against the published schemas. The published ones allow further fields, because
+ * scripts must accept the fields of later versions. The tests do not, so that a schema must describe every field.
  */
 
 import assert from 'node:assert/strict'
@@ -19,12 +19,12 @@ const SCHEMAS = {
   plan: ajv.compile(closed(publishedSchema('plan')) as object),
 }
 
-/** The schema of a command, as scripts use it. */
+/** The published schema of a command. */
 export function publishedSchema(command: 'sweep' | 'plan'): object {
   return JSON.parse(readFileSync(new URL(`../../schema/${command}.json`, import.meta.url), 'utf8')) as object
 }
 
-/** The same, with no room for a property that it does not name. */
+/** The schema without room for further properties. */
 function closed(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(closed)
   if (typeof schema !== 'object' || schema === null) return schema
@@ -32,7 +32,7 @@ function closed(schema: unknown): unknown {
   return fields.type === 'object' && 'properties' in fields ? { additionalProperties: false, ...fields } : fields
 }
 
-/** Reads the one object on stdout, which must be what the command's schema says, and all that stands there. */
+/** Parses stdout, which must be one line with one object that matches the command's schema. */
 export function readOutput(command: keyof typeof SCHEMAS, stdout: string): Record<string, unknown> {
   assert.match(stdout, /^\{.*\}\n$/, 'one line of JSON and nothing else on stdout')
   const output = JSON.parse(stdout) as Record<string, unknown>
@@ -41,7 +41,7 @@ export function readOutput(command: keyof typeof SCHEMAS, stdout: string): Recor
   return output
 }
 
-/** Where an object is not what the command's schema says. */
+/** Every difference between an object and the command's schema. */
 export function complaintsAbout(command: keyof typeof SCHEMAS, output: object): string[] {
   const isValid = SCHEMAS[command]
   return isValid(output) ? [] : (isValid.errors ?? []).map(({ instancePath, message }) => `${instancePath} ${message}`)

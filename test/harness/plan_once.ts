@@ -1,4 +1,4 @@
-/** One `xtrimd plan` on a test's own Redis, as an operator's script would run it. */
+/** One `xtrimd plan`, run and read as by an operator's script. */
 
 import assert from 'node:assert/strict'
 import type { planJson } from '../../src/report/json.ts'

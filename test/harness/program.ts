@@ -1,4 +1,4 @@
-/** The program as an operator meets it: a process with arguments, an environment, logs, an exit code and HTTP. */
+/** Runs the program as an operator does: a process with arguments, an environment, logs, an exit code and HTTP. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
@@ -13,26 +13,23 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 type Environment = Readonly<Record<string, string>>
 
-/** Arguments of a daemon whose ticks a test waits for. */
+/** For tests that wait for ticks. */
 export const EVERY_SECOND = ['--cron', '* * * * * *'] as const
-/** Once a year: no tick comes while a test runs, unless it runs at New Year's midnight, and then one more sweep. */
+/** Once a year, at New Year: for tests that need no sweep but the one at start. */
 export const HARDLY_EVER = ['--cron', '0 0 1 1 *'] as const
 
-/**
- * How long is waited for what must come: long enough for a machine that has much else to do. Where nothing is wrong a test
- * waits for none of it to pass.
- */
+/** How long to wait for what must happen. Long enough for a busy machine; a passing test never waits this long. */
 const PATIENCE_MS = 60_000
 
 export interface ProgramOptions {
   readonly env?: Environment
   readonly cwd?: string
-  /** A file that stands for `/etc/hosts` while it runs, and may be written anew. */
+  /** A file that the program sees as `/etc/hosts`; the test may rewrite it. */
   readonly hosts?: string
 }
 
 export interface Ended {
-  /** The exit code, or null when a signal ended it. */
+  /** Null if a signal ended the process. */
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
@@ -40,10 +37,10 @@ export interface Ended {
 }
 
 /**
- * Runs the program to its end. Its environment is this process', without anything the program would read, plus `env`.
- * It is sent SIGTERM when `stopAfter` resolves.
+ * Runs the program to its end. It inherits the environment without the variables that it would read, plus `env`. It gets
+ * SIGTERM when `stopAfter` resolves.
  *
- * @throws when it has not ended after `timeoutMs` (a minute unless told); it is killed then.
+ * @throws if it has not ended after `timeoutMs` (default: a minute); it is then killed
  */
 export async function runXtrimd(
   args: readonly string[],
@@ -74,53 +71,51 @@ export interface LogLine {
 
 export interface Daemon {
   readonly pid: number
-  /** Where its HTTP server listens, as its log told. */
+  /** The port of its HTTP server, from its log. */
   readonly port: number
   /** `http://127.0.0.1:<port>` */
   readonly url: string
-  /** Every log line so far, oldest first. It grows. */
+  /** Every log line so far, oldest first. New lines are appended. */
   readonly logs: readonly LogLine[]
-  /** Everything it wrote so far. */
+  /** Its output so far. */
   readonly stdout: string
   readonly stderr: string
-  /** How it ended, once it has; waiting for this alone has no deadline. */
+  /** Resolves when the process ends. Has no deadline of its own. */
   readonly ended: Promise<Ended>
   /**
-   * The first log line with this message, or that the predicate picks, among those at position `from` (0: all of
-   * them) and after; waits for it up to `timeoutMs` (a minute).
+   * Waits for a log line with this message, or that satisfies the predicate, among those from position `from` (default 0)
+   * on, for up to `timeoutMs` (default: a minute).
    */
   waitForLog(match: string | ((line: LogLine) => boolean), timeoutMs?: number, from?: number): Promise<LogLine>
   /**
-   * Fetches a path of its HTTP server; fails after 20 s of silence. What it had logged when it answered is in `logs` by the
-   * time this resolves: what an answer tells may be compared with them.
+   * Fetches a path of its HTTP server; fails after 20 s of silence. When it resolves, `logs` holds everything logged before
+   * the answer, so the two can be compared.
    */
   get(path: string, init?: RequestInit): Promise<Response>
   /** The text of `/metrics`. */
   metrics(): Promise<string>
-  /** The sum of the series with this name and at least these labels, as `/metrics` shows it; throws if there is none. */
+  /** The sum of the series with this name and at least these labels in `/metrics`. @throws if there are none */
   metric(name: string, labels?: Labels): Promise<number>
-  /** Asks again and again until the predicate likes the sum (a minute unless told); returns it. */
+  /** Polls until the sum satisfies the predicate (default: for a minute). @returns the sum */
   waitForMetric(
     name: string,
     labels: Labels,
     predicate: (value: number) => boolean,
     timeoutMs?: number,
   ): Promise<number>
-  /**
-   * Waits until so many more sweeps have ended as a success. Where there are two, the last of them began after this call.
-   */
+  /** Waits for this many more successful sweeps. With two or more, the last one began after this call. */
   waitForSuccesses(more: number): Promise<void>
-  /** Sends the signal and waits for the end, at most 30 s; `ms` is how long that took. */
+  /** Sends the signal and waits up to 30 s for the end. `ms` is how long that took. */
   stop(signal?: NodeJS.Signals): Promise<Ended & { readonly ms: number }>
-  /** Memory that is really in use by the process (VmRSS), in bytes. */
+  /** Resident memory of the process (VmRSS), in bytes. */
   rssBytes(): Promise<number>
 }
 
 /**
- * Starts `xtrimd run` with these further arguments, on a free HTTP port unless they (or `env`) give one, and returns
- * once it listens. It is killed when the test ends.
+ * Starts `xtrimd run` with these further arguments, on a free HTTP port unless the arguments or `env` set one, and waits
+ * until it listens. It is killed when the test ends.
  *
- * @throws when it ends, or says nothing of listening for a minute; the message carries what it wrote.
+ * @throws if it ends or does not listen within a minute; the message contains its output
  */
 export async function startDaemon(
   t: TestContext,
@@ -149,7 +144,7 @@ export async function startDaemon(
     try {
       return await waitUntil(
         () => {
-          // Asked before looking, so that the last lines of a process that just ended are looked at too.
+          // Checked before the lines are read, so that the last lines of an ended process are read too.
           const over = program.over()
           while (seen < logs.length) {
             const line = logs[seen++]
@@ -165,11 +160,11 @@ export async function startDaemon(
     }
   }
 
-  // Pretty lines are for people: of those only the port is read, and `logs` stays empty.
+  // Of pretty lines only the port is read; `logs` stays empty.
   const isPretty = args.includes('pretty')
   const prettyPort = () => /\blistening\b[\s\S]*?\bport\b\W+(\d+)/.exec(program.stdout())?.[1]
   const port = isPretty
-    ? await waitUntil(prettyPort, { timeoutMs: PATIENCE_MS, what: 'a pretty line that tells the port' }).then(Number)
+    ? await waitUntil(prettyPort, { timeoutMs: PATIENCE_MS, what: 'a pretty line with the port' }).then(Number)
     : Number((await waitForLog('listening')).port)
   const url = `http://127.0.0.1:${port}`
 
@@ -188,7 +183,7 @@ export async function startDaemon(
     waitForLog,
     async get(path, init = {}) {
       const response = await fetch(url + path, { signal: AbortSignal.timeout(20_000), ...init })
-      // A line is with the system before the answer is, so by the end of this turn of the event loop it is read.
+      // The daemon writes a line before it answers, so by the end of this turn of the event loop the line has been read.
       await nextTurn()
       return response
     },
@@ -239,7 +234,7 @@ export async function startDaemon(
   return daemon
 }
 
-/** What comes before a command that is to find this file where the system's names of hosts are. It keeps its pid. */
+/** Wraps a command so that it sees this file as `/etc/hosts`. The command keeps the pid. */
 function besideHosts(path: string): string[] {
   const alone = ['unshare', '--mount', ...(process.getuid?.() === 0 ? [] : ['--map-root-user'])]
   return [...alone, 'sh', '-c', 'mount --bind "$0" /etc/hosts && exec "$@"', path]
@@ -276,7 +271,7 @@ function spawnProgram(args: readonly string[], options: ProgramOptions): Program
   })
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once('error', reject)
-    // 'close', not 'exit': by then everything it wrote has been read.
+    // 'close', unlike 'exit', comes after all output has been read.
     child.once('close', (code, signal) => {
       over = true
       resolve({ code, signal, stdout, stderr })

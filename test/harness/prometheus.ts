@@ -17,15 +17,15 @@ export interface Sample {
 export interface Prometheus {
   /** `http://127.0.0.1:<port>` */
   readonly url: string
-  /** What an instant query answers now. */
+  /** Evaluates an instant query now. */
   query(promql: string): Promise<Sample[]>
-  /** Asks again and again until the query has one answer and the predicate likes it (a minute); returns it. */
+  /** Polls for up to a minute until the query has a single result that satisfies the predicate. @returns the value */
   waitForValue(promql: string, predicate: (value: number) => boolean): Promise<number>
 }
 
 /**
- * Starts Prometheus with these targets, and with the rules of a rule file's text if given, evaluated every second; it is
- * killed and what it stored is removed when the test ends.
+ * Starts Prometheus with these targets. It evaluates the rules of a rule file, if given, every second. When the test ends
+ * it is killed and its data is removed.
  */
 export async function startPrometheus(
   t: TestContext,

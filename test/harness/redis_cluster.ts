@@ -1,4 +1,4 @@
-/** A private Redis Cluster on loopback: primaries with a third of the slots each, and replicas if wanted. */
+/** A private Redis Cluster on loopback: three primaries with a third of the slots each, and optional replicas. */
 
 import type { TestContext } from 'node:test'
 import { type RedisServer, startRedis } from './redis_server.ts'
@@ -9,27 +9,27 @@ const SLOTS = 16_384
 const PRIMARIES = 3
 const READY_WITHIN_MS = 60_000
 
-/** The others go on serving their slots when one is gone. */
+/** The remaining primaries keep serving their slots when one is down. */
 export const WITHOUT_FULL_COVERAGE = { config: { 'cluster-require-full-coverage': 'no' } }
 
 export interface RedisCluster {
-  /** The three that were primaries at first. */
+  /** The three original primaries. */
   readonly primaries: readonly RedisServer[]
-  /** The one replica of each primary, in their order, where replicas were asked for. */
+  /** The replica of each primary, in the same order; empty without `withReplicas`. */
   readonly replicas: readonly RedisServer[]
-  /** The URLs of the three primaries. */
+  /** The URLs of the three primaries, separated by commas. */
   readonly urls: string
   /** The slot of a key. */
   slotOf(key: string): Promise<number>
-  /** The place among `primaries` of the one that the key belonged to at first. */
+  /** The index in `primaries` of the key's original primary. */
   homeOf(key: string): Promise<number>
-  /** Waits until these nodes all say that the cluster serves. */
+  /** Waits until all of these nodes report that the cluster is up. */
   untilServing(nodes: readonly RedisServer[]): Promise<void>
 }
 
 /**
- * Starts three primaries, each with one replica if `withReplicas`, and returns once all of them serve. A node that is
- * silent for `nodeTimeoutMs` (1 s unless told) is taken for dead by the others. They end with the test.
+ * Starts three primaries, each with one replica if `withReplicas`, and waits until all of them serve. The nodes consider one
+ * dead after `nodeTimeoutMs` of silence (default 1 s). They are killed when the test ends.
  */
 export async function startCluster(
   t: TestContext,
@@ -42,13 +42,13 @@ export async function startCluster(
   const config = {
     'cluster-enabled': 'yes',
     'cluster-node-timeout': String(options.nodeTimeoutMs ?? 1_000),
-    // A replica takes over however old its data is, and nothing is waited for on disk.
+    // A replica may take over however old its data is, and replication starts without a delay.
     'cluster-replica-validity-factor': '0',
     'repl-diskless-sync-delay': '0',
     ...options.config,
   }
   const count = options.withReplicas ? 2 * PRIMARIES : PRIMARIES
-  // Where one fails, the test ends only when the others are there, since it is the test's end that ends them.
+  // If one fails, wait for the others too: they can only be killed at the end of the test once they have started.
   const starts = await Promise.allSettled(Array.from({ length: count }, () => startRedis(t, { config })))
   const nodes = starts.map((start) => {
     if (start.status === 'rejected') throw start.reason
@@ -58,7 +58,7 @@ export async function startCluster(
   const replicas = nodes.slice(PRIMARIES)
   const [first] = primaries as [RedisServer]
 
-  // Epochs that differ from the start spare the nodes the election of them.
+  // With distinct epochs the nodes need not resolve conflicts first.
   for (const [i, node] of nodes.entries()) await node.command('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1))
   for (const [i, node] of primaries.entries()) {
     await node.command('CLUSTER', 'ADDSLOTSRANGE', String(firstSlot(i)), String(firstSlot(i + 1) - 1))
@@ -96,19 +96,19 @@ export async function startCluster(
   }
 }
 
-/** Lets a slot be on its way: its keys are still where they were. */
+/** Starts moving a slot. Its keys stay on the source for now. */
 export async function openSlot(source: RedisServer, target: RedisServer, slot: number): Promise<void> {
   const [sourceId, targetId] = await Promise.all([source, target].map((node) => node.command('CLUSTER', 'MYID')))
   await target.command('CLUSTER', 'SETSLOT', String(slot), 'IMPORTING', String(sourceId))
   await source.command('CLUSTER', 'SETSLOT', String(slot), 'MIGRATING', String(targetId))
 }
 
-/** Moves keys to another node, which answers for them once their slot is open or its own. */
+/** Moves keys to another node, which serves them if it imports or owns their slot. */
 export async function migrate(source: RedisServer, target: RedisServer, keys: readonly string[]): Promise<void> {
   await source.command('MIGRATE', '127.0.0.1', String(target.port), '', '0', '5000', 'KEYS', ...keys)
 }
 
-/** The first slot of the primary at this place, or behind the last one. */
+/** The first slot of the primary with this index; for the index after the last, the number of slots. */
 function firstSlot(place: number): number {
   return Math.floor((place * SLOTS) / PRIMARIES)
 }
@@ -126,7 +126,7 @@ async function everywhere(
   }
 }
 
-/** Each node answers by what it has heard, which at first is not everything. */
+/** Waits until a node knows all primaries: gossip takes a moment. */
 async function untilCovered(node: RedisServer): Promise<void> {
   await waitUntil(async () => ((await node.command('CLUSTER', 'SLOTS')) as unknown[]).length === PRIMARIES, {
     timeoutMs: READY_WITHIN_MS,

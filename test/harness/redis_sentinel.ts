@@ -13,20 +13,20 @@ const QUORUM = 2
 const READY_WITHIN_MS = 60_000
 
 export interface WatchedRedis {
-  /** The one that was the primary at first. */
+  /** The original primary. */
   readonly primary: RedisServer
   readonly replica: RedisServer
-  /** The URLs of the three sentinels. */
+  /** The URLs of the three sentinels, separated by commas. */
   readonly urls: string
-  /** Has a sentinel promote the replica, although nothing is wrong. */
+  /** Makes a sentinel promote the replica although nothing is wrong. */
   failOver(): Promise<void>
-  /** Waits until every sentinel names this server as the primary, and it is one. */
+  /** Waits until every sentinel names this server as the primary and it is one. */
   untilPrimaryIs(server: RedisServer): Promise<void>
 }
 
 /**
- * Starts all five, with `password` on each of them if given, and returns once every sentinel knows of the others and of
- * the replica. A primary that is silent for a second is taken for dead. They end with the test.
+ * Starts all five, each with `password` if given, and waits until every sentinel knows the others and the replica. The
+ * sentinels consider a primary down after a second of silence. All are killed when the test ends.
  */
 export async function startWatchedRedis(
   t: TestContext,
@@ -58,7 +58,7 @@ export async function startWatchedRedis(
     replica,
     urls: sentinels.map(({ port }) => `redis://127.0.0.1:${port}`).join(','),
     async failOver() {
-      // Refused until the replica has told that it is fit to be promoted.
+      // Refused until the sentinel knows that the replica can be promoted.
       await waitUntil(
         () =>
           first.command('SENTINEL', 'FAILOVER', MASTER).then(

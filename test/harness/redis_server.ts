@@ -1,4 +1,4 @@
-/** A private, real redis-server for one test, and the faults that can be done to it. */
+/** A private redis-server for one test, and faults to inject into it. */
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,13 +13,13 @@ import { waitUntil } from './waiting.ts'
 
 export interface RedisOptions {
   /**
-   * More `redis.conf` settings, by name: `{ maxmemory: '10mb' }`. They survive `restart()`. A `requirepass` is used
-   * by the test client too, and is not in `url`.
+   * Further `redis.conf` settings by name, such as `{ maxmemory: '10mb' }`. They survive `restart()`. The test client uses
+   * a `requirepass`; `url` does not contain it.
    */
   readonly config?: Readonly<Record<string, string>>
 }
 
-/** One line of Redis's slow log: what it ran and how long it held the server. */
+/** One entry of Redis's slow log. */
 export interface SlowCommand {
   readonly microseconds: number
   readonly command: readonly string[]
@@ -30,43 +30,43 @@ export interface RedisServer {
   /** `redis://127.0.0.1:<port>` */
   readonly url: string
   readonly socketPath: string
-  /** The pid of the server that runs now; another one after `restart()`. */
+  /** The pid of the running server. It changes with `restart()`. */
   readonly pid: number
-  /** Connects again by itself after `kill()` and `restart()`; while Redis is away, its commands fail at once. */
+  /** Reconnects by itself after `kill()` and `restart()`. While Redis is down, its commands fail at once. */
   readonly client: Client
-  /** Any command at all, its reply as RESP2 gives it (maps are flat arrays); an error reply rejects. */
+  /** Sends any command. Replies are RESP2, so maps are flat arrays; an error reply rejects. */
   command(...args: readonly (string | Buffer)[]): Promise<unknown>
-  /** Stops the process where it stands (SIGSTOP), and returns once it stands still. */
+  /** Stops the process (SIGSTOP) and resolves once it is stopped. */
   freeze(): Promise<void>
-  /** Lets a frozen server go on. */
+  /** Resumes a frozen server. */
   thaw(): Promise<void>
-  /** Ends the server at once (SIGKILL); returns once it is gone. What it held is lost. */
+  /** Kills the server (SIGKILL) and resolves once it is gone. Its data is lost. */
   kill(): Promise<void>
   /**
-   * Kills the server if it still runs and starts another in its place: same port, socket and settings, and empty
-   * unless the test itself had it SAVE.
+   * Kills the server if it still runs, and starts another with the same port, socket and settings. It is empty unless the
+   * test made the first one SAVE.
    */
   restart(): Promise<void>
-  /** Records every command from here on in the slow log, which begins empty. */
+  /** Empties the slow log and records every command in it from now on. */
   recordCommands(): Promise<void>
-  /** The slow log, newest first. Redis's own threshold (10 ms) holds unless `recordCommands()` was called. */
+  /** The slow log, newest first. Redis's default threshold of 10 ms applies unless `recordCommands()` was called. */
   slowlog(): Promise<SlowCommand[]>
   /** `used_memory`, in bytes. */
   usedMemory(): Promise<number>
-  /** How often it carried out this command, in lower case as INFO has it, since it began or `CONFIG RESETSTAT`. */
+  /** How often Redis has executed this command (in lower case, as in INFO) since its start or `CONFIG RESETSTAT`. */
   callsOf(command: string): Promise<number>
 }
 
-/** Loading included, which a test may slow down. */
+/** Includes loading the data, which a test may slow down. */
 const READY_WITHIN_MS = 60_000
 const CONNECT_WITHIN_MS = 10_000
 const BIND_ATTEMPTS = 10
 
 /**
- * Starts `redis-server` (or what `TEST_REDIS_SERVER` names) on a free port of 127.0.0.1 and on a unix socket, empty
- * and never writing to disk. It is killed and its folder removed when the test ends.
+ * Starts `redis-server`, or the program in `TEST_REDIS_SERVER`, on a free port of 127.0.0.1 and on a unix socket. It is
+ * empty and does not save to disk. When the test ends it is killed and its folder removed.
  *
- * @throws when no server could be started within a minute; the message carries the server's own log.
+ * @throws if it is not ready within a minute; the message contains the server's log
  */
 export async function startRedis(t: TestContext, options: RedisOptions = {}): Promise<RedisServer> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-redis-'))
@@ -113,7 +113,7 @@ export async function startRedis(t: TestContext, options: RedisOptions = {}): Pr
       process.kill(pid, 'SIGCONT')
       await waitUntil(async () => (await processState(pid)) !== 'T', {
         timeoutMs: 30_000,
-        what: 'redis-server to go on',
+        what: 'redis-server to resume',
       })
     },
     async kill() {
@@ -152,7 +152,7 @@ interface RunningServer {
   readonly socketPath: string
 }
 
-/** Somebody else can take a free port before Redis does: then try the next one. */
+/** Another process can take a free port before Redis does; then try the next port. */
 async function launchOnFreePort(folder: string, config: Readonly<Record<string, string>>): Promise<RunningServer> {
   let lastError: unknown
   for (let attempt = 0; attempt < BIND_ATTEMPTS; attempt++) {
@@ -179,7 +179,7 @@ async function launch(folder: string, port: number, config: Readonly<Record<stri
     ...config,
   }).flatMap(([name, value]) => [`--${name}`, value])
 
-  // A fresh log for every launch: an earlier server's "Ready" must not be read as this one's.
+  // A new log for every launch, so that an earlier server's "Ready" is not taken for this one's.
   const log = openSync(logPath, 'w')
   const child = spawn(process.env.TEST_REDIS_SERVER || 'redis-server', settings, { stdio: ['ignore', log, log] })
   closeSync(log)
@@ -188,7 +188,7 @@ async function launch(folder: string, port: number, config: Readonly<Record<stri
 
   const ready = waitUntil(
     async () => {
-      // Asked before reading, so that its last words are read too.
+      // Checked before reading, so that the last lines of an ended server are read too.
       const over = child.exitCode !== null || child.signalCode !== null
       const text = await readFile(logPath, 'utf8')
       if (over) throw new Error(`redis-server ended:\n${text}`)
@@ -215,7 +215,7 @@ async function connectTestClient(port: number, password: string | undefined): Pr
   return client
 }
 
-/** Sends SIGKILL, which also ends a frozen process, and waits until it is gone. */
+/** Sends SIGKILL, which also ends a frozen process, and waits for the exit. */
 async function killed(child: ChildProcess): Promise<void> {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   const exit = once(child, 'exit')
@@ -223,7 +223,7 @@ async function killed(child: ChildProcess): Promise<void> {
   await exit
 }
 
-/** The letter Linux gives a process' state: `T` is stopped. */
+/** The letter with which Linux reports the state of a process; `T` is stopped. */
 async function processState(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
   return stat.slice(stat.lastIndexOf(')') + 2)[0]

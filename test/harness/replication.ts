@@ -1,9 +1,9 @@
-/** Primaries and replicas, as they tell of themselves. */
+/** The replication state of a server, as it reports it. */
 
 import type { RedisServer } from './redis_server.ts'
 import { waitUntil } from './waiting.ts'
 
-/** Returns when the replica has all that its primary has. */
+/** Waits until the replica is in sync with its primary. */
 export async function untilInSync(replica: RedisServer): Promise<void> {
   await waitUntil(async () => /master_link_status:up/.test(await replicationOf(replica)), {
     timeoutMs: 60_000,
@@ -11,7 +11,7 @@ export async function untilInSync(replica: RedisServer): Promise<void> {
   })
 }
 
-/** Whether it takes itself for a primary; not where it does not answer. */
+/** Whether the server reports that it is a primary; false if it does not answer. */
 export async function isPrimary(server: RedisServer): Promise<boolean> {
   return /role:master/.test(await replicationOf(server))
 }

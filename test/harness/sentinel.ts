@@ -12,7 +12,7 @@ import { waitUntil } from './waiting.ts'
 
 export interface Sentinel {
   readonly port: number
-  /** Any command at all. */
+  /** Sends any command. */
   command(...args: readonly string[]): Promise<unknown>
 }
 
@@ -20,13 +20,13 @@ export interface SentinelOptions {
   readonly master: string
   readonly primaryPort: number
   readonly quorum: number
-  /** Further lines of its configuration. */
+  /** Further configuration lines. */
   readonly lines?: readonly string[]
-  /** Who `command()` is, where it asks for somebody. */
+  /** Credentials for `command()`, if the sentinel requires them. */
   readonly credentials?: { readonly username?: string; readonly password: string }
 }
 
-/** Starts a sentinel and returns once it answers. It ends with the test. */
+/** Starts a sentinel and waits until it answers. It is killed when the test ends. */
 export async function startSentinel(t: TestContext, options: SentinelOptions): Promise<Sentinel> {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-sentinel-'))
   const port = await freePort()

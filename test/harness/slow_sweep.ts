@@ -1,4 +1,4 @@
-/** A sweep that takes many seconds, so that a test can meet it in the middle. */
+/** A sweep of many seconds, so that a test can act in the middle of it. */
 
 import type { TestContext } from 'node:test'
 import { fillOverlong, goneFrom, SURPLUS } from './overlong_streams.ts'
@@ -8,17 +8,17 @@ import { startProxy, type TcpProxy } from './tcp_proxy.ts'
 const STREAMS = 200
 
 export interface SlowSweep {
-  /** Where Redis answers late. */
+  /** Delays the replies of Redis. */
   readonly proxy: TcpProxy
-  /** What the program is to be told, so that it takes its time. */
+  /** Arguments that make the sweep slow. */
   readonly args: readonly string[]
   /** How many entries a whole sweep removes. */
   readonly surplus: number
-  /** How many entries have disappeared from Redis so far. */
+  /** How many entries have been removed so far. */
   gone(): Promise<number>
 }
 
-/** Fills 200 streams. A page holds few keys and each of its replies is 40 ms late: a whole sweep takes over 8 s. */
+/** Fills 200 streams. With small pages and each reply 40 ms late, a whole sweep takes over 8 s. */
 export async function prepareSlowSweep(t: TestContext, redis: RedisServer): Promise<SlowSweep> {
   const keys = Array.from({ length: STREAMS }, (_, stream) => `stream:conversation:${stream}`)
   await fillOverlong(redis, keys)

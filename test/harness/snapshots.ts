@@ -1,4 +1,4 @@
-/** A Redis that cannot write its snapshot, and so refuses writes once it is told to. */
+/** A Redis that cannot write its snapshot, and therefore can refuse writes. */
 
 import { mkdir, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -7,10 +7,10 @@ import { waitUntil } from './waiting.ts'
 
 const FILE = 'snapshot'
 
-/** Settings of a server that `breakSnapshots` is for. It accepts writes all the same until this setting is `yes`. */
+/** Settings for a server to use with `breakSnapshots`. It accepts writes until `stop-writes-on-bgsave-error` is set to `yes`. */
 export const SNAPSHOTS = { save: '3600 1', dbfilename: FILE, 'stop-writes-on-bgsave-error': 'no' } as const
 
-/** Puts a folder where the snapshot is to be, and lets Redis find out. @returns what takes it away again */
+/** Puts a folder in place of the snapshot file, and waits until saving fails. @returns a function that repairs it */
 export async function breakSnapshots(redis: RedisServer): Promise<() => Promise<void>> {
   const folder = join(dirname(redis.socketPath), FILE)
   await mkdir(folder)
@@ -21,7 +21,7 @@ export async function breakSnapshots(redis: RedisServer): Promise<() => Promise<
   }
 }
 
-/** Lets Redis save in the background until it says so of the last time. */
+/** Makes Redis save in the background until the last save has this status. */
 async function saveUntil(redis: RedisServer, status: 'ok' | 'err'): Promise<void> {
   await waitUntil(
     async () => {
@@ -31,6 +31,6 @@ async function saveUntil(redis: RedisServer, status: 'ok' | 'err'): Promise<void
       await redis.command('BGSAVE')
       return false
     },
-    { timeoutMs: 60_000, what: `a snapshot to be ${status}` },
+    { timeoutMs: 60_000, what: `the status of a snapshot to be ${status}` },
   )
 }

@@ -1,4 +1,4 @@
-/** Streams as a test needs them: filled in no time, with IDs that say when. */
+/** Fills streams quickly, with chosen times in their IDs, and reads them. */
 
 import { clockMs } from '../../scripts/stage/redis_client.ts'
 import type { RedisServer } from './redis_server.ts'
@@ -7,18 +7,18 @@ export interface Filling {
   readonly count: number
   /** Time of the first entry, in ms since 1970. */
   readonly from: number
-  /** Time from one entry to the next, in ms; may be 0 or a fraction: entries of one millisecond are numbered. */
+  /** Time from one entry to the next, in ms. It may be 0 or a fraction, because every ID has its own sequence number. */
   readonly stepMs: number
   /** Size of each entry's value, in bytes. */
   readonly bytes: number
 }
 
-/** Entries that one call of the script adds: some 10 ms of Redis. */
+/** Entries that one call of the script adds; takes Redis about 10 ms. */
 const CHUNK = 5_000
 
 /**
- * Inside Redis, because a million XADDs sent from here take many times as long. ARGV: first entry's number, how many,
- * `from`, `stepMs`, `bytes`.
+ * Adds entries inside Redis, which is many times faster than sending each XADD. ARGV: the number of the first entry, how
+ * many, `from`, `stepMs`, `bytes`.
  */
 const FILL = `
 local first, count, from, step = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -30,7 +30,7 @@ end`
 
 /**
  * Appends `count` entries with one field `body`. Entry number i (from 0) has the ID `<from + i * stepMs>-<i>`.
- * About 2 s for a million.
+ * A million take about 2 s.
  */
 export async function fillStream(redis: RedisServer, key: string | Buffer, filling: Filling): Promise<void> {
   const { count, from, stepMs, bytes } = filling
@@ -69,7 +69,7 @@ export function redisNow(redis: RedisServer): Promise<number> {
   return clockMs(redis.client)
 }
 
-/** The IDs in a stream, oldest first; only those of the `newest` entries, if told. */
+/** The IDs in a stream, oldest first; with `newest`, only those of that many newest entries. */
 export async function streamIds(redis: RedisServer, key: string | Buffer, newest?: number): Promise<string[]> {
   const limit = newest === undefined ? [] : ['COUNT', String(newest)]
   const entries = (await redis.command('XREVRANGE', key, '+', '-', ...limit)) as [string, unknown][]

@@ -1,4 +1,4 @@
-/** A sweep inside the test's own process: the program without its start, for tests that need hundreds of them. */
+/** Sweeps in the test's own process, for tests that need hundreds of sweeps. */
 
 import assert from 'node:assert/strict'
 import { configure } from '../../src/config/config.ts'
@@ -8,7 +8,7 @@ import { makeLog } from '../../src/telemetry/log.ts'
 
 const log = await makeLog('silent', 'json', 2, false)
 
-/** What a sweep with these arguments is to do. @throws where the program would refuse them */
+/** The task of a sweep with these arguments. @throws if the program would reject them */
 export function taskOf(redisUrl: string, args: readonly string[]): SweepTask {
   const configured = configure(['sweep', '--redis-url', redisUrl, '--pace', '100', ...args], {}, '0')
   if (configured.kind !== 'config') throw new Error(`refused: ${JSON.stringify(configured)}`)
@@ -19,7 +19,7 @@ export function sweepHere(redisUrl: string, args: readonly string[]): Promise<Sw
   return sweep(taskOf(redisUrl, args), new AbortController().signal)
 }
 
-/** The same where it must be a success: its sums over all policies. */
+/** A sweep that must succeed. @returns the totals over all policies */
 export async function sweepWhole(redisUrl: string, args: readonly string[]): Promise<SweepReport['total']> {
   const { result, cause, message, total } = await sweepHere(redisUrl, args)
   assert.deepEqual({ result, cause, message }, { result: 'success', cause: null, message: null })

@@ -1,4 +1,4 @@
-/** A network between the program and its server that can be made to misbehave, and healed. */
+/** A TCP proxy between the program and its server, with faults that a test can set and heal. */
 
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
@@ -6,39 +6,39 @@ import type { TestContext } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { freePort } from '../../scripts/stage/free_port.ts'
 
-/** One fault at a time: setting one ends the one before. Each bites connections already open and new ones alike. */
+/** Has one fault at a time: setting one ends the previous one. A fault affects open and new connections alike. */
 export interface TcpProxy {
   readonly port: number
   /** `redis://127.0.0.1:<port>` */
   readonly url: string
-  /** How many connections are open through it. */
+  /** How many connections are open. */
   readonly connections: number
-  /** How many connections it has accepted since it began. */
+  /** How many connections it has accepted so far. */
   readonly accepted: number
-  /** How many bytes of replies it has passed on since it began. */
+  /** How many bytes of replies it has passed on so far. */
   readonly replyBytes: number
   /** Every piece of a reply arrives this much later. */
   delay(ms: number): void
-  /** Requests reach the server and are carried out; replies are lost. */
+  /** Requests reach the server, which executes them; replies are lost. */
   swallowReplies(): void
-  /** Every connection is cut after `n` more bytes of replies: in the middle of one, if `n` says so. */
+  /** Every connection is cut after `n` more bytes of replies, possibly in the middle of one. */
   cutAfterReplyBytes(n: number): void
-  /** Accepts connections and is silent: nothing reaches the server either. */
+  /** Accepts connections but stays silent: nothing reaches the server either. */
   blackhole(): void
   /**
-   * A request that holds this text, the first `passed` of them aside, waits here with all that follows it on its
-   * connection until the fault ends: so a test can do something between two commands of the program.
+   * Holds a request that contains this text, after letting the first `passed` of them through, and everything behind it on
+   * its connection until the fault ends. A test can then act between two commands of the program.
    */
   hold(text: string, passed?: number): void
-  /** How many requests were held since `hold()`. */
+  /** How many requests have been held since `hold()`. */
   readonly held: number
-  /** Connections from now on lead to this port of 127.0.0.1, where something else may listen. Lasts until told again. */
+  /** New connections lead to this port of 127.0.0.1, until the next call. */
   leadTo(port: number): void
-  /** Stops listening: a new connection gets ECONNREFUSED. Those open are left alone. */
+  /** Stops listening: new connections get ECONNREFUSED. Open ones stay. */
   refuse(): Promise<void>
-  /** Destroys the connections that are open now. No lasting fault. */
+  /** Destroys all open connections. New ones work. */
   dropAll(): void
-  /** Ends every fault. Connections that lost bytes to one are cut: what they carry no longer makes sense. */
+  /** Ends the fault. Connections that lost bytes are cut, because the rest would make no sense. */
   heal(): Promise<void>
 }
 
@@ -54,16 +54,16 @@ type Fault =
 interface Link {
   readonly near: Socket
   readonly far: Socket | undefined
-  /** Replies still to pass before the fault `cut` strikes this connection. */
+  /** Bytes of replies to pass before the fault `cut` cuts this connection. */
   bytesLeft: number
   lostBytes: boolean
-  /** Requests that wait here for the fault `hold` to end. */
+  /** Requests that wait for the fault `hold` to end. */
   held: Buffer[]
-  /** Keeps delayed pieces in order: each waits for the one before. */
+  /** Keeps delayed pieces in order: each waits for the previous one. */
   delayed: Promise<void>
 }
 
-/** Starts a proxy to 127.0.0.1:`targetPort` on a port of its own; it is gone when the test ends. */
+/** Starts a proxy to 127.0.0.1:`targetPort` on a free port. It closes when the test ends. */
 export async function startProxy(t: TestContext, targetPort: number): Promise<TcpProxy> {
   const links = new Set<Link>()
   let fault: Fault = { kind: 'none' }
@@ -127,7 +127,7 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
         deliver(link, reply)
         return
       default:
-        // After a delay was healed, what is still on its way goes first.
+        // After a delay has healed, pieces that are still delayed come first.
         link.delayed = link.delayed.then(() => deliver(link, reply))
     }
   }
@@ -185,7 +185,7 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
     blackhole: () => set({ kind: 'blackhole' }),
     async refuse() {
       set({ kind: 'refuse' })
-      // Not waiting for 'close': that comes only once the connections still open are gone.
+      // Does not wait for 'close', which comes only after the last open connection has ended.
       server.close()
     },
     hold(text, passed = 0) {

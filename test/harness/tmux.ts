@@ -1,4 +1,4 @@
-/** A person's terminal, by tmux: what is typed into it, and what then stands on it. */
+/** A terminal in tmux: types keys into it and reads its screen. */
 
 import { execFile } from 'node:child_process'
 import type { TestContext } from 'node:test'
@@ -6,17 +6,17 @@ import { promisify } from 'node:util'
 import { waitUntil } from './waiting.ts'
 
 export interface Terminal {
-  /** Keys as tmux names them, such as `Enter` or `C-c`; whatever is no name is typed as it is. */
+  /** Keys by their tmux names, such as `Enter` or `C-c`. Anything else is typed literally. */
   type(...keys: string[]): Promise<void>
-  /** The lines that stand on it. What did not fit a row, and so goes on in the next, is one line. */
+  /** The lines on the screen. A line that wraps is still one line. */
   lines(): Promise<string[]>
-  /** Waits until something stands on it. @returns its lines then */
+  /** Waits until the screen shows this. @returns its lines */
   waitFor(what: RegExp): Promise<string[]>
 }
 
 let terminals = 0
 
-/** Opens a terminal of 80 columns with a shell that is told of nothing but this environment. */
+/** Opens a terminal of 80 columns with a shell that has only this environment. */
 export async function openTerminal(t: TestContext, env: Readonly<Record<string, string>> = {}): Promise<Terminal> {
   const name = `xtrimd-${process.pid}-${++terminals}`
   const tmux = async (...args: string[]): Promise<string> =>
@@ -46,7 +46,7 @@ export async function openTerminal(t: TestContext, env: Readonly<Record<string, 
         seen = await lines()
         return what.test(seen.join('\n'))
       }
-      await waitUntil(stands, { timeoutMs: 60_000, what: `${what} to stand on the terminal` })
+      await waitUntil(stands, { timeoutMs: 60_000, what: `${what} on the terminal` })
       return seen
     },
   }

@@ -10,7 +10,7 @@ export interface ToldError {
   readonly cure: string
 }
 
-/** The row for errors of the system, OpenSSL or the client. Rows with their real words are examples of it. */
+/** The row for errors of the system, OpenSSL or the client. Rows with such errors are examples. */
 export const OF_THE_SYSTEM = '…: …'
 
 /** The rows of the page. Each starts with the error in backticks. */

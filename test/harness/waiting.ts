@@ -2,16 +2,16 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 export interface Waiting {
   readonly timeoutMs: number
-  /** What is waited for, to complete "waited 5000 ms in vain for …". */
+  /** What to wait for; completes "waited 5000 ms in vain for …". */
   readonly what: string
-  /** How long to rest between two looks; 20 ms unless told. */
+  /** How long to pause between two checks; 20 ms by default. */
   readonly everyMs?: number
 }
 
 /**
- * Looks again and again until `predicate` answers something truthy, and returns that.
+ * Polls until `predicate` returns something truthy, and returns that.
  *
- * @throws when the deadline passes first, naming what was waited for; or what the predicate itself throws.
+ * @throws if the deadline passes first, or whatever the predicate throws
  */
 export async function waitUntil<T>(predicate: () => T | Promise<T>, waiting: Waiting): Promise<T> {
   const deadline = performance.now() + waiting.timeoutMs
