@@ -42,9 +42,10 @@ const TRIES = 5
 export function daemon(...flags: readonly string[]): Contender {
   let running: Daemon | null = null
   // A sweep at the default pace consists mostly of pauses, so neither warm it up nor wait for its end.
+  // A quick run has only one page, and a sweep stopped within it may have trimmed nothing.
   const isDefault = flags.length === 0
-  const begin = async (redis: PrivateRedis, { warmingSweeps }: Options): Promise<void> => {
-    const starting = isDefault ? ['--run-on-start', 'false', '--sweep-timeout', '3s'] : []
+  const begin = async (redis: PrivateRedis, { warmingSweeps, quick }: Options): Promise<void> => {
+    const starting = isDefault ? ['--run-on-start', 'false', '--sweep-timeout', quick ? '60s' : '3s'] : []
     running = await startWarmDaemon(redis.url, { flags: [...starting, ...flags] }, isDefault ? 0 : warmingSweeps)
   }
   return {
