@@ -17,7 +17,7 @@ interface Report {
   readonly removed: Readonly<Record<'age' | 'length' | 'bytes' | 'acked', number>>
 }
 
-/** Plans, then sweeps, and holds the plan to the sweep: equal with `exact`, within a node with `approx`. */
+/** Plans, then sweeps, and compares: the counts must be equal with `exact`, and within a node with `approx`. */
 async function sweepAsPlanned(redis: RedisServer, args: readonly string[]): Promise<Report['removed']> {
   const run = async (command: 'plan' | 'sweep') => {
     const { code, stdout, stderr } = await runXtrimd([command, '--redis-url', redis.url, '--output', 'json', ...args])
@@ -57,7 +57,7 @@ async function threeGroups(t: TestContext, options: { from?: number } = {}): Pro
 
 const lengthOf = async (redis: RedisServer, key = KEY): Promise<number> => Number(await redis.command('XLEN', key))
 
-test('what every living group has acknowledged goes at once with 0s, to the entry with exact', async (t) => {
+test('with 0s, entries go as soon as every living group has acknowledged them; with exact, to the entry', async (t) => {
   const redis = await threeGroups(t)
   const removed = await sweepAsPlanned(redis, [...OFF, '--acked-after', '0s', '--trim', 'exact'])
   assert.deepEqual(removed, { age: 0, length: 0, bytes: 0, acked: 1_500 })
@@ -71,7 +71,7 @@ test('approx removes whole nodes only, and never more than exact', async (t) => 
   assert.ok(acked <= 1_500 && acked > 1_400, `${acked}`)
 })
 
-test('entries younger than --acked-after stay, also where every group has acknowledged them', async (t) => {
+test('entries younger than --acked-after stay, even if every group has acknowledged them', async (t) => {
   const redis = await threeGroups(t)
   assert.equal((await sweepAsPlanned(redis, [...OFF, '--acked-after', '1h', '--trim', 'exact'])).acked, 0)
   // The control: the same entries, an hour later.
@@ -79,7 +79,7 @@ test('entries younger than --acked-after stay, also where every group has acknow
   assert.equal((await sweepAsPlanned(old, [...OFF, '--acked-after', '1h', '--trim', 'exact'])).acked, 1_500)
 })
 
-test('a stream whose groups are all dead is not touched', async (t) => {
+test('a stream whose groups are all dead is not trimmed', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   await fillStream(redis, KEY, { count: 500, from: (await redisNow(redis)) - 60_000, stepMs: 1, bytes: 20 })
   await work(redis, 'dead', 500, 500)
@@ -87,7 +87,7 @@ test('a stream whose groups are all dead is not touched', async (t) => {
   assert.equal((await sweepAsPlanned(redis, [...OFF, '--acked-after', '0s', '--trim', 'exact'])).acked, 0)
 })
 
-test('streams with custom IDs are held to it with 0s only, since their age is unknown', async (t) => {
+test('streams with custom IDs are trimmed with 0s only, because their age is unknown', async (t) => {
   const redis = await startRedis(t)
   for (let i = 1; i <= 300; i++) await redis.command('XADD', KEY, `${i}-1`, 'm', 'x')
   await work(redis, 'group', 300, 200)
@@ -95,14 +95,14 @@ test('streams with custom IDs are held to it with 0s only, since their age is un
   assert.equal((await sweepAsPlanned(redis, [...OFF, '--acked-after', '0s', '--trim', 'exact'])).acked, 200)
 })
 
-test('beside other limits each removal has one reason, in the order age, length, bytes, acked', async (t) => {
+test('together with other limits, each removal has one reason, in the order age, length, bytes, acked', async (t) => {
   const redis = await threeGroups(t)
   await redis.command('DEL', 'stream:conversation:alone')
   const args = ['--max-age', 'off', '--max-length', '2000', '--acked-after', '0s', '--trim', 'exact']
   assert.deepEqual(await sweepAsPlanned(redis, args), { age: 0, length: 1_000, bytes: 0, acked: 500 })
 })
 
-test('it works with --protect unacked: what is pending and old stays', async (t) => {
+test('with --protect unacked, old pending entries stay', async (t) => {
   const redis = await threeGroups(t)
   await redis.command('DEL', 'stream:conversation:alone')
   const args = [
@@ -122,7 +122,7 @@ test('it works with --protect unacked: what is pending and old stays', async (t)
   assert.equal(await lengthOf(redis), 1_500)
 })
 
-test('consumers at work during sweeps lose nothing: every entry is delivered and acknowledged once', async (t) => {
+test('consumers lose nothing to sweeps while they work: every entry is delivered and acknowledged once', async (t) => {
   const redis = await startRedis(t)
   await redis.command('XGROUP', 'CREATE', KEY, 'workers', '0', 'MKSTREAM')
   const sent = 2_000

@@ -1,4 +1,4 @@
-/** What consumer groups keep, what they lose, and what is said of it. */
+/** What consumer groups keep, what they lose, and how both are reported. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -18,10 +18,10 @@ const DAY = 24 * HOUR
 
 const KEY = 'stream:conversation:1'
 
-/** The slow group stays so many messages behind for as long as there are new ones. */
+/** How many messages the slow group stays behind while new ones arrive. */
 const BEHIND = 200
 
-test('with --protect unacked a fast and a slow group read and acknowledge every message, as without the daemon', async (t) => {
+test('with --protect unacked, a fast and a slow group read and acknowledge every message, as without the daemon', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   await makeThreeGroups(redis)
   const daemon = await startDaemon(t, [
@@ -41,7 +41,7 @@ test('with --protect unacked a fast and a slow group read and acknowledge every 
   assert.deepEqual(slow, all)
   for (const group of ['fast', 'slow']) assert.equal(await pendingOf(redis, KEY, group), 0)
   await daemon.waitForMetric('xtrimd_entries', {}, (entries) => entries === 50)
-  // The third one was abandoned a week and more ago, and counts for nothing but for what it lost.
+  // The third group has been dead for over a week: it protects nothing, but its losses are counted.
   assert.equal((await groupState(redis, 'abandoned')).pending, 5)
   assert.equal(await daemon.metric('xtrimd_entries_trimmed_total', { reason: 'length' }), published - 50)
 })
@@ -65,7 +65,7 @@ for (const { who, abandoned } of [
   { who: 'the slow group', abandoned: false },
   { who: 'the abandoned group', abandoned: true },
 ]) {
-  test(`--hard-max-length bounds the stream in spite of its groups, and what ${who} lost is counted to the entry`, async (t) => {
+  test(`--hard-max-length bounds the stream despite its groups, and the count of what ${who} lost is exact`, async (t) => {
     const redis = await startRedis(t)
     const args = ['--max-age', 'off', '--max-length', '20', '--hard-max-length', '150']
     const modes = ['--trim', 'exact', '--protect', 'unacked', '--stale-group-after', 'off']
@@ -93,7 +93,7 @@ for (const { who, abandoned } of [
     assert.deepEqual([...new Set(behind)], behind)
     assert.ok(fast.length <= published)
 
-    // The control: a group that nobody reads from holds everything where no hard limit overrides it.
+    // The control: without a hard limit, a group that nobody reads from holds everything.
     const before = await streamIds(redis, KEY)
     await redis.command('XGROUP', 'CREATE', KEY, 'another', '0')
     for (let number = 0; number < 500; number++) await publish(redis, KEY, number)
@@ -102,7 +102,7 @@ for (const { who, abandoned } of [
   })
 }
 
-test("the daemon's counter of unread entries is what the slow group never got", async (t) => {
+test("the daemon's counter of unread entries equals what the slow group never got", async (t) => {
   const redis = await startRedis(t)
   await redis.command('XGROUP', 'CREATE', KEY, 'slow', '0', 'MKSTREAM')
   const daemon = await startDaemon(t, [
@@ -111,7 +111,7 @@ test("the daemon's counter of unread entries is what the slow group never got", 
   ])
   const got: number[] = []
   let published = 0
-  // Twice, since a group that lost something once reads on behind a gap.
+  // Twice, because after its first loss a group continues after a gap.
   for (let round = 1; round <= 2; round++) {
     for (let i = 0; i < 1_000; i++) await publish(redis, KEY, published++)
     const least = 500 * round
@@ -121,12 +121,12 @@ test("the daemon's counter of unread entries is what the slow group never got", 
   await daemon.waitForMetric('xtrimd_entries', {}, (entries) => entries <= 400)
   got.push(...(await readNext(redis, KEY, 'slow', 5_000)).map(({ number }) => number))
 
-  // One that was under way has told what it did when another has begun and ended.
+  // A sweep that was running is counted by the time another one has begun and ended.
   await daemon.waitForSuccesses(2)
   assert.equal(await daemon.metric('xtrimd_entries_trimmed_unread_total'), published - got.length)
 })
 
-test('where Redis knows no lag nothing is counted as unread', async (t) => {
+test('if Redis does not know the lag, nothing is counted as unread', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   const ids = await streamIds(redis, KEY)
@@ -141,7 +141,7 @@ test('where Redis knows no lag nothing is counted as unread', async (t) => {
   assert.equal(report.unread, 0)
 })
 
-test('a group whose consumers have all been idle for --stale-group-after holds nothing back any more', async (t) => {
+test('a group protects nothing once all its consumers have been idle for --stale-group-after', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   await fillStream(redis, KEY, { count: 500, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   await redis.command('XGROUP', 'CREATE', KEY, 'group', '0')
@@ -152,7 +152,7 @@ test('a group whose consumers have all been idle for --stale-group-after holds n
   }
 
   assert.equal(await sweep('7d'), 0)
-  // One consumer that lives is enough.
+  // One active consumer is enough.
   await redis.command('XGROUP', 'CREATECONSUMER', KEY, 'group', 'lively')
   await makeIdle(redis, KEY, { 'group-consumer': 8 * DAY })
   assert.equal(await sweep('7d'), 0)
@@ -162,7 +162,7 @@ test('a group whose consumers have all been idle for --stale-group-after holds n
   assert.equal(await sweep('7d'), 480)
 })
 
-test('a group without consumers holds back for as long as what it waits for is young', async (t) => {
+test('a group without consumers protects as long as its first undelivered entry is young', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   await fillStream(redis, KEY, { count: 100, from: now - 2 * DAY, stepMs: 1, bytes: 10 })
@@ -177,7 +177,7 @@ test('a group without consumers holds back for as long as what it waits for is y
   assert.equal((await sweepWhole(redis.url, [...args, '--stale-group-after', '1s'])).removed.length, 40)
 })
 
-test('a consumer that falls silent protects until --stale-group-after has passed, by no clock but that of Redis', async (t) => {
+test("a consumer that falls silent protects until --stale-group-after has passed by Redis's clock", async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 500, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   await redis.command('XGROUP', 'CREATE', KEY, 'group', '0')
@@ -190,7 +190,7 @@ test('a consumer that falls silent protects until --stale-group-after has passed
   assert.equal((await sweepWhole(redis.url, args)).removed.length, 480)
 })
 
-test('what was trimmed while it was pending holds nothing back for ever', async (t) => {
+test('a pending entry that was trimmed does not hold the stream back forever', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 1_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   await redis.command('XGROUP', 'CREATE', KEY, 'group', '0')
@@ -198,7 +198,7 @@ test('what was trimmed while it was pending holds nothing back for ever', async 
   await redis.command('XACK', KEY, 'group', ...rest.map(({ id }) => id))
   const args = ['--max-length', '10', '--trim', 'exact', '--protect', 'unacked']
 
-  // The first one was never acknowledged, and went beyond the hard limit.
+  // The first entry was never acknowledged, and the hard limit removed it.
   assert.equal((await sweepWhole(redis.url, [...args, '--hard-max-length', '600'])).removed.length, 400)
   assert.equal(await pendingOf(redis, KEY, 'group'), 1)
   assert.equal((await sweepWhole(redis.url, args)).removed.length, 500)
@@ -222,7 +222,7 @@ test('the IDs of groups compare as numbers, so that 9 comes before 10', async (t
   }
 })
 
-test('a group that was given the last ID there can be holds nothing back, and stops no sweep', async (t) => {
+test('a group at the highest possible ID protects nothing, and sweeps succeed', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 300, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   const last = 2n ** 64n - 1n
@@ -234,7 +234,7 @@ test('a group that was given the last ID there can be holds nothing back, and st
   }
 })
 
-test('a group that waits for an ID in nanoseconds protects, and since when it shows no life is not known', async (t) => {
+test('a group that waits for an ID in nanoseconds protects, and the time of its last activity is unknown', async (t) => {
   const redis = await startRedis(t)
   const nowNs = BigInt(await redisNow(redis)) * 1_000_000n
   const ids = Array.from({ length: 10 }, (_, i) => `${nowNs + BigInt(i)}-0`)
@@ -255,7 +255,7 @@ test('a group that waits for an ID in nanoseconds protects, and since when it sh
   }
 })
 
-test('the debug log, the JSON and plan tell which group holds which stream back, and since when it shows no life', async (t) => {
+test('the debug log, the JSON and the plan name the group that holds a stream back, and the time of its last activity', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   const now = await redisNow(redis)
   for (const key of [KEY, 'stream:conversation:2']) {
@@ -291,7 +291,7 @@ test('the debug log, the JSON and plan tell which group holds which stream back,
   )
 })
 
-/** Groups that begin with the first message: one that was abandoned eight days ago, and two that are about to read. */
+/** Creates groups that start at the first message: one abandoned eight days ago, and two that are about to read. */
 async function makeThreeGroups(redis: RedisServer): Promise<void> {
   for (const group of ['fast', 'slow', 'abandoned'])
     await redis.command('XGROUP', 'CREATE', KEY, group, '0', 'MKSTREAM')
@@ -301,8 +301,8 @@ async function makeThreeGroups(redis: RedisServer): Promise<void> {
 }
 
 /**
- * Publishes and reads, from message 10 on, until `enough` says so; then the groups `fast` and `slow` read what is left.
- * The slow one stays behind for as long as there is something new.
+ * Publishes messages from number 10 on, while both groups read, until `enough` returns true. Then the groups read the rest.
+ * The slow one stays behind while new messages arrive.
  */
 async function converse(redis: RedisServer, enough: () => Promise<boolean>, batch = 5) {
   let published = 10
@@ -317,7 +317,7 @@ async function converse(redis: RedisServer, enough: () => Promise<boolean>, batc
   const fast = startReader(redis, KEY, 'fast', 100)
   const slow = startReader(redis, KEY, 'slow', 7, (delivered) => published - delivered > BEHIND)
   const publishing = publisher()
-  await waitUntil(enough, { timeoutMs: 60_000, what: 'sweeps enough', everyMs: 5 }).finally(() => {
+  await waitUntil(enough, { timeoutMs: 60_000, what: 'enough sweeps', everyMs: 5 }).finally(() => {
     over = true
   })
   await publishing

@@ -1,8 +1,8 @@
 /**
- * The retention model, against random streams, policies and interruptions, on a real server: what a sweep leaves is
- * compared, entry by entry, with a model that shares nothing with the trimming code.
+ * Random streams, policies and interruptions on a real server: what each sweep leaves is compared, entry by entry, with a
+ * model that shares no code with the program.
  *
- * `TEST_CASES` says how many cases, `TEST_SEED` with which one they begin: what one run finds, another repeats.
+ * `TEST_CASES` is the number of cases and `TEST_SEED` the first one, so that a run can be repeated.
  */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -18,7 +18,7 @@ import { startProxy } from '../harness/tcp_proxy.ts'
 const CASES = Number(process.env.TEST_CASES || 1_000)
 const SEED = Number(process.env.TEST_SEED || Math.floor(Math.random() * 1e9))
 
-test(`${CASES} cases from seed ${SEED} on: whatever interrupts it, a sweep removes what the policy says and nothing else`, async (t) => {
+test(`${CASES} cases from seed ${SEED}: whatever interrupts it, a sweep removes what the policy says and nothing else`, async (t) => {
   const { failed, count } = await tryCases(t, SEED, CASES)
 
   t.diagnostic(JSON.stringify(count))
@@ -32,7 +32,7 @@ test(`${CASES} cases from seed ${SEED} on: whatever interrupts it, a sweep remov
 
 test('control: the comparison rejects one entry too few, one node too many, and each wrong count', async (t) => {
   const { swept } = await tryCases(t, 1, 150)
-  // Not those in which an entry came of age in the very milliseconds of the sweep: there the model allows both.
+  // Without cases in which an entry grew too old during the sweep: the model accepts both outcomes there.
   const isSettled = ({ before, policy, fromMs, toMs }: Swept): boolean =>
     judge(before, policy, fromMs).age === judge(before, policy, toMs).age
   const whole = swept.filter((one) => one.completed && one.ladder === null && isSettled(one))
@@ -46,14 +46,14 @@ test('control: the comparison rejects one entry too few, one node too many, and 
   }
 
   const left = whole.filter(({ policy, after }) => policy.trim === 'exact' && after.entries.length > 0)
-  rejects('the oldest of the survivors is missing', left, (one) => withSurvivors(one, 1, -1))
-  rejects('so it is after an interruption', left, (one) => ({
+  rejects('the oldest remaining entry is missing', left, (one) => withSurvivors(one, 1, -1))
+  rejects('the oldest remaining entry is missing after an interruption', left, (one) => ({
     ...withSurvivors(one, 1, -1),
     completed: false,
     told: null,
   }))
   rejects(
-    'one in the middle is missing',
+    'an entry in the middle is missing',
     left.filter(({ after }) => after.entries.length > 2),
     (one) => ({
       ...one,
@@ -61,12 +61,12 @@ test('control: the comparison rejects one entry too few, one node too many, and 
     }),
   )
   rejects(
-    'one entry was left that should be gone',
+    'one entry too many is left',
     exact.filter(({ before, after }) => after.entries.length < before.entries.length),
     (one) => backAgain(one, 1),
   )
   rejects(
-    'two nodes were left that should be gone',
+    'two nodes too many are left',
     whole.filter(({ before, after, policy }) => {
       const [first = 0, second = 0] = before.nodes.map(({ live }) => live.length)
       return (
@@ -75,21 +75,21 @@ test('control: the comparison rejects one entry too few, one node too many, and 
     }),
     (one) => backAgain(one, one.before.entries.length - one.after.entries.length),
   )
-  rejects('one entry more was reported', exact, (one) =>
+  rejects('one removal too many was reported', exact, (one) =>
     withTold(one, ({ removed }) => ({ removed: { ...removed, age: removed.age + 1 } })),
   )
   rejects(
-    'an entry went for another reason than was reported',
+    'a removal was reported with the wrong reason',
     exact.filter(({ told }) => told && told.removed.age > 0),
     (one) =>
       withTold(one, ({ removed }) => ({ removed: { ...removed, age: removed.age - 1, length: removed.length + 1 } })),
   )
   rejects(
-    'one unread entry more was reported',
+    'one unread entry too many was reported',
     exact.filter(({ before }) => before.groups.every(({ lag }) => lag !== null)),
     (one) => withTold(one, ({ unread }) => ({ unread: unread + 1 })),
   )
-  rejects('a stream that was kept is said to be unlinked', left, (one) => withTold(one, () => ({ deleted: true })))
+  rejects('a stream that was kept was reported as unlinked', left, (one) => withTold(one, () => ({ deleted: true })))
 })
 
 test('control: a plan that is one entry off by any reason, or by one unread entry, is rejected', () => {
@@ -111,12 +111,12 @@ test('control: a plan that is one entry off by any reason, or by one unread entr
     assert.notDeepEqual(differences(swept, { ...forecast, ...wrong }), [], JSON.stringify(wrong))
 })
 
-/** What happened in the cases, and how often. */
+/** How often things happened in the cases. */
 interface Count {
   sweeps: number
-  /** Sweeps that ended before their end. */
+  /** Sweeps that were interrupted. */
   cutShort: number
-  /** Of those, streams in which they had removed something. */
+  /** Streams from which an interrupted sweep had removed entries. */
   cutShortAtWork: number
   age: number
   length: number
@@ -124,7 +124,7 @@ interface Count {
   acked: number
   unread: number
   unlinked: number
-  /** Streams in which the plan was held to the sweep after it. */
+  /** Streams for which a plan was compared with the sweep after it. */
   foretold: number
 }
 
@@ -167,14 +167,14 @@ async function tryCases(
   return { failed, count, swept: kept }
 }
 
-/** As if the sweep had left out, and counted, these. */
+/** As if the sweep had removed `from` more entries, and reported `counted` fewer by length. */
 function withSurvivors(swept: Swept, from: number, counted: number): Swept {
   const { entries, contents } = swept.after
   const after = { ...swept.after, entries: entries.slice(from), contents: contents.slice(from) }
   return withTold({ ...swept, after }, ({ removed }) => ({ removed: { ...removed, length: removed.length - counted } }))
 }
 
-/** As if the sweep had left the newest `n` of what it removed, and said so. */
+/** As if the sweep had kept the newest `n` of the entries it removed, and reported so. */
 function backAgain(swept: Swept, n: number): Swept {
   const gone = swept.before.entries.length - swept.after.entries.length
   const { entries, contents } = swept.before

@@ -1,10 +1,10 @@
-/** Holds what a sweep left, and what it says it did, against the model. Each finding is a sentence; none is what there should be. */
+/** Compares what a sweep left, and what it reported, with the model. Each finding is a sentence; there should be none. */
 import type { PlannedPolicy } from './generated.ts'
 import type { Id } from './layout.ts'
 import { comesBefore, judge } from './model.ts'
 import type { GroupState, Snapshot } from './snapshot.ts'
 
-/** What the sweep said of one stream; null where it said nothing, having nothing to say. */
+/** What the sweep reported about one stream. */
 export interface Told {
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number; readonly acked: number }
   readonly unread: number
@@ -20,10 +20,10 @@ export interface Swept {
   /** Redis's clock before and after the sweep. */
   readonly fromMs: number
   readonly toMs: number
-  /** Whether the sweep was a success; one that was cut short must only do no harm. */
+  /** Whether the sweep succeeded. One that was cut short must merely not remove too much. */
   readonly completed: boolean
   readonly told: Told | null
-  /** What Redis would report for the stream's memory with so many entries left, where there is a limit on it. */
+  /** The memory that Redis would report, by the number of entries left; null without a size limit. */
   readonly ladder: ReadonlyMap<number, number> | null
 }
 
@@ -33,9 +33,7 @@ export function findingsOn(swept: Swept): string[] {
   const gone = before.entries.length - after.entries.length
   const kept = before.contents.slice(gone)
   if (gone < 0 || kept.some((content, i) => content !== after.contents[i])) {
-    return [
-      `what is left is not the newest part of what there was, as it was: ${gone} of ${before.entries.length} gone`,
-    ]
+    return [`the entries left are not the newest ones, unchanged: ${gone} of ${before.entries.length} are gone`]
   }
   const sum = told === null ? 0 : told.removed.age + told.removed.length + told.removed.bytes + told.removed.acked
   if (completed ? sum !== gone : sum > gone) found.push(`${gone} entries are gone, ${sum} were reported`)
@@ -49,32 +47,32 @@ export function findingsOn(swept: Swept): string[] {
   return found
 }
 
-/** What must never happen, however a sweep ends: that something goes which the policy keeps. */
+/** What must never happen, however a sweep ends: the removal of entries that the policy keeps. */
 function harm({ policy, before, after, toMs, ladder }: Swept, gone: number): string[] {
   const most = judge(before, policy, toMs)
   const due = most.age + most.length + most.acked
   if (gone <= due) return []
-  if (ladder === null) return [`${gone} entries are gone, and the policy lets go of only ${due}`]
+  if (ladder === null) return [`${gone} entries are gone, and the policy removes only ${due}`]
   const found: string[] = []
-  if (after.entries.length === 0) found.push('the newest entry went for want of memory')
+  if (after.entries.length === 0) found.push('the newest entry was removed to save memory')
   const { needed } = most
   const last = before.entries[gone - 1]
   if (needed !== null && last !== undefined && !comesBefore(last, needed)) {
-    found.push('an entry that a group needs went for want of memory')
+    found.push('an entry that a group needs was removed to save memory')
   }
   const start = before.entries.length - due
   if (!mayBeLeft(ladder, start, policy.maxBytes).has(after.entries.length)) {
     found.push(
-      `more went than memory calls for: ${after.entries.length} entries are left, of ${start} that the other limits leave`,
+      `more was removed than the size limit requires: ${after.entries.length} entries are left of the ${start} that the other limits keep`,
     )
   }
   return found
 }
 
 /**
- * How many entries a limit on bytes may leave: one node goes after another for as long as Redis reports more than is
- * allowed, which it estimates, so that the figure rises now and then. How many entries a node holds is found out to an
- * eighth: smaller ones behind it may go along.
+ * The numbers of entries that a size limit may leave. It removes nodes as long as Redis reports too much memory, which is an
+ * estimate and sometimes rises. The sweep knows the entries of a node only to an eighth, so smaller nodes after it may be
+ * removed too.
  */
 function mayBeLeft(ladder: ReadonlyMap<number, number>, start: number, maxBytes: number): Set<number> {
   const steps = [...ladder]
@@ -84,7 +82,7 @@ function mayBeLeft(ladder: ReadonlyMap<number, number>, start: number, maxBytes:
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     const [left, bytes] = steps[at] ?? [0, 0]
     const next = lefts[at + 1]
-    // To a hundredth: a node of which part was deleted takes a few bytes more or less.
+    // Allow one percent: a node with deleted entries takes a few bytes more or less.
     if (reached.has(left) || next === undefined || bytes < maxBytes * 0.99) {
       reached.add(left)
       continue
@@ -96,10 +94,10 @@ function mayBeLeft(ladder: ReadonlyMap<number, number>, start: number, maxBytes:
   return reached
 }
 
-/** What a whole sweep must not leave. */
+/** What a completed sweep must not leave. */
 function shortfall({ policy, before, after, fromMs, ladder }: Swept, gone: number): string[] {
   const least = judge(before, policy, fromMs)
-  // What approx leaves of a node for another limit may be pending, and keeps what comes after it.
+  // approx may leave part of a node, and a pending entry in it keeps all later entries.
   const due = least.age + least.length + (policy.trim === 'exact' ? least.acked : 0)
   const found: string[] = []
   if (gone < due) {
@@ -108,33 +106,33 @@ function shortfall({ policy, before, after, fromMs, ladder }: Swept, gone: numbe
     const behind = before.entries[due - 1]
     if (policy.trim === 'exact') found.push(`${due - gone} entries are left that the policy does not keep`)
     else if (!inNode.some((id) => same(id, behind)))
-      found.push(`${due - gone} entries are left over, more than their node`)
+      found.push(`${due - gone} entries too many are left, more than one node`)
   }
   if (ladder !== null && gone >= due) {
     const lastNode = before.nodes.findLast(({ live }) => live.length > 0)?.live.length ?? 0
     const isHeld = least.needed !== null && isWithin(before, gone, least.needed)
     if (after.memoryBytes > policy.maxBytes && after.entries.length > lastNode && !isHeld) {
-      found.push(`it takes ${after.memoryBytes} bytes, with ${policy.maxBytes} allowed, and could be shorter`)
+      found.push(`the stream takes ${after.memoryBytes} bytes of the allowed ${policy.maxBytes}, and could be shorter`)
     }
   }
   return found
 }
 
-/** Whether the node of the oldest entry left holds something a group needs, or follows on it. */
+/** Whether the node of the oldest remaining entry holds, or comes after, an entry that a group needs. */
 function isWithin(before: Snapshot, gone: number, needed: { ms: bigint; seq: bigint }): boolean {
   const node = before.nodes.find(({ live }) => live.some((id) => same(id, before.entries[gone])))
   const all = [...(node?.live ?? []), ...(node?.deleted ?? [])]
   return all.some((id) => !comesBefore(id, needed))
 }
 
-/** Age before length before bytes; each entry for the first of them that wants it. */
+/** Each removal counts for the first limit that applies: age, then length, then bytes, then acknowledgement. */
 function wrongReasons({ policy, before, told, fromMs, toMs }: Swept, gone: number): string[] {
   const removed = told?.removed ?? { age: 0, length: 0, bytes: 0, acked: 0 }
   const least = judge(before, policy, fromMs)
   const most = judge(before, policy, toMs)
   const found: string[] = []
   const wrong = (reason: string, n: number, from: number, to: number): void => {
-    found.push(`${n} entries were removed for their ${reason}, which should be ${from} to ${to}`)
+    found.push(`${n} entries were removed by ${reason}, instead of ${from} to ${to}`)
   }
   if (removed.age > most.age) wrong('age', removed.age, least.age, most.age)
   if (policy.trim === 'exact') {
@@ -154,15 +152,16 @@ function wrongReasons({ policy, before, told, fromMs, toMs }: Swept, gone: numbe
   if (policy.trim === 'exact' && removed.age === least.age && removed.acked < least.acked)
     wrong('acknowledgement', removed.acked, least.acked, most.acked)
   if (policy.maxBytes === Number.POSITIVE_INFINITY && removed.bytes > 0) wrong('bytes', removed.bytes, 0, 0)
-  if (told !== null && gone === 0 && told.unread > 0) found.push('unread entries were counted where nothing went')
+  if (told !== null && gone === 0 && told.unread > 0)
+    found.push('unread entries were counted although nothing was removed')
   const skipped = told?.skipped ?? null
   if ((skipped === 'custom_ids') !== (least.customIds && before.entries.length > 0)) {
-    found.push(`skipped was told as ${skipped}, custom IDs being ${least.customIds}`)
+    found.push(`skipped was reported as ${skipped}, although custom IDs are ${least.customIds}`)
   }
   return found
 }
 
-/** To the entry where Redis knows how far every group is; where it does not know it of one, that one may not be counted. */
+/** The count must be exact if Redis knows the lag of every group. A group whose lag is unknown may be left out. */
 function wrongUnread({ before, told, completed }: Swept, gone: number): string[] {
   const lost = (groups: readonly GroupState[]): number => {
     const undelivered = (lastDelivered: Id) =>
@@ -173,7 +172,7 @@ function wrongUnread({ before, told, completed }: Swept, gone: number): string[]
   const most = lost(before.groups)
   const counted = told?.unread ?? 0
   return counted < least || counted > most
-    ? [`${counted} entries were counted as unread, and a group was never delivered ${least} to ${most} of them`]
+    ? [`${counted} entries were counted as unread, but ${least} to ${most} were never delivered to a group`]
     : []
 }
 
@@ -188,10 +187,10 @@ function wrongUnlink({ policy, before, after, told, completed, fromMs, toMs }: S
     age(fromMs) &&
     judge(before, policy, fromMs).age === before.entries.length
   const found: string[] = []
-  if (!after.exists && !may) found.push('a stream was unlinked that is to stay')
+  if (!after.exists && !may) found.push('a stream was unlinked that must stay')
   if (completed && must && after.exists && policy.trim === 'exact') found.push('an empty stream was not unlinked')
   if (completed && (told?.deleted ?? false) !== !after.exists)
-    found.push('it says the wrong thing of an unlinked stream')
+    found.push('the sweep reports wrongly whether it unlinked the stream')
   return found
 }
 

@@ -1,4 +1,4 @@
-/** One case of the property test, all of it drawn from a seed: streams as producers and groups left them, and policies. */
+/** Draws one case of the property test from a seed: streams with their groups, and policies. */
 import { Random } from './random.ts'
 
 const SECOND = 1_000
@@ -16,19 +16,19 @@ export interface PlannedRead {
   readonly consumer: string
   readonly count: number
   readonly acked: readonly number[]
-  /** After the stream was trimmed by somebody else. */
+  /** Read after somebody else has trimmed the stream. */
   readonly late: boolean
 }
 
 export interface PlannedGroup {
   readonly name: string
-  /** Where it starts: the number of entries before it, or the ID it is given. */
+  /** Where it starts: after the entry with this index, or at an ID. */
   readonly start: number | '0' | '$'
-  /** What its consumers read, one after another: how many entries, and how many of those they acknowledge. */
+  /** What its consumers read and acknowledge, one after another. */
   readonly reads: readonly PlannedRead[]
-  /** How long each of its consumers has shown no life, in ms; null for what is true. */
+  /** Extra idle time of consumers, in ms. */
   readonly idleMs: ReadonlyMap<string, number>
-  /** Its consumers are gone. */
+  /** Whether all its consumers are deleted in the end. */
   readonly deserted: boolean
 }
 
@@ -36,15 +36,15 @@ export interface PlannedStream {
   readonly key: string
   readonly policy: number
   readonly entries: readonly PlannedEntry[]
-  /** Numbers of entries that are deleted before, and after, the groups read. */
+  /** Indexes of entries that are deleted before, and after, the groups read. */
   readonly deletedFirst: readonly number[]
   readonly deletedLater: readonly number[]
-  /** A trim by somebody else, to the entry, that may leave part of a node. */
+  /** The length to which somebody else trims exactly, which may leave part of a node. */
   readonly trimmedTo: number | null
   readonly groups: readonly PlannedGroup[]
 }
 
-/** Limits as the model understands them; Infinity for one that is off. */
+/** Limits as the model reads them; Infinity if off. */
 export interface PlannedPolicy {
   readonly name: string
   readonly match: string
@@ -107,7 +107,7 @@ function drawEntries(random: Random, nowMs: number): PlannedEntry[] {
 }
 
 function drawSizes(random: Random, count: number): (i: number) => number {
-  // Large ones make a case slow, so that a long stream has none.
+  // Long streams get small entries only, to keep cases fast.
   if (count > 2_000) return () => 10
   return random.weighted<(i: number) => number>(
     [5, () => () => 10],
@@ -135,7 +135,7 @@ function drawIds(random: Random, count: number, nowMs: number): PlannedId[] {
   )
 }
 
-/** IDs from one time to another: clusters and gaps, several entries to one millisecond. */
+/** IDs between two times, with clusters, gaps and several entries in one millisecond. */
 function rising(random: Random, count: number, from: number, to: number): PlannedId[] {
   const crowd = random.pick([0, 0, 0.3, 0.9])
   const gaps = random.pick([0, 0.02, 0.2])
@@ -154,7 +154,7 @@ function rising(random: Random, count: number, from: number, to: number): Planne
     }
     ids.push({ ms, seq })
   }
-  // What went beyond the end is drawn in, in order.
+  // Squeeze IDs beyond the end back into the range, in order.
   const last = ids.at(-1)?.ms ?? to
   if (last <= to) return ids
   const squeezed: PlannedId[] = []
@@ -226,7 +226,7 @@ function drawPolicy(random: Random, number: number, entries: readonly PlannedEnt
     hardMaxLength: random.chance(0.2) ? drawLength(random, entries.length) : off,
   }
   const isNone = Object.values(drawn).every((limit) => limit === off)
-  // The program refuses hard limits tighter than the plain ones.
+  // The program rejects hard limits that are tighter than the plain ones.
   const limits = {
     ...drawn,
     ...(isNone ? { maxLength: drawLength(random, entries.length) } : {}),
@@ -240,17 +240,17 @@ function drawPolicy(random: Random, number: number, entries: readonly PlannedEnt
     trim: random.pick(['approx', 'exact']),
     protect: random.pick(['none', 'none', 'unread', 'unacked', 'unacked']),
     staleGroupAfterMs: random.pick([off, HOUR, 7 * DAY, 7 * DAY, 100 * DAY]),
-    // A limit on bytes goes before it, and depends on nodes that the model does not know.
+    // A size limit comes first, and depends on nodes that the model does not know.
     ackedAfterMs:
       limits.maxBytes === off && random.chance(0.4) ? (random.chance(0.5) ? 0 : drawAge(random, entries, nowMs)) : off,
     deleteEmpty: limits.maxAgeMs !== off && random.chance(0.5),
   }
 }
 
-/** As a rule near the age of some entry, so that the cut-off falls among them. */
+/** Usually close to the age of some entry, so that the cut-off falls among them. */
 function drawAge(random: Random, entries: readonly PlannedEntry[], nowMs: number): number {
   const { ms } = entries.length > 0 ? random.pick(entries) : { ms: nowMs - HOUR }
-  // Often enough all of a stream is to go.
+  // Often enough the whole stream must go.
   if (random.chance(0.15)) return random.magnitude(1, SECOND)
   const age = nowMs - ms + random.pick([0, 1, 50, -50, SECOND, -SECOND, HOUR])
   return age >= 1 && age <= 36_500 * DAY && random.chance(0.9) ? age : random.magnitude(1, 60 * DAY)

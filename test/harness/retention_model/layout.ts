@@ -1,6 +1,6 @@
 /**
- * How a stream really lies in Redis's memory, out of what DUMP says: its nodes, each a listpack, with their living and
- * their deleted entries. Needs a server with `rdbcompression no`.
+ * Reads from a DUMP how a stream is laid out in Redis's memory: its nodes, each a listpack, with their live and deleted
+ * entries. Needs a server with `rdbcompression no`.
  */
 
 /** `<ms>-<seq>` as two numbers. */
@@ -12,7 +12,7 @@ export interface Id {
 export interface Node {
   /** IDs of entries that can be read. */
   readonly live: readonly Id[]
-  /** IDs of entries that are marked deleted and still lie there. */
+  /** IDs of entries that are marked as deleted and still take space. */
   readonly deleted: readonly Id[]
 }
 
@@ -20,10 +20,10 @@ const STREAM_TYPES = [15, 19, 21]
 const DELETED = 1
 const SAME_FIELDS = 2
 
-/** The nodes of a stream, oldest first. @throws RangeError where the dump is of no stream, or not understood */
+/** The nodes of a stream, oldest first. @throws RangeError if the dump is not a stream in a known format */
 export function layoutOf(dump: Buffer): Node[] {
   const type = dump[0] ?? -1
-  if (!STREAM_TYPES.includes(type)) throw new RangeError(`an RDB type that is no known stream: ${type}`)
+  if (!STREAM_TYPES.includes(type)) throw new RangeError(`not an RDB type of a stream: ${type}`)
   const reader = new RdbReader(dump, 1)
   const count = reader.length()
   return Array.from({ length: count }, () => {
@@ -117,14 +117,14 @@ class Listpack {
     if (first === 0xf2) return BigInt(this.#bytes.readIntLE(at + 1, 3))
     if (first === 0xf3) return BigInt(this.#bytes.readInt32LE(at + 1))
     if (first === 0xf4) return this.#bytes.readBigInt64LE(at + 1)
-    throw new RangeError(`no integer in a listpack: ${first}`)
+    throw new RangeError(`not an integer in a listpack: ${first}`)
   }
 
-  /** Steps over one element and over the length that stands behind it. */
+  /** Skips one element and the length that follows it. */
   #next(): void {
     const size = this.#size()
     this.#at += size
-    // In as many pieces of seven bits as it takes, the highest first; at 16,383 servers differ, and take one more.
+    // The length is in groups of seven bits, the highest first. For 16,383 some servers use one group more.
     const pieces = Math.max(1, Math.ceil(Math.log2(size + 1) / 7))
     this.#at += this.#bytes[this.#at] === Math.floor(size / 128 ** (pieces - 1)) ? pieces : pieces + 1
   }
@@ -137,7 +137,7 @@ class Listpack {
     if (first >> 4 === 14) return 2 + (((first & 0x0f) << 8) | this.#bytes.readUInt8(this.#at + 1))
     if (first === 0xf0) return 5 + this.#bytes.readUInt32LE(this.#at + 1)
     const integer = { 241: 3, 242: 4, 243: 5, 244: 9 }[first]
-    if (integer === undefined) throw new RangeError(`no element of a listpack: ${first}`)
+    if (integer === undefined) throw new RangeError(`not an element of a listpack: ${first}`)
     return integer
   }
 }

@@ -1,12 +1,12 @@
-/** What Redis would report for the memory of a stream as one of its oldest nodes after another goes. */
+/** The memory that Redis would report for a stream after each removal of its oldest node. */
 import type { RedisServer } from '../redis_server.ts'
 import type { Snapshot } from './snapshot.ts'
 
 const SHADOW = 'shadow'
 
 /**
- * Tried on a copy: the memory as it is, and then with one node less each time, down to the last. The key is the number
- * of entries that are left. A copy has no room to spare in its last node: what that makes is added at every step.
+ * Measured on a copy: first whole, then with one node less each time, by the number of entries left. The last node of a copy
+ * has no spare room, so the difference to the original is added at every step.
  */
 export async function memoryLadder(
   redis: RedisServer,
@@ -19,7 +19,7 @@ export async function memoryLadder(
   const steps: Promise<[number, number]>[] = []
   for (const size of nodeSizes) {
     const length = left
-    // One node at a time goes this way even where it holds no living entry at all.
+    // This removes one node at a time, even one without live entries.
     steps.push(redis.command('MEMORY', 'USAGE', SHADOW).then((bytes) => [length, Number(bytes)]))
     left -= size
     steps.push(redis.command('XTRIM', SHADOW, 'MAXLEN', '=', String(left)).then(() => [-1, 0]))

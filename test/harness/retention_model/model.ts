@@ -1,27 +1,27 @@
 /**
- * What a policy keeps, written down as the README says it, entry by entry: no nodes, no bites, no commands. Nothing of
- * the program is used here, so that one mistake cannot hide the other.
+ * What a policy keeps, entry by entry as the docs describe it: without nodes, bites or commands. It shares no code with the
+ * program, so that a mistake in one cannot hide in the other.
  */
 import type { PlannedPolicy } from './generated.ts'
 import type { Id } from './layout.ts'
 import type { GroupState, Snapshot } from './snapshot.ts'
 
-/** How many of the oldest entries have to go, and for which limit; what memory calls for is another matter. */
+/** How many of the oldest entries must go, and by which limit. Size limits are checked elsewhere. */
 export interface Verdict {
   readonly age: number
   readonly length: number
-  /** After those, by acknowledgement. */
+  /** By acknowledgement, after the others. */
   readonly acked: number
-  /** Whether an age limit was not applied, the IDs being no times. */
+  /** Whether an age limit does not apply because the IDs are custom. */
   readonly customIds: boolean
-  /** The first entry that some group needs: nothing from here on may go but for a hard limit. Null where nobody needs any. */
+  /** The first entry that a group needs: from here on only hard limits may remove entries. Null if no group needs any. */
   readonly needed: Id | null
 }
 
 const YEAR_2000 = 946_684_800_000n
 const DAY = 86_400_000n
 
-/** Judges a stream by a clock of `nowMs`. */
+/** Judges a stream at the time `nowMs`. */
 export function judge(stream: Pick<Snapshot, 'entries' | 'groups'>, policy: PlannedPolicy, nowMs: number): Verdict {
   const { entries } = stream
   const ages = [policy.maxAgeMs, policy.hardMaxAgeMs, policy.ackedAfterMs || Number.POSITIVE_INFINITY]
@@ -57,7 +57,7 @@ export function judge(stream: Pick<Snapshot, 'entries' | 'groups'>, policy: Plan
   }
 }
 
-/** IDs only grow: the first one tells, and where it is a small number the second one. */
+/** Whether the IDs are times. IDs only grow, so the first one decides; if that is a small number, the second. */
 function areTimes(entries: readonly Id[], nowMs: number): boolean {
   const isTime = ({ ms }: Id): boolean => ms >= YEAR_2000 && ms <= BigInt(nowMs) + DAY
   const [first, second] = entries
@@ -72,14 +72,14 @@ function firstNeeded({ entries, groups }: Pick<Snapshot, 'entries' | 'groups'>, 
     if (isDead(group, entries, policy.staleGroupAfterMs, nowMs)) continue
     const { lastDelivered, pending } = group
     const needs = [{ ms: lastDelivered.ms, seq: lastDelivered.seq + 1n }]
-    // What was trimmed while it was pending is nobody's any more, though it stays in the list.
+    // Trimmed entries stay in the pending list, but nobody can read them any longer.
     if (policy.protect === 'unacked') needs.push(...pending.filter((id) => entries[0] && !comesBefore(id, entries[0])))
     for (const id of needs) if (first === null || comesBefore(id, first)) first = id
   }
   return first
 }
 
-/** The first ID that some living group has not acknowledged, once other limits have left `kept`; null if none lives. */
+/** The first ID in `kept` or later that a living group has not acknowledged; null without a living group. */
 function ackedFloor(
   kept: readonly Id[],
   groups: readonly GroupState[],
@@ -99,8 +99,8 @@ function ackedFloor(
 }
 
 /**
- * A group is as alive as the least idle of its consumers; one without consumers has been dead since there was
- * something for it to read.
+ * Whether a group has been inactive for too long: since its most recent consumer was active or, without consumers, since
+ * there was an entry to read.
  */
 function isDead(
   { idleMs, lastDelivered }: GroupState,

@@ -1,9 +1,9 @@
-/** Puts the streams of a case on a server. */
+/** Creates the streams of a case on a server. */
 import { IDLE_CONFIG, makeIdle } from '../idle_consumers.ts'
 import type { RedisServer } from '../redis_server.ts'
 import type { Case, PlannedEntry, PlannedGroup, PlannedStream } from './generated.ts'
 
-/** What a server needs for it: DUMP must not compress. */
+/** Settings of such a server: DUMP must not compress. */
 export const PLANTING_CONFIG = { ...IDLE_CONFIG, rdbcompression: 'no' } as const
 
 /** ARGV: milliseconds, sequence and bytes of each entry. */
@@ -54,7 +54,7 @@ async function plantGroup(redis: RedisServer, stream: PlannedStream, group: Plan
   const entry = typeof start === 'number' ? stream.entries[start] : undefined
   const from = typeof start === 'string' ? start : entry === undefined ? '0' : idOf(entry)
   await redis.command('XGROUP', 'CREATE', stream.key, name, from)
-  // One that finds nothing to read is not made by reading.
+  // A read that finds nothing does not create the consumer.
   for (const { consumer } of group.reads) await redis.command('XGROUP', 'CREATECONSUMER', stream.key, name, consumer)
   await readOn(redis, stream, group, false)
 }

@@ -1,10 +1,10 @@
-/** Chance that can be had again: the same seed draws the same numbers. */
+/** Repeatable random numbers: the same seed draws the same numbers. */
 
 export class Random {
   #state: number
 
   constructor(seed: number) {
-    // Neighbouring seeds must not draw alike.
+    // Neighbouring seeds must not draw similar numbers.
     this.#state = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) >>> 0
     for (let i = 0; i < 4; i++) this.fraction()
   }
@@ -18,12 +18,12 @@ export class Random {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296
   }
 
-  /** A whole number, both ends included. */
+  /** A whole number from `least` to `most`, both included. */
   int(least: number, most: number): number {
     return least + Math.floor(this.fraction() * (most - least + 1))
   }
 
-  /** A whole number whose size is what is drawn: as often from 1 to 10 as from 100 to 1,000. */
+  /** A whole number on a logarithmic scale: as often from 1 to 10 as from 100 to 1,000. */
   magnitude(least: number, most: number): number {
     return Math.round(least * (most / least) ** this.fraction())
   }
@@ -38,7 +38,7 @@ export class Random {
     return chosen
   }
 
-  /** One of the results, by weight. */
+  /** Makes one of the results, chosen by weight. */
   weighted<T>(...choices: readonly (readonly [weight: number, make: () => T])[]): T {
     let rest = this.fraction() * choices.reduce((sum, [weight]) => sum + weight, 0)
     for (const [weight, make] of choices) {

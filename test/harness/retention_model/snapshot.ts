@@ -1,4 +1,4 @@
-/** A stream as it is at one moment: its entries, its groups, and how it lies in memory. */
+/** A stream at one moment: its entries, its groups, and its layout in memory. */
 import { RESP_TYPES } from '@redis/client'
 import type { RedisServer } from '../redis_server.ts'
 import { fieldsOf } from '../replies.ts'
@@ -7,11 +7,11 @@ import { type Id, layoutOf, type Node } from './layout.ts'
 export interface GroupState {
   readonly name: string
   readonly lastDelivered: Id
-  /** Delivered and not acknowledged, in order; also what is not in the stream any more. */
+  /** Delivered but not acknowledged, in order. Includes entries that have left the stream. */
   readonly pending: readonly Id[]
-  /** Null where Redis does not know it. */
+  /** Null if Redis does not know it. */
   readonly lag: number | null
-  /** Of each consumer. */
+  /** For each consumer. */
   readonly idleMs: readonly number[]
 }
 
@@ -19,7 +19,7 @@ export interface Snapshot {
   readonly exists: boolean
   /** Oldest first. */
   readonly entries: readonly Id[]
-  /** Each entry whole, as text, in the same order. */
+  /** Each whole entry as text, in the same order. */
   readonly contents: readonly string[]
   readonly nodes: readonly Node[]
   readonly groups: readonly GroupState[]

@@ -1,4 +1,4 @@
-/** Runs one case: plants it, sweeps it as often as it says, cut short and then whole, and compares after each sweep. */
+/** Runs one case: creates its streams, runs its interrupted sweeps and then a whole one, and compares after each. */
 import type { Forecast } from '../../../src/forecast/forecast_stream.ts'
 import { plan } from '../../../src/plan/plan.ts'
 import { type SweepReport, type SweepTask, sweep } from '../../../src/sweep/sweep.ts'
@@ -16,13 +16,13 @@ import { type Snapshot, takeSnapshot } from './snapshot.ts'
 
 export interface Trial {
   readonly drawn: Case
-  /** What is wrong, each with the sweep and the stream it was found in. */
+  /** Every finding, with its sweep and its stream. */
   readonly findings: readonly string[]
   /** Sweeps that were cut short in the middle of their work. */
   readonly cutShort: number
   readonly sweeps: number
   readonly swept: readonly Swept[]
-  /** Streams in which the plan was held to the sweep after it. */
+  /** In how many streams a plan was compared with the sweep after it. */
   readonly foretold: number
 }
 
@@ -43,7 +43,7 @@ export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number)
     const { report, told } = await sweepUntil(task, proxy, interruption)
     await waitUntil(async () => !String(await redis.command('CLIENT', 'LIST')).includes('name=xtrimd'), {
       timeoutMs: 60_000,
-      what: 'Redis to have carried out what it was sent',
+      what: 'Redis to execute everything it was sent',
       everyMs: 1,
     })
     const toMs = await redisNow(redis)
@@ -120,7 +120,7 @@ export function specOf(policy: PlannedPolicy): string {
   ].join(',')
 }
 
-/** One sweep, which ends of itself or is ended. */
+/** Runs one sweep, with an interruption if there is one. */
 async function sweepUntil(
   task: SweepTask,
   proxy: TcpProxy,
@@ -147,13 +147,13 @@ async function sweepUntil(
   return { report, told }
 }
 
-/** The sums of a report are those of its streams. */
+/** Findings where the totals of a report are not the sums over its streams. */
 function wrongSums({ policies, total }: SweepReport, told: ReadonlyMap<string, Told>, { streams }: Case): string[] {
   const found: string[] = []
   for (const reason of ['age', 'length', 'bytes', 'acked'] as const) {
     const sum = [...told.values()].reduce((n, { removed }) => n + removed[reason], 0)
     if (total.removed[reason] !== sum)
-      found.push(`a total of ${total.removed[reason]} by ${reason}, and ${sum} in the streams`)
+      found.push(`a total of ${total.removed[reason]} by ${reason}, but ${sum} in the streams`)
     policies.forEach(({ policy, removed }, i) => {
       const key = streams.find((stream) => stream.policy === i)?.key ?? ''
       const own = told.get(key)?.removed[reason] ?? 0
