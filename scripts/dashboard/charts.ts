@@ -11,9 +11,10 @@ const FAINT = '#5b6470'
 const UNFILLED = '#eceef1'
 
 /** Pixels. */
-const LEGEND_ROW = 20
+/** ECharts uses the gap between rows too. */
+const LEGEND_ROW = 24
 const LEGEND_FONT = 12
-const LEGEND_GAP = 14
+const LEGEND_GAP = 12
 const AXIS = 58
 
 export function barGauge(panel: Panel, lines: readonly Line[]): ChartOption {
@@ -106,7 +107,7 @@ export function timeSeries(panel: Panel, lines: readonly Line[], span: Span, wid
       itemGap: LEGEND_GAP,
       textStyle: { color: TEXT, fontSize: LEGEND_FONT },
     },
-    grid: { left: AXIS, right: 2, top: 8, bottom: legendHeight + 24 },
+    grid: { left: AXIS, right: 2, top: 8, bottom: legendHeight + 20 },
     xAxis: {
       type: 'value',
       min: 0,

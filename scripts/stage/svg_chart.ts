@@ -25,7 +25,10 @@ setPlatformAPI({
 
 /** About how wide this is in DejaVu Sans. ECharts takes the width of a Chinese character, one em, as the line height. */
 export function textWidth(text: string, fontSize: number): number {
-  const ems = Array.from(text, (character) => (character >= '\u2e80' ? 1 : 0.56))
+  const ems = Array.from(text, (character) => {
+    if (character >= '\u2e80') return 1
+    return /[A-Z]/.test(character) ? 0.72 : 0.56
+  })
   return fontSize * ems.reduce((sum, width) => sum + width, 0)
 }
 
