@@ -65,7 +65,7 @@ test('without Redis both probes succeed and the other endpoints answer', async (
     const probed = await daemon.get(path)
     assert.deepEqual([probed.status, await probed.text()], [200, 'ok\n'])
   }
-  assert.match(await (await daemon.get('/')).text(), /no success: 127\.0\.0\.1:1: connect ECONNREFUSED/)
+  assert.match(await (await daemon.get('/')).text(), /did not succeed: 127\.0\.0\.1:1: connect ECONNREFUSED/)
 })
 
 test('a stream key that is a script is shown on the status page, never run', async (t) => {
