@@ -1,6 +1,6 @@
 /**
- * All of it at once: producers, three copies of the daemon, and a fault every few seconds. TEST_SOAK_SECONDS is how long
- * (60), TEST_SOAK_SEED draws other faults.
+ * Everything at once: producers, three copies of the daemon, and a fault every few seconds. TEST_SOAK_SECONDS sets the
+ * duration (default 60), and TEST_SOAK_SEED another order of faults.
  */
 
 import assert from 'node:assert/strict'
@@ -23,18 +23,18 @@ const COPIES = 3
 const ENTRIES_PER_SECOND = 2_000
 const NEWEST = 1_000
 const NEWEST_MS = 8_000
-/** What whole nodes may leave beyond the policy. */
+/** Entries that trimming by whole nodes may leave beyond the policy. */
 const NODE = 100
-/** So long that a renewal comes in time though Redis stood still for a second, and the machine for another. */
+/** Long enough to renew the lease in time even if Redis is frozen for a second and the machine for another. */
 const LEASE_TTL_MS = 5_000
-/** What two lines of the log, in whole milliseconds, may be nearer than what they tell of. */
+/** By how much rounding to whole milliseconds may shorten the time between two log lines. */
 const ROUNDING_MS = 5
 const SETTLE_MS = 500
-/** Far above what a copy needs, and soon passed by one that forgets nothing. */
+/** Far above what a copy needs. A copy that leaks memory soon exceeds it. */
 const MOST_RSS = 250e6
-/** A process takes its size in its first minutes: growth is asked of a soak that goes on long enough behind them. */
+/** Only soaks of this length check for growth, because a process grows to its size in its first minutes. */
 const LONG_SECONDS = 1_200
-/** What the allocator alone moves up and down. */
+/** Fluctuation due to the allocator alone. */
 const MOST_GROWTH = 1.15
 
 const BY_LENGTH = Array.from({ length: 10 }, (_, i) => `stream:conversation:${i}`)
@@ -44,15 +44,15 @@ const POLICIES = [
   ...['--policy', `stream:event:*,max-length=off,max-age=${NEWEST_MS}ms`],
 ]
 
-/** One process, and how it ended. */
+/** One process. */
 interface Copy {
   readonly daemon: Daemon
-  /** When it was told to end, and so gave its lease up. */
+  /** When it got SIGTERM and therefore released its lease. */
   releasedAt: number
 }
 
 class Fleet {
-  /** All there ever were. */
+  /** All copies ever started. */
   readonly copies: Copy[] = []
   readonly #alive: Copy[] = []
   readonly #start: () => Promise<Daemon>
@@ -71,12 +71,12 @@ class Fleet {
     this.#alive.push(copy)
   }
 
-  /** The first copy lives from the beginning to the end: its memory is watched. */
+  /** The first copy runs from beginning to end, so its memory is measured. */
   get eldest(): Copy {
     return this.copies[0] as Copy
   }
 
-  /** As often the one that leads as any. */
+  /** Picks the leader half of the time, and any copy otherwise. */
   async pick(random: Random, among = this.#alive): Promise<Copy> {
     const any = random.pick(among)
     if (random.chance(0.5)) return any
@@ -106,13 +106,13 @@ class Fleet {
   }
 }
 
-/** What there is to strike at. */
+/** What faults can hit. */
 interface Target {
   readonly redis: RedisServer
-  /** Between the copies and Redis. */
+  /** The network between the copies and Redis. */
   readonly network: TcpProxy
   readonly fleet: Fleet
-  /** When Redis had no memory left for a lease, from and to: nobody can hold one then, and everybody sweeps. */
+  /** Times in which Redis had no memory for a lease, so that nobody could hold one and every copy swept. */
   readonly open: (readonly [from: number, to: number])[]
 }
 
@@ -131,14 +131,14 @@ const FAULTS: Readonly<Record<string, Strike>> = {
   'a copy is frozen': async ({ fleet }, random) => {
     await fleet.freeze(await fleet.pick(random), random.int(200, 2 * LEASE_TTL_MS))
   },
-  'every connection is cut, those of the producers too': async ({ redis }) => {
+  'every connection is cut, also those of the producers': async ({ redis }) => {
     const other = redis.client.duplicate()
     other.on('error', () => {})
     await other.connect()
     const noticed = once(redis.client, 'error')
     await other.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal'])
     other.destroy()
-    // Until then it takes itself to be connected.
+    // Until then the client believes that it is connected.
     await noticed
   },
   'the network is slow': async ({ network }, random) => {
@@ -146,7 +146,7 @@ const FAULTS: Readonly<Record<string, Strike>> = {
     await pause(2_000)
     await network.heal()
   },
-  'the network loses all there is': async ({ network }, random) => {
+  'the network loses everything': async ({ network }, random) => {
     network.blackhole()
     await pause(random.int(500, 3_000))
     await network.heal()
@@ -156,7 +156,7 @@ const FAULTS: Readonly<Record<string, Strike>> = {
     await pause(1_000)
     await redis.thaw()
   },
-  'Redis is killed, and reads its append-only file': async ({ redis }, random) => {
+  'Redis is killed and loads its append-only file': async ({ redis }, random) => {
     await redis.kill()
     await pause(random.int(100, 1_000))
     await redis.restart()
@@ -166,13 +166,13 @@ const FAULTS: Readonly<Record<string, Strike>> = {
     await redis.command('CONFIG', 'SET', 'maxmemory', '1')
     await pause(3_000)
     await redis.command('CONFIG', 'SET', 'maxmemory', '0')
-    // A sweep that was let begin without a lease then begins a moment later.
+    // A sweep that was allowed without a lease starts a moment later.
     open.push([from, Date.now() + SETTLE_MS])
   },
 }
 
-test(`${SECONDS} s of faults: nothing is lost, nothing grows, nobody dies, and never do two copies sweep in one term`, async (t) => {
-  // What is acknowledged is in the file before the producer knows: a killed Redis loses none of it.
+test(`during ${SECONDS} s of faults nothing is lost, no copy grows or dies, and two copies never sweep in the same term`, async (t) => {
+  // Redis writes to the file before it acknowledges, so a killed Redis loses nothing that it acknowledged.
   const redis = await startRedis(t, { config: { appendonly: 'yes', appendfsync: 'no' } })
   const network = await startProxy(t, redis.port)
   const ledger = new Ledger(redis, [...BY_LENGTH, ...BY_AGE])
@@ -183,7 +183,7 @@ test(`${SECONDS} s of faults: nothing is lost, nothing grows, nobody dies, and n
 
   const rssOfEldest = await strikeUntil(performance.now() + SECONDS * 1_000, t, target, ledger)
 
-  // What is left alive sweeps on after the last fault.
+  // The remaining copies sweep successfully after the last fault.
   const settled = fleet.alive.map(({ daemon }) => daemon.logs.length)
   await waitUntil(
     () =>
@@ -216,14 +216,14 @@ test(`${SECONDS} s of faults: nothing is lost, nothing grows, nobody dies, and n
   await assertInsidePolicy(redis, lastSweepMs)
   const terms = termsOf(fleet.copies)
   t.diagnostic(`${ledger.written} entries written, ${terms.length} sweeps by ${fleet.copies.length} processes`)
-  assert.ok(ledger.written > SECONDS * ENTRIES_PER_SECOND * 0.25, 'the producers got on')
-  assert.ok(terms.length >= SECONDS / 10, 'the daemons got on')
+  assert.ok(ledger.written > SECONDS * ENTRIES_PER_SECOND * 0.25, 'the producers kept writing')
+  assert.ok(terms.length >= SECONDS / 10, 'the daemons kept sweeping')
   const known = terms.filter(({ begun, endsAt }) => endsAt > begun)
-  assert.ok(known.length >= terms.length / 2, 'terms are told')
+  assert.ok(known.length >= terms.length / 2, 'the log tells the lease terms')
   assertOneAtATime(terms, target.open)
 })
 
-test('control: two copies that sweep within one term are found out', () => {
+test('control: two copies that sweep within one term are detected', () => {
   const copies = [0, 1].map(() => ({ releasedAt: Number.POSITIVE_INFINITY }) as Copy) as [Copy, Copy]
   const sweeps = (...begun: readonly (readonly [copy: 0 | 1, at: number])[]): Term[] =>
     begun.map(([copy, at]) => ({ copy: copies[copy], begun: at, endsAt: at + LEASE_TTL_MS, result: 'success' }))
@@ -253,7 +253,7 @@ async function strikeUntil(
   const rssOfEldest: number[] = []
   const random = new Random(SEED)
   const names = Object.keys(FAULTS)
-  // Each once before any twice.
+  // Every fault happens once before any happens twice.
   let drawn: string[] = []
   while (performance.now() < deadline) {
     await pause(random.int(500, 2_500))
@@ -261,7 +261,7 @@ async function strikeUntil(
     const [name = ''] = drawn.splice(random.int(0, drawn.length - 1), 1)
     t.diagnostic(name)
     await FAULTS[name]?.(target, random)
-    await waitUntil(() => redis.client.isReady, { timeoutMs: 60_000, what: 'the producers to be connected again' })
+    await waitUntil(() => redis.client.isReady, { timeoutMs: 60_000, what: 'the producers to reconnect' })
     await ledger.verify(random.pick(BY_LENGTH), { newest: NEWEST })
     await ledger.verify(random.pick(BY_AGE), { newestMs: NEWEST_MS })
     for (const { daemon } of fleet.alive) {
@@ -273,7 +273,7 @@ async function strikeUntil(
   return rssOfEldest
 }
 
-/** The last third of the samples is no larger than the second. */
+/** Asserts that the last third of the samples is not larger than the second. */
 function assertNoGrowth(samples: readonly number[], t: TestContext): void {
   const third = Math.floor(samples.length / 3)
   const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
@@ -289,7 +289,7 @@ async function verifyAll(ledger: Ledger): Promise<void> {
   for (const key of BY_AGE) await ledger.verify(key, { newestMs: NEWEST_MS })
 }
 
-/** As a sweep that began no earlier than `sweptMs` must have left the streams, when nothing was written since. */
+/** Asserts that the streams are as left by a sweep that began at `sweptMs` or later, with no writes since. */
 async function assertInsidePolicy(redis: RedisServer, sweptMs: number): Promise<void> {
   for (const key of BY_LENGTH) {
     const length = Number(await redis.command('XLEN', key))
@@ -304,12 +304,12 @@ async function assertInsidePolicy(redis: RedisServer, sweptMs: number): Promise<
 interface Term {
   readonly copy: Copy
   readonly begun: number
-  /** When the lease it began with runs out if it is not renewed. */
+  /** When the lease at its start expires unless renewed. */
   readonly endsAt: number
   readonly result: unknown
 }
 
-/** Every sweep of every copy, in the order they began. */
+/** All sweeps of all copies, in the order in which they began. */
 function termsOf(copies: readonly Copy[]): Term[] {
   return copies
     .flatMap((copy) => {
@@ -325,8 +325,8 @@ function termsOf(copies: readonly Copy[]): Term[] {
 }
 
 /**
- * Whoever sweeps next does so when the term of the one before is over; or, if that one gave the lease up, or nobody could
- * hold one, at once.
+ * Asserts that another copy sweeps only after the previous copy's term is over, unless the previous copy released the lease
+ * or nobody could hold one.
  */
 function assertOneAtATime(terms: readonly Term[], open: Target['open']): void {
   const swept = terms.filter(({ result }) => result === 'success')

@@ -250,7 +250,7 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     name: 'a stream has custom IDs',
     outcome: 'success',
     note: 'its age limit is skipped, `custom_ids`; other limits apply',
-    shownBy: { file: 'sweep', title: 'a stream whose IDs are no times is not trimmed by age, is counted' },
+    shownBy: { file: 'sweep', title: 'a stream with custom IDs is not trimmed by age but counted' },
   },
   {
     name: 'a sweep exceeds `--sweep-timeout`',
@@ -258,7 +258,7 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     note: 'what was done is counted',
     shownBy: {
       file: 'sweep',
-      title: 'a sweep longer than --sweep-timeout stops, is no success, and tells what it did',
+      title: 'a sweep that exceeds --sweep-timeout stops, fails, and reports what it did',
     },
   },
   {

@@ -1,4 +1,4 @@
-/** Many streams looked at in one command: the same is seen as one by one, and Redis is not held for longer. */
+/** Looking at many streams in one command finds the same as one by one, without blocking Redis for longer. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -31,7 +31,7 @@ async function fill(redis: RedisServer, kind: (typeof KINDS)[number], key: strin
   }
 }
 
-/** A key for each kind, some of them no text. */
+/** A key for each kind. Some keys are not text. */
 async function filled(t: TestContext, copies = 1): Promise<{ redis: RedisServer; keys: Buffer[] }> {
   const redis = await startRedis(t)
   const keys: Buffer[] = []
@@ -45,7 +45,7 @@ async function filled(t: TestContext, copies = 1): Promise<{ redis: RedisServer;
   return { redis, keys }
 }
 
-/** What matters of what was found: the oldest entry only where it is too old. */
+/** What matters about the streams found: the oldest entry only if it is too old. */
 function outline(found: readonly Found[], cutOffMs: number): string[] {
   return found
     .map(({ key, state, hasTimeIds }) => {
@@ -56,7 +56,7 @@ function outline(found: readonly Found[], cutOffMs: number): string[] {
     .sort()
 }
 
-test('together the same is seen as one by one', async (t) => {
+test('a look at many streams together finds the same as one by one', async (t) => {
   const { redis, keys } = await filled(t, 20)
   const task = taskOf(redis.url, [])
   const { policies } = task
@@ -71,7 +71,7 @@ test('together the same is seen as one by one', async (t) => {
   }
   const plainly = await lookAtPage(ask, keys, policies, nowMs)
   const futureIds = new FutureIds()
-  // Asked of all in the first sweep; in the next ones it is remembered.
+  // The first sweep asks all streams for future IDs; the next ones remember the answers.
   for (let i = 0; i < 3; i++) {
     futureIds.begin()
     const together = await lookAtPage(counting, keys, policies, nowMs, { isAllowed: true, mostAtOnce: 1, futureIds })
@@ -82,17 +82,17 @@ test('together the same is seen as one by one', async (t) => {
   assert.ok(batches >= 3 * 5, `${batches}`)
 })
 
-test('streams with IDs behind all times are counted in every sweep, and what is too old goes', async (t) => {
+test('streams with IDs later than any time are counted in every sweep, and old entries are removed', async (t) => {
   const { redis, keys } = await filled(t, 5)
   const task = taskOf(redis.url, [])
   for (let i = 0; i < 3; i++) {
     const report = await sweep(task, new AbortController().signal)
     assert.equal(report.result, 'success')
-    assert.equal(report.total.skipped.custom_ids, 10, 'the custom ones and those in microseconds')
+    assert.equal(report.total.skipped.custom_ids, 10, 'the custom IDs and those in microseconds')
     const trimmed = KINDS.filter(isTrimmedByAge).length * 5 * 300 + 5
     assert.equal(report.total.removed.age, i === 0 ? trimmed : 0)
   }
-  // Behind a stream that is written anew with times nothing of the old one is remembered for ever.
+  // After a stream is recreated with times as IDs, the old answer is forgotten.
   const [key] = keys.filter((one) => one.includes('microseconds'))
   await redis.command('DEL', key as Buffer)
   await fill(redis, 'old', key as Buffer)
@@ -100,7 +100,7 @@ test('streams with IDs behind all times are counted in every sweep, and what is 
   assert.deepEqual([report.total.skipped.custom_ids, report.total.removed.age], [9, 300])
 })
 
-test('entries of a megabyte are not read by the dozen in one command', async (t) => {
+test('one command does not read dozens of entries of a megabyte', async (t) => {
   const redis = await startRedis(t)
   const old = (await redisNow(redis)) - 48 * HOUR
   for (let i = 0; i < 32; i++) {
@@ -113,7 +113,7 @@ test('entries of a megabyte are not read by the dozen in one command', async (t)
   assert.ok(looks.length >= 32, `${looks.length}`)
 })
 
-test('where streams are many, some of those asked before are asked again, and those found are remembered', () => {
+test('with many streams, each sweep asks some of them again, and streams with future IDs are remembered', () => {
   const futureIds = new FutureIds()
   const asked = (streams: number): number => {
     futureIds.begin()
@@ -121,8 +121,8 @@ test('where streams are many, some of those asked before are asked again, and th
     for (let n = 0; n < streams; n += 32) if (futureIds.shouldAsk(32)) sum += 32
     return sum
   }
-  assert.equal(asked(100_000), 100_000, 'all in the first sweep')
-  assert.equal(asked(20_000), 20_000, 'all where they are few')
+  assert.equal(asked(100_000), 100_000, 'the first sweep asks all')
+  assert.equal(asked(20_000), 20_000, 'few streams are all asked')
   const some = asked(100_000)
   assert.ok(some > 20_000 && some < 30_000, `${some}`)
   const key = Buffer.from('stream')

@@ -1,4 +1,4 @@
-/** The benchmarks run, at sizes whose figures mean nothing, and write what they should where they are told to. */
+/** Runs the benchmarks at tiny sizes, whose figures mean nothing, and checks what they write. */
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
@@ -17,13 +17,13 @@ const BENCH = fileURLToPath(new URL('../../bench/', import.meta.url))
 
 const CHART = /<svg .*prefers-color-scheme: dark.*<\/svg>/s
 
-test('every section of the benchmark ends in a table, beside a chart', { timeout: 400_000 }, async (t) => {
+test('the benchmark writes a table for every section, and a chart', { timeout: 400_000 }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const committed = await readFile(join(BENCH, 'RESULTS.md'), 'utf8')
 
   const args = [join(BENCH, 'main.ts'), '--streams', '300', '--quick', '--out', folder]
-  // Nothing that is measured here counts, so it gives way to the tests beside it.
+  // The figures do not matter, so it runs at low priority beside other tests.
   const { stdout, stderr } = await promisify(execFile)('nice', [process.execPath, ...args])
 
   assert.equal(stderr, '')
@@ -42,7 +42,7 @@ test('every section of the benchmark ends in a table, beside a chart', { timeout
   for (const row of ['the limit', 'xtrimd run --pace 100', 'xtrimd sweep', 'one blocking Lua script', 'ioredis']) {
     assert.match(results, new RegExp(`^\\| [^|]*${row}[^|]* \\| [\\d,.]+ \\| [\\d,.]+ \\|`, 'm'), row)
   }
-  // Whoever is not root may not look at the wire.
+  // Only root may capture packets.
   if (process.getuid?.() === 0) assert.match(results, /^\| 25 \| nothing to remove \| [\d,]+ \| [\d.]+ \| [\d,.]+ \|$/m)
   assert.doesNotMatch(results, /NaN|undefined|Infinity/)
   assert.match(stdout, /speed at --pace 100: [\d.]+ × the limit/)
@@ -50,7 +50,7 @@ test('every section of the benchmark ends in a table, beside a chart', { timeout
   assert.equal(await readFile(join(BENCH, 'RESULTS.md'), 'utf8'), committed)
 })
 
-test('Ctrl-C ends a benchmark, and the servers and daemons it has started', async (t) => {
+test('Ctrl-C ends a benchmark and the servers and daemons it has started', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   const args = [join(BENCH, 'main.ts'), '--streams', '300', '--quick', '--only', 'pace', '--out', folder]
@@ -71,7 +71,7 @@ test('Ctrl-C ends a benchmark, and the servers and daemons it has started', asyn
   await waitUntil(() => !pids.some((pid) => existsSync(`/proc/${pid}`)), { timeoutMs: 10_000, what: 'all to end' })
 })
 
-test('the memory of a week is told and drawn, with the limits one by one and together', async (t) => {
+test('the memory of a week is reported and drawn, for each limit and for all together', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
 
@@ -85,14 +85,14 @@ test('the memory of a week is told and drawn, with the limits one by one and tog
     .slice(1)
   assert.equal(messages, '168,000')
   const [length = 0, age = 0, both = 0] = saved.map((cell) => Number(/\(([\d.]+) %\)/.exec(cell)?.[1]))
-  // 1,000 of 1,680 messages a conversation, and a day of seven, less what is left of a node.
+  // 1,000 of 1,680 messages per conversation, and one day of seven, plus the rest of a node.
   assert.ok(length > 38 && length < 42, row)
   assert.ok(age > 83 && age < 87, row)
   assert.ok(both >= age - 1, row)
   assert.match(await readFile(join(folder, 'memory.svg'), 'utf8'), CHART)
 })
 
-test('values on the wire are counted whole, wherever the pieces are cut', () => {
+test('values in a byte stream are counted correctly however it is cut into pieces', () => {
   const values = ['*2\r\n$4\r\nXLEN\r\n$1\r\nk\r\n', ':7\r\n', '+OK\r\n', '$-1\r\n', '*-1\r\n', '*0\r\n', '$0\r\n\r\n']
   const nested = '*2\r\n$1\r\n0\r\n*2\r\n$3\r\na\r\n\r\n*1\r\n:1\r\n'
   const bytes = Buffer.from([...values, nested].join(''))
@@ -100,14 +100,14 @@ test('values on the wire are counted whole, wherever the pieces are cut', () => 
     const counter = new ValueCounter()
     for (let at = 0; at < bytes.length; at += size) counter.push(bytes.subarray(at, at + size))
     assert.equal(counter.whole, values.length + 1, `in pieces of ${size}`)
-    // The control: without its last byte the last value is none yet.
+    // The control: without its last byte the last value is incomplete.
     const cut = new ValueCounter()
     cut.push(bytes.subarray(0, -1))
     assert.equal(cut.whole, values.length)
   }
 })
 
-test('requests of several clients are unanswered until the last of their replies, whatever the pieces', () => {
+test('requests of several clients are unanswered until the last of their replies, however they are cut into pieces', () => {
   const packet = (atMs: number, from: number, to: number, text: string) => {
     const payload = Buffer.from(text)
     return { atMs, from, to, payload }
@@ -125,7 +125,7 @@ test('requests of several clients are unanswered until the last of their replies
   ]
   assert.equal(shareUnanswered(packets, redis), (3 + 2 + 1) / 10)
   assert.equal(shareUnanswered(packets.slice(0, -1), redis), (3 + 2) / 6)
-  // The reply to a request that was not seen makes nothing of the time before the next one.
+  // The reply to a request that was not captured does not affect the time before the next request.
   const ping = '*1\r\n$4\r\nPING\r\n'
   const lossy = [
     packet(0, one, redis, ping),
@@ -137,7 +137,7 @@ test('requests of several clients are unanswered until the last of their replies
   assert.equal(shareUnanswered(lossy, redis), (1 + 1) / 10)
 })
 
-test('packets are read out of a capture, and one that is cut off is none', () => {
+test('packets are read from a capture, and a truncated one is ignored', () => {
   const record = Buffer.alloc(16 + 14 + 20 + 32 + 3)
   record.writeUInt32LE(1, 0)
   record.writeUInt32LE(500, 4)

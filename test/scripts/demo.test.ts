@@ -1,4 +1,4 @@
-/** The demo: what it shows is so, and nothing of it is left behind. */
+/** The demo: what it shows is true, and it leaves nothing behind. */
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -13,7 +13,7 @@ import { waitUntil } from '../harness/waiting.ts'
 
 const DEMO = fileURLToPath(new URL('../../scripts/demo.ts', import.meta.url))
 
-/** Starts the demo with a temporary folder of its own, where all that it could leave behind would be. */
+/** Starts the demo with its own temporary folder, which would hold anything that it leaves behind. */
 async function startDemo(t: TestContext, args: readonly string[], turn: 'gives way' | 'goes first' = 'gives way') {
   const folder = await mkdtemp(join(tmpdir(), 'demo-test-'))
   const [command = '', ...words] = [...(turn === 'gives way' ? ['nice'] : []), process.execPath, DEMO, ...args]
@@ -45,14 +45,14 @@ async function startDemo(t: TestContext, args: readonly string[], turn: 'gives w
     async assertNothingLeft() {
       await waitUntil(async () => (await processesNaming(folder)).length === 0, {
         timeoutMs: 60_000,
-        what: 'the processes of the demo to be gone',
+        what: 'the processes of the demo to end',
       })
       assert.deepEqual(await readdir(folder), [])
     },
   }
 }
 
-/** By what they were started with, or with which environment: a program that sets its title overwrites one of them. */
+/** Finds processes by their arguments or environment, because a program that sets its title overwrites one of them. */
 async function processesNaming(folder: string): Promise<string[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
   const texts = pids.flatMap((pid) => [`/proc/${pid}/cmdline`, `/proc/${pid}/environ`])
@@ -60,9 +60,9 @@ async function processesNaming(folder: string): Promise<string[]> {
   return texts.filter((_, index) => read[index]?.includes(folder))
 }
 
-// A burst is seconds of writers at full speed, which nothing is to slow down.
+// Nothing else should slow down the writers of a burst.
 suite('the demo', { concurrency: 2 }, () => {
-  test('the demo of a burst shows what watching and pressure are for, in 80 columns, and leaves nothing behind', async (t) => {
+  test('the demo of a burst shows the effect of --watch and --pressure, in 80 columns, and leaves nothing behind', async (t) => {
     const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--burst'], 'goes first')
     assert.equal(await exitCode(), 0, output())
     for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
@@ -81,7 +81,7 @@ suite('the demo', { concurrency: 2 }, () => {
     await assertNothingLeft()
   })
 
-  test('the demo gives back at least 85 % of the memory with one sweep, in 80 columns, and leaves nothing behind', async (t) => {
+  test('the demo frees at least 85 % of the memory with one sweep, in 80 columns, and leaves nothing behind', async (t) => {
     const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--once'])
     assert.equal(await exitCode(), 0, output())
     assert.match(output(), /before {3}768,\d{3} entries in 101 streams/)
@@ -93,13 +93,13 @@ suite('the demo', { concurrency: 2 }, () => {
     const [after = 0, longest = 0] = figures(/after {4}([\d,]+) entries in 101 streams, the longest ([\d,]+);/)
     const published = after - (before - age - length)
     assert.ok(published >= 0, output())
-    // The limit, one node, and what the publisher wrote meanwhile.
+    // The limit, plus one node, plus what the publisher wrote meanwhile.
     assert.ok(longest >= 1_000 && longest < 1_100 + published, output())
     for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
     await assertNothingLeft()
   })
 
-  test('the demo sweeps on and serves its metrics until Ctrl-C, exits 0, and leaves nothing behind', async (t) => {
+  test('the demo keeps sweeping and serves metrics until Ctrl-C, exits with 0, and leaves nothing behind', async (t) => {
     const { demo, exitCode, output, processesFound, assertNothingLeft } = await startDemo(t, [])
     const sweeps = () => output().match(/^ {2}success /gm)?.length ?? 0
     await waitUntil(() => demo.exitCode !== null || sweeps() >= 2, { timeoutMs: 300_000, what: 'two sweeps' })
@@ -107,7 +107,7 @@ suite('the demo', { concurrency: 2 }, () => {
     assert.ok(url, output())
     const series = parseExposition(await (await fetch(url)).text())
     assert.ok((sumOf(series, 'xtrimd_entries_trimmed_total') ?? 0) > 700_000)
-    // The control of what is asserted at the end: the demo, Redis and the daemon can be found.
+    // The control for the assertion at the end: the demo, Redis and the daemon can be found.
     assert.ok((await processesFound()) >= 3)
     demo.kill('SIGINT')
     assert.equal(await exitCode(), 0, output())
@@ -115,7 +115,7 @@ suite('the demo', { concurrency: 2 }, () => {
     await assertNothingLeft()
   })
 
-  test('Ctrl-C while the demo fills Redis ends it too, and leaves nothing behind', async (t) => {
+  test('Ctrl-C ends the demo also while it fills Redis, and it leaves nothing behind', async (t) => {
     const { demo, exitCode, output, assertNothingLeft } = await startDemo(t, [])
     await waitUntil(() => output().includes('A private redis-server'), { timeoutMs: 60_000, what: 'the demo to begin' })
     demo.kill('SIGINT')

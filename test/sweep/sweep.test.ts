@@ -1,4 +1,4 @@
-/** What one sweep removes, and what it leaves: on a real Redis, by the program as an operator runs it. */
+/** What one sweep removes and what it leaves, when an operator runs the program on a real Redis. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -12,7 +12,7 @@ import { sweepOnce, sweepWell } from '../harness/sweep_once.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
-/** What Redis keeps in one node by default, if the entries are small. */
+/** Entries in a node by default, if they are small. */
 const NODE = 100
 
 const KEY = 'stream:conversation:1'
@@ -21,10 +21,10 @@ async function lengthOf(redis: RedisServer, key: string | Buffer = KEY): Promise
   return Number(await redis.command('XLEN', key))
 }
 
-test('of 2,000 messages in one stream fewer than 1,500 are left, and the newest 1,000 are all there', async (t) => {
+test('of 2,000 messages in a stream fewer than 1,500 are left, among them the newest 1,000', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
-  // Of about 500 bytes, as in a chat: a node holds eight of them.
+  // About 500 bytes each, as in a chat: a node holds eight of them.
   await fillStream(redis, KEY, { count: 2_000, from: now - HOUR, stepMs: 1_000, bytes: 500 })
   const newest = await streamIds(redis, KEY, 1_000)
 
@@ -37,7 +37,7 @@ test('of 2,000 messages in one stream fewer than 1,500 are left, and the newest 
   assert.deepEqual(report.entries, { before: 2_000, after: left.length })
 })
 
-test('one sweep takes as many bites as a backlog of 50,000 entries needs', async (t) => {
+test('one sweep trims a backlog of 50,000 entries in several bites', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 50_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   const monitor = await startMonitor(t, redis)
@@ -49,7 +49,7 @@ test('one sweep takes as many bites as a backlog of 50,000 entries needs', async
   assert.ok(bites.length >= 5, `${bites.length} bites: one call removes at most 10,000 entries`)
 })
 
-test('a million entries, ten of them new, are brought down by one sweep without a command of over 2 ms', async (t) => {
+test('one sweep trims a million entries to ten without any command that takes over 2 ms', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   await fillStream(redis, 'template', { count: 999_990, from: now - 30 * DAY, stepMs: 1, bytes: 10 })
@@ -64,7 +64,7 @@ test('a million entries, ten of them new, are brought down by one sweep without 
     { limits: ['--max-age', '24h', '--max-length', 'off', '--trim', 'exact'], keeps: 10, slack: 0 },
   ]) {
     await t.test(limits.join(' '), async () => {
-      // A command that has too much to do is slow every time; one that the machine put aside for a while is not.
+      // A command with too much work is slow every time. One that was only interrupted by the machine is not.
       const fastest = new Map<string, number>()
       let slow: unknown[] = []
       for (let attempt = 0; attempt < 8; attempt++) {
@@ -88,7 +88,7 @@ test('a million entries, ten of them new, are brought down by one sweep without 
     })
   }
 
-  await t.test('control: one exact XTRIM of the same stream does take over 2 ms', async () => {
+  await t.test('control: one exact XTRIM of the same stream takes over 2 ms', async () => {
     await redis.recordCommands()
     await redis.command('XTRIM', 'template', 'MAXLEN', '=', '1000')
     const [xtrim] = (await redis.slowlog()).filter(({ command }) => command[0] === 'XTRIM')
@@ -96,7 +96,7 @@ test('a million entries, ten of them new, are brought down by one sweep without 
   })
 })
 
-/** How long each command took, by its name and its place among those of that name: sweeps of the same stream send the same. */
+/** How long each command took, by its name and number. Sweeps of the same stream send the same commands. */
 function timesByPlace(log: readonly SlowCommand[]): Map<string, number> {
   const counts = new Map<string, number>()
   return new Map(
@@ -108,7 +108,7 @@ function timesByPlace(log: readonly SlowCommand[]): Map<string, number> {
   )
 }
 
-test('entries younger than a day survive any number of sweeps, and nodes that are wholly older are gone', async (t) => {
+test('entries younger than a day survive any number of sweeps, and nodes of older entries are removed', async (t) => {
   for (const { mode, stays } of [
     // 550 old entries are five whole nodes and half of the sixth.
     { mode: 'approx', stays: 50 + 400 },
@@ -138,7 +138,7 @@ test('entries younger than a day survive any number of sweeps, and nodes that ar
   }
 })
 
-test("Redis's clock decides what is old, not the clock of the program", async (t) => {
+test("Redis's clock decides what is old, not the program's", async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   await fillStream(redis, KEY, { count: 500, from: now - 2 * DAY, stepMs: 1, bytes: 10 })
@@ -151,13 +151,13 @@ test("Redis's clock decides what is old, not the clock of the program", async (t
     const { report, stderr } = await sweepOnce(redis.url, ['--log-format', 'json'], { env })
     assert.equal(report.result, 'success')
     assert.deepEqual(await streamIds(redis, KEY), all.slice(500), `the program's clock is ${days} days off`)
-    // The control: its clock was off, as the one line it had to log tells.
+    // The control: the time of its only log line shows that its clock was wrong.
     const { time } = JSON.parse(stderr) as { time: string }
     assert.ok(Math.abs(Date.parse(time) - (now + days * DAY)) < HOUR, time)
   }
 })
 
-test('what does not match, and what is no stream, stays as it is, byte for byte', async (t) => {
+test('keys that do not match, or that are not streams, stay unchanged, byte for byte', async (t) => {
   const redis = await startRedis(t)
   const old = { count: 5_000, from: (await redisNow(redis)) - 40 * DAY, stepMs: 1, bytes: 10 }
   await redis.command('SET', 'string', 'value')
@@ -180,7 +180,7 @@ test('what does not match, and what is no stream, stays as it is, byte for byte'
   assert.equal(report.streams, 1)
   assert.equal(before.size, 14)
   const changed = [...before].filter(([key, dump]) => !dump.equals(after.get(key) ?? Buffer.of()))
-  // The control at the same time: a change shows in DUMP.
+  // The control: a change shows in DUMP.
   assert.deepEqual(
     changed.map(([key]) => key),
     [KEY],
@@ -197,7 +197,7 @@ async function dumps(redis: RedisServer): Promise<Map<string, Buffer>> {
   )
 }
 
-test('a stream whose key is not UTF-8 is trimmed like any other, and shown escaped', async (t) => {
+test('a stream whose key is not UTF-8 is trimmed like any other, and its key is shown escaped', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   const filling = { count: 3_000, from: now - HOUR, stepMs: 1, bytes: 10 }
@@ -218,7 +218,7 @@ test('a stream whose key is not UTF-8 is trimmed like any other, and shown escap
   for (const { key } of keys) assert.equal(await lengthOf(redis, Buffer.concat([prefix, key])), 1_000)
 })
 
-test('a stream whose IDs are no times is not trimmed by age, is counted, and is held to its length all the same', async (t) => {
+test('a stream with custom IDs is not trimmed by age but counted, and other limits apply', async (t) => {
   const redis = await startRedis(t)
   for (const [key, length] of [
     [`${KEY}:short`, 500],
@@ -241,12 +241,12 @@ test('a stream whose IDs are no times is not trimmed by age, is counted, and is 
   assert.deepEqual(report.removed, { age: 0, length: 2_000, bytes: 0, acked: 0 })
   assert.deepEqual(report.skipped, { custom_ids: 2, not_a_stream: 0 })
 
-  // The control: the same limit as Redis itself would apply it removes all of them.
+  // The control: Redis's own trim by the same age would remove all of them.
   const now = await redisNow(redis)
   assert.equal(await redis.command('XTRIM', `${KEY}:short`, 'MINID', '=', String(now - DAY)), 500)
 })
 
-test('a first ID like 0-1 before IDs that are times does not keep a stream from being trimmed by age', async (t) => {
+test('a first ID like 0-1 before IDs with times does not exempt a stream from its age limit', async (t) => {
   const redis = await startRedis(t)
   await redis.command('XADD', KEY, '0-1', 'first', 'entry')
   const now = await redisNow(redis)
@@ -261,14 +261,14 @@ test('a first ID like 0-1 before IDs that are times does not keep a stream from 
   assert.deepEqual(report.skipped, { custom_ids: 0, not_a_stream: 0 })
 })
 
-test('a stream of a single 0-1 is of unknown age and stays', async (t) => {
+test('a stream with the single ID 0-1 has an unknown age and stays', async (t) => {
   const redis = await startRedis(t)
   await redis.command('XADD', KEY, '0-1', 'first', 'entry')
   assert.equal((await sweepWell(redis.url)).skipped.custom_ids, 1)
   assert.equal(await lengthOf(redis), 1)
 })
 
-test('--max-bytes brings the memory Redis reports for a stream under the limit, and keeps the newest', async (t) => {
+test('--max-bytes trims a stream until Redis reports less memory than the limit, and keeps the newest entries', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 1_000 })
   const newest = await streamIds(redis, KEY, 400)
@@ -283,7 +283,7 @@ test('--max-bytes brings the memory Redis reports for a stream under the limit, 
   assert.deepEqual(report.removed, { age: 0, length: 0, bytes: 3_000 - left.length, acked: 0 })
 })
 
-test('a stream is held to the first policy that matches it, and to the plain flags where none does', async (t) => {
+test('the first matching policy applies to a stream, and the plain flags if none matches', async (t) => {
   const redis = await startRedis(t)
   const filling = { count: 5_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 }
   const keys = ['stream:fanout:vip:1', 'stream:fanout:1', 'stream:conversation:1', 'stream:other:1']
@@ -306,10 +306,10 @@ test('a stream is held to the first policy that matches it, and to the plain fla
   )
 })
 
-test('policies for keys that begin with half of the same character are all held', async (t) => {
+test('policies apply even if their patterns begin with characters that share half of their UTF-16 encoding', async (t) => {
   const redis = await startRedis(t)
   const filling = { count: 1_500, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 }
-  // In UTF-16 the two characters begin with the same unit, and no key does.
+  // In UTF-16 the two characters begin with the same unit, with which no key begins.
   for (const key of ['😀:1', '😁:1']) await fillStream(redis, key, filling)
 
   const report = await sweepWell(redis.url, ['--match', '😀:*', '--policy', '😁:*'])
@@ -323,7 +323,7 @@ test('policies for keys that begin with half of the same character are all held'
   )
 })
 
-test('entries that a consumer group had not read are removed all the same, and counted', async (t) => {
+test('without protection, entries that a consumer group has not read are removed and counted', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, KEY, { count: 3_000, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 10 })
   await redis.command('XGROUP', 'CREATE', KEY, 'slow', '0')
@@ -336,7 +336,7 @@ test('entries that a consumer group had not read are removed all the same, and c
   assert.equal(report.unread, 1_500)
 })
 
-test('--dry-run looks, counts, and issues no command that writes', async (t) => {
+test('--dry-run counts but sends no command that writes', async (t) => {
   const redis = await startRedis(t)
   const old = { count: 5_000, from: (await redisNow(redis)) - 40 * DAY, stepMs: 1, bytes: 10 }
   await fillStream(redis, KEY, old)
@@ -353,13 +353,13 @@ test('--dry-run looks, counts, and issues no command that writes', async (t) => 
   assert.deepEqual(report.overLimit, { age: 1, length: 1, bytes: 1 })
   assert.deepEqual(report.entries, { before: 5_000, after: 5_000 })
 
-  // The control: without it the same sweep writes, and the monitor sees it.
+  // The control: without --dry-run the same sweep writes, and the monitor sees it.
   const wet = await startMonitor(t, redis)
   await sweepWell(redis.url, args)
   assert.ok((await writesAmong(redis, await wet.commands())).includes('XTRIM'))
 })
 
-test('a sweep longer than --sweep-timeout stops, is no success, and tells what it did', async (t) => {
+test('a sweep that exceeds --sweep-timeout stops, fails, and reports what it did', async (t) => {
   const redis = await startRedis(t)
   const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
 
@@ -372,7 +372,7 @@ test('a sweep longer than --sweep-timeout stops, is no success, and tells what i
   assert.equal(report.removed.length, disappeared)
 })
 
-test('a sweep that Redis refuses in part is partial, fails, and has trimmed the rest', async (t) => {
+test('a sweep is partial and exits with 1 if Redis refuses some streams, and the others are trimmed', async (t) => {
   const redis = await startRedis(t)
   const from = (await redisNow(redis)) - HOUR
   for (const key of ['stream:conversation:mine', 'stream:conversation:theirs']) {
@@ -391,7 +391,7 @@ test('a sweep that Redis refuses in part is partial, fails, and has trimmed the 
   assert.equal(await lengthOf(redis, 'stream:conversation:mine'), 1_000)
   assert.equal(await lengthOf(redis, 'stream:conversation:theirs'), 3_000)
 
-  // Where it may touch nothing at all, it has failed.
+  // If Redis refuses all streams, the sweep has failed.
   await redis.command('ACL', 'SETUSER', 'ops', 'resetkeys')
   const refused = await sweepOnce(url)
   assert.deepEqual([refused.code, refused.report.result, refused.report.cause], [1, 'failed', 'NOPERM'])

@@ -5,12 +5,12 @@ import { test } from 'node:test'
 import { Longest } from '../../src/tally/longest.ts'
 import { Random } from '../harness/retention_model/random.ts'
 
-test('the longest are those that sorting all streams would put first, however many come and in whatever order', () => {
+test('the longest streams are those that sorting all streams would put first, in whatever order they come', () => {
   const random = new Random(3)
   for (const most of [1, 2, 10, 100]) {
     for (const count of [0, 1, most, most + 1, 5_000]) {
       const longest = new Longest(most)
-      // Few lengths, so that many are equal.
+      // Few different lengths, so that many are equal.
       const streams = Array.from({ length: count }, (_, i) => ({
         key: Buffer.from(`${random.int(0, 9)}:${i}`),
         policy: 'p',
@@ -29,7 +29,7 @@ test('the longest are those that sorting all streams would put first, however ma
   }
 })
 
-test('streams of one length stand in the order of their keys, and empty ones are never among the longest', () => {
+test('streams of equal length are sorted by key, and empty ones are never included', () => {
   const longest = new Longest(3)
   for (const [key, length] of [
     ['b', 5],
@@ -45,7 +45,7 @@ test('streams of one length stand in the order of their keys, and empty ones are
   )
 })
 
-test('none are kept where none are wanted', () => {
+test('none are kept if none are wanted', () => {
   const longest = new Longest(0)
   for (let i = 0; i < 100; i++) longest.offer(Buffer.from(String(i)), 'p', i)
   assert.deepEqual(longest.list(), [])

@@ -1,11 +1,11 @@
-/** Sums of tallies and of plans: no field is left out of them. */
+/** Sums of tallies and of plans include every field. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { emptyPlan, sumOfPlans } from '../../src/plan/policy_plan.ts'
 import { emptyTally, sumOf } from '../../src/tally/tally.ts'
 
-/** The same with another number wherever one stands, and one for a word of Redis. */
+/** A copy with a different number in every field, and an entry for one error word of Redis. */
 function filled<T>(value: T, next = { n: 1 }): T {
   if (typeof value === 'number') return next.n++ as T
   if (typeof value !== 'object' || value === null) return value
@@ -13,14 +13,14 @@ function filled<T>(value: T, next = { n: 1 }): T {
   return Object.fromEntries(entries.length > 0 ? entries : [['NOPERM', next.n++]]) as T
 }
 
-test('the sum of one tally is that tally, whatever it counts, and so is the sum of one plan', () => {
+test('the sum of a single tally is that tally, and the sum of a single plan is that plan', () => {
   const tally = filled(emptyTally('a'))
   assert.deepEqual(sumOf([tally]), { ...tally, policy: 'all' })
   const plan = { ...filled(emptyPlan('a')), isExact: false }
   assert.deepEqual(sumOfPlans([plan]), { ...plan, policy: 'all' })
 })
 
-test('sums are of all tallies and of all plans, but for the longest stream', () => {
+test('a sum adds every figure, except the longest stream, which is the maximum', () => {
   const tally = filled(emptyTally('a'))
   const { longestStream, streams, removed, errors } = sumOf([tally, tally])
   assert.equal(longestStream, tally.longestStream)

@@ -1,4 +1,4 @@
-/** `--delete-empty`: what is unlinked, what never is, and that no message is lost by it. */
+/** `--delete-empty`: which streams are unlinked, which never are, and that no message is lost. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -16,7 +16,7 @@ const ARGS = ['--max-age', '24h', '--delete-empty']
 const WRITERS = 4
 const KEYS = Array.from({ length: 25 }, (_, i) => `stream:conversation:${i}`)
 
-test('no XADD that was acknowledged is lost in 100 sweeps that unlink streams under the hands of four writers', async (t) => {
+test('no acknowledged XADD is lost in 100 sweeps that unlink streams while four writers write to them', async (t) => {
   const redis = await startRedis(t)
   const writers = await connectWriters(t, redis)
   let unlinked = 0
@@ -25,7 +25,7 @@ test('no XADD that was acknowledged is lost in 100 sweeps that unlink streams un
     await fillWithOldEntries(redis)
     const writing = (): Promise<Map<string, string[]>> => writeEverywhere(writers)
     const sweeping = () => sweepWhole(redis.url, [...ARGS, '--page-size', sweep % 3 === 0 ? '4' : '2000'])
-    // Sometimes one is ahead, sometimes the other.
+    // Sometimes the writers are first, sometimes the sweep.
     const [written, { deletedStreams }] =
       sweep % 2 === 0
         ? await Promise.all([writing(), sweeping()])
@@ -35,12 +35,12 @@ test('no XADD that was acknowledged is lost in 100 sweeps that unlink streams un
     unlinked += deletedStreams
     outlived += KEYS.length - deletedStreams
   }
-  // Both must have happened, or nothing was shown.
+  // Both must have happened, or the test would show nothing.
   assert.ok(unlinked > 100, `${unlinked} unlinked`)
-  assert.ok(outlived > 100, `${outlived} were written to before`)
+  assert.ok(outlived > 100, `${outlived} were written to first`)
 })
 
-test('control: looking first and unlinking then does lose messages, and the test above would see it', async (t) => {
+test('control: a look followed by a separate UNLINK loses messages, and the test above would notice', async (t) => {
   const redis = await startRedis(t)
   const writers = await connectWriters(t, redis)
   const [looker] = await connectWriters(t, redis)
@@ -57,7 +57,7 @@ test('control: looking first and unlinking then does lose messages, and the test
   assert.ok(missing.length > 0)
 })
 
-test('while writers write as fast as they can and every sweep unlinks, nothing young ever disappears', async (t) => {
+test('while writers write at full speed and every sweep unlinks streams, no young entry disappears', async (t) => {
   const redis = await startRedis(t)
   const writers = await connectWriters(t, redis)
   const maxAgeMs = 4
@@ -73,7 +73,7 @@ test('while writers write as fast as they can and every sweep unlinks, nothing y
         writer.sendCommand(['TIME']),
       ])) as unknown as [unknown[], [string, string]]
       const ageMs = Number(time[0]) * 1_000 + Number(time[1]) / 1_000 - Number.parseInt(id, 10)
-      assert.ok(entries.length === 1 || ageMs >= maxAgeMs, `${id} was gone at the age of ${ageMs} ms`)
+      assert.ok(entries.length === 1 || ageMs >= maxAgeMs, `${id} disappeared at the age of ${ageMs} ms`)
     }
   }
   const writing = Promise.all(writers.map(write))
@@ -88,7 +88,7 @@ test('while writers write as fast as they can and every sweep unlinks, nothing y
   assert.ok(acknowledged > 100)
 })
 
-test('a stream is unlinked only when it is empty, without groups, and its last ID is a time older than --max-age', async (t) => {
+test('a stream is unlinked only if it is empty, has no groups, and its last ID is a time older than --max-age', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   const made = async (id: string): Promise<void> => {
@@ -154,7 +154,7 @@ test('without --delete-empty an empty stream stays, and its last ID with it', as
   assert.equal(told[told.indexOf('last-generated-id') + 1], `${now - 2 * DAY}-7`)
 })
 
-test('streams under another policy, and keys that are no streams, are not unlinked', async (t) => {
+test('streams under another policy and keys that are not streams are not unlinked', async (t) => {
   const redis = await startRedis(t)
   const now = await redisNow(redis)
   for (const key of ['stream:kept:1', KEY]) {
@@ -180,14 +180,14 @@ async function connectWriters(t: TestContext, redis: RedisServer): Promise<Clien
   return writers
 }
 
-/** Each stream anew, with entries that are two days old. */
+/** Recreates each stream with entries that are two days old. */
 async function fillWithOldEntries(redis: RedisServer): Promise<void> {
   const from = (await redisNow(redis)) - 2 * DAY
   await redis.command('FLUSHALL')
   await Promise.all(KEYS.map((key, i) => fillStream(redis, key, { count: 1 + (i % 3), from, stepMs: 1, bytes: 10 })))
 }
 
-/** Every writer adds one message to every stream, one after another, each in an order of its own. What was acknowledged. */
+/** Every writer adds one message to every stream, each in its own order. @returns the acknowledged IDs by key */
 async function writeEverywhere(writers: readonly Client[]): Promise<Map<string, string[]>> {
   const acknowledged = new Map<string, string[]>(KEYS.map((key) => [key, []]))
   await Promise.all(
@@ -202,7 +202,7 @@ async function writeEverywhere(writers: readonly Client[]): Promise<Map<string, 
   return acknowledged
 }
 
-/** Those of the acknowledged messages that are not there. */
+/** The acknowledged messages that are missing. */
 async function lost(redis: RedisServer, written: ReadonlyMap<string, readonly string[]>): Promise<string[]> {
   const missing = await Promise.all(
     [...written].map(async ([key, ids]) => {

@@ -1,6 +1,6 @@
 /**
- * `--trim exact` in streams with entries that were deleted one by one. There an exact XTRIM by ID can leave a node in
- * which nothing lives, and Redis from 8.8 on refuses to load a file with such a node (redis/redis #15808).
+ * `--trim exact` in streams with single deleted entries. An exact XTRIM by ID can then leave a node without live entries,
+ * and Redis 8.8 and later refuse to load a file with such a node (redis/redis #15808).
  */
 
 import assert from 'node:assert/strict'
@@ -19,7 +19,7 @@ const DAY = 24 * HOUR
 const KEY = 'stream:conversation:1'
 const UNCOMPRESSED = { config: { rdbcompression: 'no' } } as const
 
-test('a node whose last entry was deleted goes with its last living one, and no node is left without any', async (t) => {
+test('a node whose last entry was deleted is removed with its last live one, and no node without live entries is left', async (t) => {
   const redis = await startRedis(t, UNCOMPRESSED)
   const young = await fillWithHazard(redis)
 
@@ -29,7 +29,7 @@ test('a node whose last entry was deleted goes with its last living one, and no 
   assert.deepEqual(await streamIds(redis, KEY), young)
   assert.deepEqual(await nodes(redis), [{ live: 100, deleted: 0 }])
 
-  // The control: the exact XTRIM that this calls for leaves such a node, and it shows.
+  // The control: the obvious exact XTRIM leaves such a node, and the test sees it.
   await fillWithHazard(redis)
   const cutOff = (await redisNow(redis)) - DAY
   assert.equal(await redis.command('XTRIM', KEY, 'MINID', '=', String(cutOff)), 99)
@@ -39,7 +39,7 @@ test('a node whose last entry was deleted goes with its last living one, and no 
   ])
 })
 
-test('no sweep with --trim exact leaves a node without a living entry, however entries were deleted, and each is to the entry', async (t) => {
+test('however entries were deleted, --trim exact trims to the entry and leaves no node without live entries', async (t) => {
   const redis = await startRedis(t, UNCOMPRESSED)
   const random = new Random(15808)
   let hollowByMinid = 0
@@ -55,7 +55,7 @@ test('no sweep with --trim exact leaves a node without a living entry, however e
     const deleted = ids.filter(() => random.chance(share))
     if (deleted.length > 0) await redis.command('XDEL', KEY, ...deleted)
     const left = ids.filter((id) => !deleted.includes(id))
-    // In the middle between two entries: the sweep reads the clock a little later than this.
+    // Halfway between two entries, because the sweep reads the clock a little later.
     const maxAgeMs = Math.round(stepMs * (random.int(1, count - 1) + 0.5))
     const young = left.filter((id) => Number.parseInt(id, 10) >= now - maxAgeMs)
     const isHeld = random.chance(0.4)
@@ -83,11 +83,11 @@ test('no sweep with --trim exact leaves a node without a living entry, however e
       what,
     )
   }
-  // The control: XTRIM by ID would have left some.
+  // The control: XTRIM by ID would have left such nodes.
   assert.ok(hollowByMinid >= 10, `${hollowByMinid} of 150`)
 })
 
-test('an exact sweep issues no command that is exact by ID, and deletes no entry by its ID', async (t) => {
+test('an exact sweep never trims exactly by ID, and never deletes single entries', async (t) => {
   const redis = await startRedis(t)
   await fillWithHazard(redis)
   await redis.command('XGROUP', 'CREATE', KEY, 'group', '0')
@@ -104,13 +104,13 @@ test('an exact sweep issues no command that is exact by ID, and deletes no entry
   assert.ok(commands.some(({ name, words }) => name === 'XTRIM' && words[3] === '='))
 })
 
-test('a limit on bytes takes whole nodes also with --trim exact, hardly one too many, and never the newest entry', async (t) => {
+test('a size limit removes whole nodes even with --trim exact, hardly more than needed, and never the newest entry', async (t) => {
   const redis = await startRedis(t, UNCOMPRESSED)
   for (const { entries, bytes, limit } of [
     { entries: 2_000, bytes: 100, limit: 100 * 1024 },
     { entries: 300, bytes: 5_000, limit: 200 * 1024 },
     { entries: 40, bytes: 100_000, limit: 1024 * 1024 },
-    // Not even one entry fits in.
+    // Not even one entry fits.
     { entries: 10, bytes: 100_000, limit: 1024 },
   ]) {
     await redis.command('FLUSHALL')
@@ -134,13 +134,13 @@ test('a limit on bytes takes whole nodes also with --trim exact, hardly one too 
   }
 })
 
-test('a large entry among the oldest costs a stream that is within its bytes no more than the nodes before it', async (t) => {
+test('a large old entry costs a stream that is within its size limit only the nodes up to that entry', async (t) => {
   const redis = await startRedis(t, UNCOMPRESSED)
   const from = (await redisNow(redis)) - HOUR
   await fillStream(redis, KEY, { count: 10, from, stepMs: 1, bytes: 10 })
   await fillStream(redis, KEY, { count: 1, from: from + 1_000, stepMs: 1, bytes: 500_000 })
   await fillStream(redis, KEY, { count: 20_000, from: from + 2_000, stepMs: 1, bytes: 10 })
-  // What Redis reports is an estimate, from a sample of the oldest nodes: many times the truth here.
+  // Redis estimates memory from a sample of the oldest nodes; here the estimate is many times too high.
   assert.ok(Number(await redis.command('MEMORY', 'USAGE', KEY)) > 10_000_000)
 
   const report = await sweepWhole(redis.url, ['--max-length', 'off', '--max-bytes', '2mb'])
@@ -148,7 +148,7 @@ test('a large entry among the oldest costs a stream that is within its bytes no 
   assert.deepEqual(report.removed, { age: 0, length: 0, bytes: 11, acked: 0 })
 })
 
-test('what goes by age or length takes its memory along, and is not removed again for it', async (t) => {
+test('memory freed by age or length counts towards the size limit, so that nothing more is removed', async (t) => {
   const redis = await startRedis(t, UNCOMPRESSED)
   const now = await redisNow(redis)
   await fillStream(redis, KEY, { count: 2_000, from: now - 2 * DAY, stepMs: 1, bytes: 1_000 })
@@ -160,7 +160,7 @@ test('what goes by age or length takes its memory along, and is not removed agai
   assert.deepEqual(report.overLimit, { age: 0, length: 0, bytes: 0 })
 })
 
-/** Two nodes of a hundred. In the first all are too old but the last, which was deleted. @returns the IDs of the second */
+/** Two nodes of 100 entries. In the first one all are too old except the last, which is deleted. @returns the IDs of the second */
 async function fillWithHazard(redis: RedisServer): Promise<string[]> {
   const now = await redisNow(redis)
   await redis.command('DEL', KEY)
@@ -171,7 +171,7 @@ async function fillWithHazard(redis: RedisServer): Promise<string[]> {
   return young
 }
 
-/** The nodes of a stream as they lie in memory, oldest first. */
+/** The nodes of a stream in memory, oldest first. */
 async function nodes(redis: RedisServer, key = KEY): Promise<{ live: number; deleted: number }[]> {
   const binary = redis.client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
   const dump = (await binary.sendCommand(['DUMP', key])) as unknown as Buffer | null

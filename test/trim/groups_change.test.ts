@@ -1,4 +1,4 @@
-/** Consumer groups that come to need more while their stream is being trimmed: what they were not delivered by then stays. */
+/** Groups that start to need entries while their stream is trimmed: from then on, undelivered entries stay. */
 
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
@@ -19,7 +19,7 @@ const LIMITS: readonly (readonly string[])[] = [
   ['--max-age', 'off', '--max-length', 'off', '--max-bytes', '1mb'],
 ]
 
-/** How a group comes to need what was nobody's: it is there, but for the first, when the sweep begins. */
+/** How a group starts to need entries that no group needed before. */
 interface Change {
   readonly name: string
   prepare(redis: RedisServer): Promise<void>
@@ -33,7 +33,7 @@ const CHANGES: readonly Change[] = [
     change: (redis) => redis.command('XGROUP', 'CREATE', KEY, 'late', '0'),
   },
   {
-    name: 'a group is set back to the beginning',
+    name: 'a group is reset to the beginning',
     async prepare(redis) {
       await redis.command('XGROUP', 'CREATE', KEY, 'late', '$')
       await redis.command('XGROUP', 'CREATECONSUMER', KEY, 'late', 'one')
@@ -41,7 +41,7 @@ const CHANGES: readonly Change[] = [
     change: (redis) => redis.command('XGROUP', 'SETID', KEY, 'late', '0'),
   },
   {
-    name: 'a group that was dead reads on',
+    name: 'a dead group starts to read again',
     async prepare(redis) {
       await redis.command('XGROUP', 'CREATE', KEY, 'late', '0')
       await readNext(redis, KEY, 'late', 1)
@@ -51,7 +51,7 @@ const CHANGES: readonly Change[] = [
   },
 ]
 
-/** Sweeps; in the middle of the trim's bites the groups change. @returns entries there then, and after the sweep */
+/** Sweeps, and changes the groups between two bites of the trim. @returns the number of entries then, and after the sweep */
 async function changeDuring(t: TestContext, change: Change, args: readonly string[]) {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   const proxy = await startProxy(t, redis.port)
@@ -74,7 +74,7 @@ async function changeDuring(t: TestContext, change: Change, args: readonly strin
 
 suite('groups change while their stream is trimmed', { concurrency: 2 }, () => {
   for (const change of CHANGES)
-    test(`${change.name}: from that moment on nothing more goes`, async (t) => {
+    test(`${change.name}: from then on nothing is removed`, async (t) => {
       for (const limits of LIMITS) {
         const { then, after, total } = await changeDuring(t, change, [...limits, '--protect', 'unread'])
         assert.equal(after, then, limits.join(' '))
@@ -82,7 +82,7 @@ suite('groups change while their stream is trimmed', { concurrency: 2 }, () => {
       }
     })
 
-  test('control: where nothing is protected, and of limits that groups do not hold back, all goes on', async (t) => {
+  test('control: without protection, and by hard limits, the trim continues', async (t) => {
     const [created] = CHANGES as [Change]
     for (const protection of ['none', 'unread']) {
       const args = ['--max-age', 'off', '--max-length', '1000', '--hard-max-length', '2000', '--protect', protection]

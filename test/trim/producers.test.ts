@@ -10,7 +10,7 @@ import { waitUntil } from '../harness/waiting.ts'
 
 const KEY = 'stream:conversation:1'
 
-test('a sweep ends, and is a success, though producers add to a stream without a pause and faster than it trims', {
+test('a sweep ends successfully even if producers add to a stream faster than the sweep trims it', {
   timeout: 300_000,
 }, async (t) => {
   const redis = await startRedis(t)
@@ -26,11 +26,11 @@ test('a sweep ends, and is a success, though producers add to a stream without a
     const { removed } = await sweepWhole(redis.url, limits)
     assert.ok(removed.length + removed.bytes > 1_000)
     const left = await length()
-    await waitUntil(async () => (await length()) > left, { timeoutMs: 60_000, what: 'the producers to go on' })
+    await waitUntil(async () => (await length()) > left, { timeoutMs: 60_000, what: 'the producers to continue' })
   }
 })
 
-/** Adds small entries until the test ends, each thousand before the one before is answered. */
+/** Adds small entries until the test ends, the next thousand before the previous one is answered. */
 async function startStorm(t: TestContext, redis: RedisServer): Promise<void> {
   const thousand = Buffer.from(`XADD ${KEY} * a b\r\n`.repeat(1_000))
   const sockets = Array.from({ length: 3 }, () => connect(redis.port, '127.0.0.1'))
@@ -41,7 +41,7 @@ async function startStorm(t: TestContext, redis: RedisServer): Promise<void> {
     socket.on('error', () => {})
     await once(socket, 'connect')
     socket.write(thousand)
-    // Answered as it comes: a reply is 20 bytes and more.
+    // Replies are only counted, by their size: each has at least 20 bytes.
     let answered = 0
     socket.on('data', (replies) => {
       answered += replies.length

@@ -1,4 +1,4 @@
-/** Many short streams trimmed with a few commands: the same goes as one by one, and what is told is what is gone. */
+/** Trimming many short streams with a few commands removes the same entries as one by one, and reports them correctly. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -12,7 +12,7 @@ const STREAMS = 600
 const EACH = 40
 const LIMITS = ['--max-age', '24h', '--max-length', '30', '--delete-empty']
 
-/** By turns wholly old, half old, too long by a node, young, old (with a group that has read a part), and empty. */
+/** Streams that are in turn old, half old, a node too long, young, old with a group that has read a part, and empty. */
 const FILL = `
 local now, hour, each = redis.call('TIME')[1] * 1000, tonumber(ARGV[1]), tonumber(ARGV[2])
 for i = 0, ARGV[3] - 1 do
@@ -48,9 +48,9 @@ async function entriesIn(redis: RedisServer): Promise<number> {
   return (await lengthsIn(redis)).reduce((a, b) => a + b, 0)
 }
 
-test('what is trimmed together is what is trimmed one by one, with fewer commands', async (t) => {
+test('trimming streams together removes the same entries as one by one, with fewer commands', async (t) => {
   const [together, apart] = [await filled(t, 'with groups'), await filled(t, 'with groups')]
-  // Without the right to look at many at once, each is worked on by itself.
+  // Without the right to run scripts, each stream is handled alone.
   await apart.command('ACL', 'SETUSER', 'default', '-eval_ro')
   const swept = async (redis: RedisServer) => {
     const monitor = await startMonitor(t, redis)
@@ -71,24 +71,24 @@ test('what is trimmed together is what is trimmed one by one, with fewer command
   assert.ok(2 * others < ofControl.others, `${others} of ${ofControl.others}`)
 })
 
-test('where the connection ends among them, what Redis had said is gone is told', async (t) => {
+test('if the connection ends in the middle of a batch, the removals that Redis had confirmed are reported', async (t) => {
   const redis = await filled(t, 'without groups')
   const proxy = await startProxy(t, redis.port)
   const toldOf = async (): Promise<{ result: string; told: number; gone: number }> => {
     const before = await entriesIn(redis)
-    // All streams are one page, and their cuts one batch: without a count of its own it would be all or nothing.
+    // All streams fit on one page, and their trims in one batch.
     const { result, total } = await sweepHere(proxy.url, [...LIMITS, '--page-size', '4000'])
     return { result, told: total.removed.age + total.removed.length, gone: before - (await entriesIn(redis)) }
   }
   let [inTheMiddle, swept] = [0, false]
-  // Ever later, until a sweep comes through: the replies to all these XTRIM are some 2,000 bytes.
+  // Cut later each time, until a sweep completes. The replies to all these XTRIM take about 2,000 bytes.
   for (let bytes = 500; !swept; bytes += 700) {
     proxy.cutAfterReplyBytes(bytes)
     const { result, told, gone } = await toldOf()
     swept = result === 'success'
-    assert.ok(told <= gone, `${told} told, ${gone} gone`)
+    assert.ok(told <= gone, `${told} reported, ${gone} gone`)
     if (swept) assert.equal(told, gone)
     else if (told > 0 && told < gone) inTheMiddle++
   }
-  assert.ok(inTheMiddle > 0, 'the control: some sweep was cut among the replies')
+  assert.ok(inTheMiddle > 0, 'the control: some sweep was cut in the middle of the replies')
 })

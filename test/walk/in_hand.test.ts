@@ -1,4 +1,4 @@
-/** What is in hand when a walk ends is answered, and counted, before the sweep is told of. */
+/** A walk that ends early finishes and counts the pages in flight before the sweep is reported. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -10,25 +10,25 @@ import { startProxy } from '../harness/tcp_proxy.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
 const STREAMS = 100
-/** Every so many there is one with a backlog of several bites, so that its page takes longer than the others. */
+/** Every tenth stream has a backlog of several bites, so that its page takes longer than the others. */
 const EVERY = 10
 const BACKLOG = 40_000
 
-test('where SCAN is refused in the middle of a sweep, every entry that went is counted', async (t) => {
+test('if SCAN is refused in the middle of a sweep, every removed entry is counted', async (t) => {
   const redis = await startRedis(t)
   const keys = Array.from({ length: STREAMS }, (_, stream) => `stream:conversation:${stream}`)
   await fillOverlong(redis, keys)
   const from = await redisNow(redis)
   const long = keys.filter((_, stream) => stream % EVERY === 0)
   for (const key of long) await fillStream(redis, key, { count: BACKLOG, from, stepMs: 0, bytes: 10 })
-  // With a group each stream is trimmed by itself, so that its bites and looks are journeys of their own.
+  // Streams with a group are trimmed alone, with a round trip for each look and bite.
   for (const key of keys) await redis.command('XGROUP', 'CREATE', key, 'readers', '$')
   const proxy = await startProxy(t, redis.port)
   proxy.hold('XTRIM', 6)
   const sweeping = sweepHere(proxy.url, ['--page-size', '40'])
   await waitUntil(() => proxy.held > 0, { timeoutMs: 60_000, what: 'the middle of a sweep' })
   await redis.command('ACL', 'SETUSER', 'default', '-scan')
-  // What was sent before is answered late, so that SCAN is refused while pages are in hand.
+  // Earlier commands are answered late, so that SCAN is refused while pages are in flight.
   proxy.delay(20)
   const { result, cause, total } = await sweeping
   const gone = (await goneFrom(redis, keys)) + long.length * BACKLOG

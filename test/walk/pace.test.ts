@@ -1,4 +1,4 @@
-/** The share of time in which Redis has any work of ours. */
+/** The share of time in which Redis works for us. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -10,10 +10,10 @@ import { startRedis } from '../harness/redis_server.ts'
 import { taskOf } from '../harness/sweep_here.ts'
 
 const A_TENTH = 0.1
-/** Nobody here computes for long. */
+/** These tests use almost no CPU time of their own. */
 const ownMs = (): number => 0
 
-/** Runs works of a few ms, as several that come together do, and measures the share of time with one under way. */
+/** Runs pieces of work of a few ms from several callers, and measures the share of time in which one is running. */
 async function shareAt(percent: number, ofWork: number): Promise<{ share: number; most: number }> {
   const pace = makePace(percent, ownMs)
   const { signal } = new AbortController()
@@ -32,12 +32,12 @@ async function shareAt(percent: number, ofWork: number): Promise<{ share: number
     for (let i = 0; i < 25; i++) await pace.run(work, ofWork, signal)
   }
   await Promise.all([worker(), worker(), worker(), worker()])
-  // What comes next waits for the pause behind the last of them, which is part of its share.
+  // The next piece waits for the pause after the last one, which belongs to the measured time.
   await pace.run(async () => {}, ofWork, signal)
   return { share: busyMs / (performance.now() - start), most }
 }
 
-test('work fills no more than its share of the time: one at a time, and what is small together', async () => {
+test('work takes at most its share of the time; large pieces run one at a time, small ones together', async () => {
   for (const [percent, ofWork, together] of [
     [50, 0.01, 4],
     [25, 0.01, 4],
@@ -46,20 +46,20 @@ test('work fills no more than its share of the time: one at a time, and what is 
     [25, 1, 1],
   ] as const) {
     const { share, most } = await shareAt(percent, ofWork)
-    // Timers are as exact as the machine is idle: hence the slack.
+    // The slack is for timers, which are late on a busy machine.
     assert.ok(share > 0 && share <= percent / 100 + 0.15, `${share} at ${percent} %`)
     assert.equal(most, together, `${ofWork} at ${percent} %`)
   }
 })
 
-/** Computes for so long, and tells a clock of it. */
+/** Computes for this long and adds the time to a clock. */
 function compute(ms: number, clock: { ms: number }): void {
   const start = performance.now()
   while (performance.now() - start < ms);
   clock.ms += performance.now() - start
 }
 
-test('what we compute when the replies have come is rest: no pause is made beside it', async () => {
+test('our own computing after the replies counts as rest and needs no further pause', async () => {
   const clock = { ms: 0 }
   const pace = makePace(25, () => clock.ms)
   const { signal } = new AbortController()
@@ -75,11 +75,11 @@ test('what we compute when the replies have come is rest: no pause is made besid
     await pace.run(work, A_TENTH, signal)
   }
   const allMs = performance.now() - start
-  // Four times as long in all, or as long as it takes; with pauses beside what was computed it would be seven times.
+  // Four times as long in total, or as long as computing takes. With pauses on top it would be seven times.
   assert.ok(allMs < 1.3 * Math.max(4 * waitedMs, waitedMs + clock.ms), `${allMs} ms, ${waitedMs} of them waited`)
 })
 
-test('what we compute while something else is outstanding is none: Redis is at work beside it', async () => {
+test('our own computing does not count as rest while Redis works on another request', async () => {
   const clock = { ms: 0 }
   const pace = makePace(25, () => clock.ms)
   const { signal } = new AbortController()
@@ -97,11 +97,11 @@ test('what we compute while something else is outstanding is none: Redis is at w
   for (let i = 0; i < 3; i++) await Promise.all([pace.run(short, 0.01, signal), pace.run(long, 0.01, signal)])
   await pace.run(async () => {}, 0.01, signal)
   const allMs = performance.now() - start
-  // Four times as long in all; twice if what was computed were no work of Redis, and a rest besides.
+  // Four times as long in total; only twice if computing counted as rest.
   assert.ok(allMs > 3 * busyMs, `${allMs} ms, ${busyMs} of them busy`)
 })
 
-test('at 100 % nothing ever waits', async () => {
+test('at 100 % nothing waits', async () => {
   const { share, most } = await shareAt(100, 1)
   assert.ok(share > 0.9, `${share}`)
   assert.equal(most, 4)
@@ -120,7 +120,7 @@ test('at 100 % nothing ever waits', async () => {
   await Promise.all(works)
 })
 
-test('a pause ends when the sweep is to stop', async () => {
+test('a pause ends when the sweep is told to stop', async () => {
   const stop = new AbortController()
   const pace = makePace(1, ownMs)
   await pace.run(() => pause(60), A_TENTH, stop.signal)
@@ -134,14 +134,14 @@ test('a pause ends when the sweep is to stop', async () => {
     stop.signal,
   )
   await pause(50)
-  // The control: at 1 % a pause of some 6 s is due.
+  // The control: at 1 % a pause of about 6 s is due.
   assert.equal(begun, false)
   stop.abort()
   await second
   assert.ok(performance.now() - start < 5_000)
 })
 
-test('work that fails is told so, and the pace is kept all the same', async () => {
+test('work that fails passes on its error, and the pace is kept', async () => {
   const pace = makePace(50, ownMs)
   const { signal } = new AbortController()
   for (let i = 0; i < 3; i++) {
@@ -160,7 +160,7 @@ test('work that fails is told so, and the pace is kept all the same', async () =
   assert.equal(await pace.run(async () => 'done', A_TENTH, signal), 'done')
 })
 
-test('a server that does not answer is rested from for nothing: who waits for a turn is told so, and the next one has it', async (t) => {
+test('after a reply timeout waiting callers fail too, and a new connection need not rest first', async (t) => {
   const redis = await startRedis(t)
   const reach = { ...taskOf(redis.url, []).reach, replyTimeoutMs: 500 }
   const { signal } = new AbortController()
@@ -177,11 +177,11 @@ test('a server that does not answer is rested from for nothing: who waits for a 
   const next = await connect({ path: redis.socketPath }, reach)
   t.after(() => next.close())
   assert.deepEqual((await paced(next, pace, signal)([['PING']])).map(String), ['PONG'])
-  // At 1 % half a second owes 50 of rest.
+  // At 1 %, half a second of work would need 50 s of rest.
   assert.ok(performance.now() - start < 30_000)
 })
 
-test('commands that may go apart go as many at once as the pace allows, and the others together', async (t) => {
+test('commands that may be split are sent in batches as large as the pace allows, the others all at once', async (t) => {
   const redis = await startRedis(t)
   const connection = await connect({ path: redis.socketPath }, taskOf(redis.url, []).reach)
   t.after(() => connection.close())
@@ -208,19 +208,19 @@ test('commands that may go apart go as many at once as the pace allows, and the 
   assert.deepEqual(await sent(25, tenths), Array(10).fill(1))
   assert.deepEqual(await sent(50, tenths), [3, 3, 3, 1])
   assert.deepEqual(await sent(100, tenths), [10])
-  // Below half of what a pace of 25 % has, a batch gets no smaller.
+  // No batch is smaller than half of one at a pace of 25 %.
   for (const percent of [10, 1]) assert.deepEqual(await sent(percent, Array(10).fill(0.02)), [4, 4, 2])
   assert.deepEqual(await sent(25, Array(10).fill(0.02)), [8, 2])
-  // The watch hurries.
+  // The watch may send larger batches.
   assert.deepEqual(await sent(25, tenths, 3), [4, 4, 2])
-  // What takes nothing goes with what is before it, and more than is allowed at once goes alone.
+  // A command without cost joins the one before it, and a command above the limit is sent alone.
   assert.deepEqual(await sent(25, [0.01, 0.01, 0.2, 0, 0, 0.01, 1, 0, 0.01, 0.01]), [2, 3, 1, 2, 2])
-  // A transaction is one.
+  // A transaction is never split.
   assert.deepEqual(await sent(25, 1), [10])
   assert.deepEqual(await sent(25), [10])
 })
 
-test('of commands that went apart, a connection that ends tells all replies that came', async (t) => {
+test('when the connection ends between batches, the error carries all replies that arrived', async (t) => {
   const redis = await startRedis(t)
   const connection = await connect({ path: redis.socketPath }, taskOf(redis.url, []).reach)
   const ask = paced(connection, makePace(25, ownMs), new AbortController().signal)
