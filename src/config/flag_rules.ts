@@ -1,4 +1,5 @@
 /** Parsers that only one kind of flag uses. Each throws BrokenRule for a value that breaks its rule. */
+import { type Glob, makeGlob } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { BrokenRule, parsePercent, parseSize, parseTimer } from '../text/quantities.ts'
 import { readBytes } from './file.ts'
@@ -37,4 +38,9 @@ export function parsePressure(text: string): Threshold | null {
   if (/^\d+%?$/.test(text)) return { share: parsePercent(text) }
   if (/^\d+[a-z]+$/i.test(text)) return { bytes: parseSize(text) }
   throw new BrokenRule('must be a percentage such as 80%, a size such as 2gb, or off')
+}
+
+/** Null for off. */
+export function parseReapGroups(text: string): Glob | null {
+  return text === 'off' ? null : makeGlob(nonEmpty(text))
 }

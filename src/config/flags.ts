@@ -15,7 +15,15 @@ import {
   wholeNumber,
 } from '../text/quantities.ts'
 import { parseBind } from './bind.ts'
-import { asIs, nonEmpty, parseLeaseTtl, parsePressure, parsePressureInterval, readableFile } from './flag_rules.ts'
+import {
+  asIs,
+  nonEmpty,
+  parseLeaseTtl,
+  parsePressure,
+  parsePressureInterval,
+  parseReapGroups,
+  readableFile,
+} from './flag_rules.ts'
 
 /** One flag whose parsed value is a T. */
 export interface Flag<T> {
@@ -58,6 +66,10 @@ export const limitFlags = {
   'hard-max-age': flag('<duration|off>', 'off', orOff(parseDuration), 'age limit that overrides --protect'),
   'stale-group-after': flag('<duration|off>', '7d', orOff(parseDuration), 'groups idle this long protect nothing'),
   'acked-after': flag('<duration|off>', 'off', orOff(parseDurationOrZero), 'remove what all groups acked, at this age'),
+  'reap-consumers-after': flag('<duration|off>', 'off', orOff(parseDuration), 'delete consumers idle this long'),
+  'reap-groups': flag('<glob|off>', 'off', parseReapGroups, 'destroy dead groups of this name'),
+  'reap-pending': toggle('false', 'drop pending references to missing entries'),
+  'delete-idle': flag('<duration|off>', 'off', orOff(parseDuration), 'unlink streams not written for this long'),
   'delete-empty': toggle('false', 'unlink streams that are empty, have no group and were not written for --max-age'),
 }
 

@@ -96,6 +96,10 @@ const limitOf = {
   'hard-max-age': 'hardMaxAgeMs',
   'stale-group-after': 'staleGroupAfterMs',
   'acked-after': 'ackedAfterMs',
+  'reap-consumers-after': 'reapConsumersAfterMs',
+  'reap-groups': 'reapGroups',
+  'reap-pending': 'reapPending',
+  'delete-idle': 'deleteIdleMs',
   'delete-empty': 'deleteEmpty',
 } as const satisfies Record<LimitFlag, keyof Limits>
 

@@ -1,6 +1,7 @@
 /** Turns the configuration into the task of a sweep. */
 import type { Config } from '../config/config.ts'
 import { FutureIds } from '../look/future_ids.ts'
+import { QuietGroups } from '../reap/quiet_groups.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
@@ -17,6 +18,7 @@ export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepT
     pageSize: config.pageSize,
     paceOf: makePaces(config.pacePercent, ownMs),
     futureIds: new FutureIds(),
+    quietGroups: new QuietGroups(),
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,
     dryRun: config.dryRun,

@@ -1,8 +1,7 @@
 /** Counts a stream's entries before given IDs, exactly where Redis allows it, without changing anything. */
 
 import type { Ask } from '../redis/ask.ts'
-import type { Command, Reply } from '../redis/connection.ts'
-import { Refusal } from '../redis/refusal.ts'
+import type { Command } from '../redis/connection.ts'
 import { accepted } from '../redis/refused.ts'
 import { costOfReading } from '../retention/bites.ts'
 import { formatStreamId, isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
@@ -102,7 +101,7 @@ export class EntryCounter {
 
   /** How many nodes the stream has; null where scripts are not allowed. @throws Refused, Fault */
   async nodes(): Promise<number | null> {
-    const reply = await this.#evaluate((evaluate) => countNodes(evaluate, this.#key))
+    const reply = await this.#way.evaluate(this.#ask, (evaluate) => countNodes(evaluate, this.#key))
     return reply === null ? null : Number(reply)
   }
 
@@ -112,7 +111,7 @@ export class EntryCounter {
     let down: Range = { command: 'XREVRANGE', from: `(${formatStreamId(above.id)}`, to: split }
     let [low, high] = [below.entries, above.entries]
     let read = 0
-    for (let bites = 0; this.#way.evaluate !== null || read <= PLAIN_ENTRIES; bites++) {
+    for (let bites = 0; this.#way.hasScripts || read <= PLAIN_ENTRIES; bites++) {
       const isFromBelow = bites % (BITES_FROM_BELOW + 1) < BITES_FROM_BELOW
       const { entries, next } = await this.#count(isFromBelow ? up : down)
       read += entries
@@ -127,7 +126,7 @@ export class EntryCounter {
 
   /** One bite of at most `limit` entries, by a script or by a plain read. */
   async #count(range: Range, limit = Number.MAX_SAFE_INTEGER): Promise<Bite> {
-    const reply = await this.#evaluate((evaluate) =>
+    const reply = await this.#way.evaluate(this.#ask, (evaluate) =>
       countRange(evaluate, this.#key, range, this.#step, this.#way.entriesAtOnce, limit),
     )
     if (reply !== null) {
@@ -140,16 +139,6 @@ export class EntryCounter {
     const entries = accepted(plain, command) as readonly (readonly [Buffer])[]
     const last = entries.at(-1)?.[0].toString()
     return biteOf(entries.length, entries.length < step || last === undefined ? '' : `(${last}`)
-  }
-
-  /** The reply of a script; null where scripts are not allowed. @throws Refused where Redis refuses for another reason */
-  async #evaluate(command: (evaluate: 'EVAL_RO' | 'EVAL') => Command): Promise<Reply | null> {
-    for (let { evaluate } = this.#way; evaluate !== null; { evaluate } = this.#way) {
-      const sent = command(evaluate)
-      const [reply] = await this.#ask([sent], this.#way.cost)
-      if (!(reply instanceof Refusal && this.#way.isDenied(evaluate, reply))) return accepted(reply, sent)
-    }
-    return null
   }
 
   /** As if entries were written at an even rate between the two anchors. */

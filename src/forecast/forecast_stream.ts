@@ -30,6 +30,7 @@ import {
 } from '../retention/stream_id.ts'
 import type { CountingWay } from './counting_way.ts'
 import { EntryCounter } from './entry_counter.ts'
+import { forecastReap, NOTHING_TO_REAP, type ReapForecast } from './forecast_reap.ts'
 
 /** What a sweep would do to one stream. */
 export interface Forecast extends Removal {
@@ -40,6 +41,7 @@ export interface Forecast extends Removal {
   /** The group that keeps it over them; null where none does. */
   readonly hold: Hold | null
   readonly hasDeadGroup: boolean
+  readonly reap: Readonly<ReapForecast>
 }
 
 const NOTHING: Forecast = {
@@ -50,6 +52,7 @@ const NOTHING: Forecast = {
   over: forEachLimit(false),
   hold: null,
   hasDeadGroup: false,
+  reap: NOTHING_TO_REAP,
 }
 
 export interface ForecastContext {
@@ -66,7 +69,7 @@ export interface ForecastContext {
 /** Looks at a stream that is due. @throws Refused, Fault */
 export async function forecastStream({ key, state, hasTimeIds }: Found, context: ForecastContext): Promise<Forecast> {
   const { ask, limits, nowMs, way, bytes } = context
-  if (state.length === 0) return NOTHING
+  if (state.length === 0) return { ...NOTHING, reap: await forecastReap(key, { entries: 0, first: null }, context) }
   const groups = await readKnownGroups(ask, key, limits, context.missing)
   const hold = holdOf(groups, limits, nowMs)
   const ends: Command[] = [['XLEN', key], oldestCommand(key), ['XREVRANGE', key, '+', '-', 'COUNT', '1']]
@@ -100,7 +103,22 @@ export async function forecastStream({ key, state, hasTimeIds }: Found, context:
     hold: over.age || over.length || over.bytes ? hold : null,
     hasDeadGroup: groups.some((group) => isStale(group, limits.staleGroupAfterMs, nowMs)),
     isExact: removal.isExact && counter.isExact,
+    reap: await forecastReap(
+      key,
+      { entries: length - total, first: await firstLeft(total, length, counter, limits) },
+      context,
+    ),
   }
+}
+
+/** The first entry that trimming leaves, which reaping pending references has to know; null for none. */
+async function firstLeft(
+  removed: number,
+  length: number,
+  counter: EntryCounter,
+  { reapPending }: Limits,
+): Promise<StreamId | null> {
+  return removed === length || !reapPending ? null : counter.idAt(removed)
 }
 
 /** The groups. Without protection they only tell what is unread, so a denied command costs that alone. @throws Refused */

@@ -2,7 +2,7 @@
 
 import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
-import { ageLimitMs, type Limits, lengthLimit, REASONS, type Reason } from '../retention/policy.ts'
+import { ageLimitMs, type Limits, lengthLimit, REASONS, type Reason, reapsGroups } from '../retention/policy.ts'
 import { isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
 /** Whether the stream's oldest entry is known and before this ID. */
@@ -10,11 +10,18 @@ export function isOlderThan({ oldest }: State, id: StreamId): boolean {
   return !!oldest && isBefore(parseStreamId(oldest.id), id)
 }
 
-/** Whether there is anything to do. Cheap, since for most streams there is not. */
+/** Whether there is anything to trim. Cheap, since for most streams there is not. */
 export function isDue(found: Found, limits: Limits, nowMs: number): boolean {
   // A plain loop without allocation: an iterator here made an eighth of all garbage of a sweep.
   for (let i = 0; i < REASONS.length; i++) if (isOver(REASONS[i] as Reason, found, limits, nowMs)) return true
-  return limits.deleteEmpty && found.state.length === 0
+  return false
+}
+
+/** Whether there may be something to reap from a stream in this state. */
+export function isReapDue(state: State, limits: Limits, nowMs: number): boolean {
+  if (state.length === 0 && (limits.deleteEmpty || Number.isFinite(limits.deleteIdleMs))) return true
+  if (state.hasGroups !== false && reapsGroups(limits)) return true
+  return !!state.oldest && state.oldest.ms < nowMs - limits.deleteIdleMs
 }
 
 /** Whether the oldest entry would go if every group has acknowledged it. Custom IDs tell no age: only `0s` covers them. */

@@ -6,6 +6,7 @@ import { Refusal } from '../redis/refusal.ts'
 import { accepted } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
+import type { Consumer } from '../retention/reaping.ts'
 import { formatStreamId, nextStreamId, parseStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
 import { type Oldest, oldestCommand, readIds, readOldest } from './stream_state.ts'
@@ -23,14 +24,20 @@ export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect
   if (!Array.isArray(replies)) return []
   if (protect === 'none') return replies.map(readGroup)
   const oldest = protect === 'unacked' ? readOldest(accepted(first, commands[1] ?? [])) : null
-  const groups = await Promise.all(replies.map((fields: Reply) => readLife(ask, key, fields, oldest)))
+  const groups = await Promise.all(replies.map((fields: Reply) => withLife(ask, key, readGroup(fields), oldest)))
   return groups.filter((group) => group !== null)
+}
+
+/** The groups of a stream by their positions and counts alone; none if the stream is gone. @throws Refused */
+export async function readGroupsToReap(ask: Ask, key: Buffer): Promise<readonly Group[]> {
+  return readGroups(ask, key, 'none')
 }
 
 /** One group from the reply to `XINFO GROUPS`. */
 export function readGroup(fields: Reply): Group {
   const told = pairs(fields)
   const lag = told.get('lag')
+  const entriesRead = told.get('entries-read')
   const rawName = told.get('name') as Buffer
   return {
     name: shown(rawName),
@@ -38,6 +45,8 @@ export function readGroup(fields: Reply): Group {
     lastDelivered: parseStreamId(String(told.get('last-delivered-id'))),
     lag: typeof lag === 'number' ? lag : null,
     consumers: Number(told.get('consumers')),
+    pending: Number(told.get('pending')),
+    entriesRead: typeof entriesRead === 'number' ? entriesRead : null,
     oldestPending: null,
     idleMs: null,
     firstUndelivered: null,
@@ -48,9 +57,13 @@ export function readGroup(fields: Reply): Group {
  * The group with its signs of life; null if it is gone by now. Given the stream's oldest entry, also the group's oldest
  * pending entry from there on: trims leave pending references to removed entries, and those must hold nothing back.
  */
-async function readLife(ask: Ask, key: Buffer, fields: Reply, oldest: Oldest | null): Promise<Group | null> {
-  const group = readGroup(fields)
-  const name = pairs(fields).get('name') as Buffer
+export async function withLife(
+  ask: Ask,
+  key: Buffer,
+  group: Group,
+  oldest: Oldest | null = null,
+): Promise<Group | null> {
+  const name = Buffer.from(group.rawName)
   const commands: Command[] = [
     group.consumers > 0
       ? ['XINFO', 'CONSUMERS', key, name]
@@ -67,6 +80,24 @@ async function readLife(ask: Ask, key: Buffer, fields: Reply, oldest: Oldest | n
   }
   const idle = Array.isArray(life) ? life.map((consumer: Reply) => Number(pairs(consumer).get('idle'))) : []
   return { ...group, oldestPending, idleMs: idle.length > 0 ? Math.min(...idle) : null }
+}
+
+/** The consumers of a group; none if it is gone by now. @throws Refused */
+export async function readConsumers(ask: Ask, key: Buffer, group: Uint8Array): Promise<readonly Consumer[]> {
+  const command: Command = ['XINFO', 'CONSUMERS', key, Buffer.from(group)]
+  const [reply] = await ask([command])
+  if (reply instanceof Refusal && isGone(reply)) return []
+  const consumers = accepted(reply, command)
+  if (!Array.isArray(consumers)) return []
+  return consumers.map((fields: Reply) => {
+    const told = pairs(fields)
+    return {
+      name: told.get('name') as Buffer,
+      pending: Number(told.get('pending')),
+      idleMs: Number(told.get('idle')),
+      countsAttempts: told.has('inactive'),
+    }
+  })
 }
 
 /** Whether the stream or group disappeared between two commands: then it holds nothing back. */

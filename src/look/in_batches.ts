@@ -5,7 +5,7 @@ import { isAscii } from 'node:buffer'
 import type { Ask } from '../redis/ask.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { LEAST_COST } from '../retention/bites.ts'
-import { type Limits, lengthLimit, lookAgeMs } from '../retention/policy.ts'
+import { type Limits, lengthLimit, lookAgeMs, reapsGroups } from '../retention/policy.ts'
 import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
 import type { FutureIds } from './future_ids.ts'
 import { lengthsOfMany, lookAtMany } from './look_scripts.ts'
@@ -46,11 +46,12 @@ export async function lookTogether(
   // IDs before any plausible time are reported whatever the limit: they are custom IDs.
   const cutOff = timeId(Math.max(nowMs - lookAgeMs(limits), EARLIEST_TIME_MS))
   const latest = latestTimeId(nowMs)
+  const asksGroups = reapsGroups(limits)
   const seen: Seen[] = []
   let rest = chunks(keys, batching)
   while (rest.length > 0) {
     const commands = rest.map(({ keys, asksForFuture }) =>
-      lookAtMany(keys.map(argument), cutOff, lengthLimit(limits), asksForFuture ? latest : null),
+      lookAtMany(keys.map(argument), cutOff, lengthLimit(limits), asksForFuture ? latest : null, asksGroups),
     )
     const replies = await ask(
       commands,
@@ -62,7 +63,7 @@ export async function lookTogether(
       batching.isAllowed = false
       return null
     }
-    const parts = rest.map((chunk, i) => read(replies[i] as LookReply, chunk, batching))
+    const parts = rest.map((chunk, i) => read(replies[i] as LookReply, chunk, batching, asksGroups))
     // Where a script ended early, ask again for what it left and for everything after it: rare, and it keeps the order.
     const cut = rest.findIndex(({ keys }, i) => (parts[i]?.length ?? 0) < keys.length)
     seen.push(...(cut < 0 ? parts : parts.slice(0, cut + 1)).flat())
@@ -76,11 +77,27 @@ export function argument(key: Buffer): Buffer | string {
   return isAscii(key) ? key.toString('latin1') : key
 }
 
-type LookReply = readonly [lengths: readonly number[], due: readonly (number | Buffer)[], inFuture: readonly Buffer[]]
+type LookReply = readonly [
+  lengths: readonly number[],
+  due: readonly (number | Buffer)[],
+  inFuture: readonly Buffer[],
+  grouped: readonly number[],
+]
 
-function read([lengths, due, inFuture]: LookReply, { keys, asksForFuture }: Chunk, batching: Batching): Seen[] {
-  const seen: Seen[] = lengths.map((length) =>
-    length < 0 ? 'no stream' : { length, oldest: length === 0 ? null : undefined },
+function read(
+  [lengths, due, inFuture, grouped]: LookReply,
+  { keys, asksForFuture }: Chunk,
+  batching: Batching,
+  asksGroups: boolean,
+): Seen[] {
+  const hasGroups = asksGroups ? new Set(grouped) : null
+  const seen: Seen[] = lengths.map((length, i) =>
+    length < 0
+      ? 'no stream'
+      : {
+          ...{ length, oldest: length === 0 ? null : undefined },
+          ...(hasGroups === null ? {} : { hasGroups: hasGroups.has(i + 1) }),
+        },
   )
   for (let i = 0; i < due.length; i += 4) {
     const [place, id, bytes, groups] = due.slice(i, i + 4) as [number, Buffer, number, number]

@@ -14,7 +14,7 @@ import { formatStreamId, type StreamId } from '../retention/stream_id.ts'
  * It is read-only by `EVAL_RO` (Redis 7.0): the server refuses any write in it.
  */
 const LOOK_LUA = `
-local lengths, due, others, future, bytes = {}, {}, {}, {}, 0
+local lengths, due, others, future, grouped, bytes = {}, {}, {}, {}, {}, 0
 local call, cutoff, most, longest = redis.pcall, ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 for i = 1, #KEYS do
   local key = KEYS[i]
@@ -37,6 +37,10 @@ for i = 1, #KEYS do
       others[#others + 1] = key
     end
   end
+  if ARGV[5] == 'groups' and length >= 0 and due[#due - 3] ~= i then
+    local groups = call('XINFO', 'GROUPS', key)
+    if groups.err or groups[1] then grouped[#grouped + 1] = i end
+  end
   lengths[i] = length
   if bytes > most then break end
 end
@@ -48,24 +52,35 @@ for from = 1, ARGV[2] == '' and 0 or #others, 16 do
   if streams and streams.err then return streams end
   for _, stream in ipairs(streams or {}) do future[#future + 1] = stream[1] end
 end
-return {lengths, due, future}`
+return {lengths, due, future, grouped}`
 
 /** Most entry bytes to read in one look; the rest waits for the next. */
 const LOOK_BYTES = 256 * 1024
 
 /**
  * Asks for the length of each stream; for streams with an entry before `cutOff` or longer than `length`, also their oldest
- * entry and whether they have groups; and for the others, whether they have an ID after `latest`.
+ * entry and whether they have groups; and for the others, whether they have an ID after `latest` and, with
+ * `asksGroups`, whether they have groups.
  */
 export function lookAtMany(
   keys: readonly (Buffer | string)[],
   cutOff: StreamId,
   length: number,
   latest: StreamId | null,
+  asksGroups: boolean,
 ): Command {
   const ids = [`(${formatStreamId(cutOff)}`, latest === null ? '' : formatStreamId(latest)]
   const longest = String(Math.min(length, Number.MAX_SAFE_INTEGER))
-  return ['EVAL_RO', LOOK_LUA, String(keys.length), ...keys, ...ids, String(LOOK_BYTES), longest]
+  return [
+    'EVAL_RO',
+    LOOK_LUA,
+    String(keys.length),
+    ...keys,
+    ...ids,
+    String(LOOK_BYTES),
+    longest,
+    asksGroups ? 'groups' : '',
+  ]
 }
 
 const LENGTHS_LUA = `

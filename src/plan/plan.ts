@@ -2,7 +2,7 @@
 
 import { CountingWay } from '../forecast/counting_way.ts'
 import { type Forecast, forecastStream } from '../forecast/forecast_stream.ts'
-import { isDue } from '../judge/due.ts'
+import { isDue, isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
 import { memoryCommand } from '../look/stream_state.ts'
@@ -81,7 +81,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     const { key, state } = stream
     const { nowMs, ask } = visit
     try {
-      if (isDue(stream, limits, nowMs)) {
+      if (isDue(stream, limits, nowMs) || isReapDue(state, limits, nowMs)) {
         const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes: memory ?? 0 })
         addForecast(sum, forecast)
         name(key, limits.name, forecast)

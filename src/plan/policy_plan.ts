@@ -1,4 +1,5 @@
 /** What a plan found for one policy. */
+import { NOTHING_TO_REAP, type ReapForecast } from '../forecast/forecast_reap.ts'
 import type { Forecast } from '../forecast/forecast_stream.ts'
 import type { Found } from '../look/found.ts'
 import { forEachLimit, forEachReason, LIMITS, type LimitName, REASONS, type Reason } from '../retention/policy.ts'
@@ -14,6 +15,7 @@ export interface PolicyPlan {
   bytes: number | null
   readonly remove: Record<Reason, number>
   removeBytes: number
+  readonly reap: ReapForecast
   /** Whether the figures in `remove` are counts; false where any of them is an estimate. */
   isExact: boolean
   /** How many of the removed entries some group has not been delivered, where Redis knows. */
@@ -37,6 +39,7 @@ export function emptyPlan(policy: string): PolicyPlan {
     bytes: 0,
     remove: forEachReason(0),
     removeBytes: 0,
+    reap: { ...NOTHING_TO_REAP },
     isExact: true,
     unread: 0,
     customIdStreams: 0,
@@ -61,6 +64,7 @@ export function addForecast(sum: PolicyPlan, forecast: Forecast): void {
   for (const reason of REASONS) sum.remove[reason] += forecast.removed[reason]
   for (const limit of LIMITS) if (forecast.over[limit]) sum.overLimit[limit]++
   sum.removeBytes += forecast.bytes
+  addReap(sum.reap, forecast.reap)
   sum.unread += forecast.unread?.entries ?? 0
   sum.isExact &&= forecast.isExact
   if (forecast.hold !== null) sum.protectedStreams++
@@ -84,10 +88,18 @@ export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
     ] as const) {
       sum[name] += plan[name]
     }
+    addReap(sum.reap, plan.reap)
     sum.bytes = sum.bytes === null || plan.bytes === null ? null : sum.bytes + plan.bytes
     for (const reason of REASONS) sum.remove[reason] += plan.remove[reason]
     for (const limit of LIMITS) sum.overLimit[limit] += plan.overLimit[limit]
     sum.isExact &&= plan.isExact
   }
   return sum
+}
+
+function addReap(sum: ReapForecast, { consumers, groups, pending, streams }: Readonly<ReapForecast>): void {
+  sum.consumers += consumers
+  sum.groups += groups
+  sum.pending += pending
+  sum.streams += streams
 }

@@ -22,10 +22,10 @@ const NEEDS: Readonly<Record<string, string>> = {
   XRANGE: '--max-age',
   XREVRANGE: 'plan',
   'MEMORY USAGE': '--max-bytes',
-  'XINFO GROUPS': '--protect and --acked-after',
-  'XINFO CONSUMERS': '--protect and --acked-after',
+  'XINFO GROUPS': '--protect, --acked-after and reaping',
+  'XINFO CONSUMERS': '--protect, --acked-after and reaping',
   XPENDING: '--protect and --acked-after',
-  EVAL: '--trim exact, --max-bytes, --protect, --acked-after and --delete-empty',
+  EVAL: '--trim exact, --max-bytes, --protect, --acked-after, --delete-empty and reaping',
 }
 
 /**

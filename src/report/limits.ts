@@ -16,6 +16,10 @@ export function limitTexts(limits: Limits, count: (n: number) => string = String
     'hard-max-length': orOff(limits.hardMaxLength),
     'stale-group-after': formatDuration(limits.staleGroupAfterMs),
     'acked-after': formatDuration(limits.ackedAfterMs),
+    'reap-consumers-after': formatDuration(limits.reapConsumersAfterMs),
+    'reap-groups': limits.reapGroups?.pattern ?? 'off',
+    'reap-pending': limits.reapPending,
+    'delete-idle': formatDuration(limits.deleteIdleMs),
     'delete-empty': limits.deleteEmpty,
   } satisfies Record<keyof typeof limitFlags, string | boolean>
 }

@@ -8,7 +8,16 @@ import { roundDuration, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import { adviceOn } from './json.ts'
 import { isOff, limitTexts } from './limits.ts'
-import { heldLines, longestLines, missingLines, reasonsShown, resultWithCause, sentence, table } from './table.ts'
+import {
+  heldLines,
+  longestLines,
+  missingLines,
+  reapedTold,
+  reasonsShown,
+  resultWithCause,
+  sentence,
+  table,
+} from './table.ts'
 
 /** Several lines, each ending in a newline. */
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {
@@ -34,6 +43,7 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
     '',
     ...sentence(`The ${listed(reasons)} columns show how many entries each limit would remove; ≈ marks an estimate.`),
     ...policies.map(describeLimits).flatMap((line) => sentence(line)),
+    ...reapLines(total),
     ...unreadLines(report),
     ...customIdLines(report),
     ...overLimitLines(total),
@@ -47,6 +57,12 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
 
 /** Most streams named in one list. */
 const NAMED = 5
+
+/** What streams leave behind, where the flags ask for it. */
+function reapLines({ reap }: PolicyPlan): string[] {
+  const kinds = reapedTold(reap)
+  return kinds.length === 0 ? [] : sentence(`It would also remove ${listed(kinds)}.`)
+}
 
 /** What groups would lose, worst first. */
 function unreadLines({ total, unread }: PlanReport): string[] {

@@ -2,7 +2,16 @@
 import type { SweepReport } from '../sweep/sweep.ts'
 import { counted, listed } from '../text/counted.ts'
 import { roundDuration } from '../text/quantities.ts'
-import { heldLines, longestLines, missingLines, reasonsShown, resultWithCause, sentence, table } from './table.ts'
+import {
+  heldLines,
+  longestLines,
+  missingLines,
+  reapedTold,
+  reasonsShown,
+  resultWithCause,
+  sentence,
+  table,
+} from './table.ts'
 
 /** Several lines, each ending in a newline. */
 export function sweepSummary(report: SweepReport): string {
@@ -26,10 +35,16 @@ export function sweepSummary(report: SweepReport): string {
     '',
     ...sentence(`The ${listed(reasons)} columns show which limit removed the entries.`),
   ]
+  const reaped = reapedTold({ ...total.reaped, streams: 0 })
   const were = (n: number, what: string): string => counted(n, `stream was ${what}`, `streams were ${what}`)
   const notes: [number, string][] = [
     [total.unread, `${counted(total.unread, 'entry', 'entries')} removed before a consumer group had read them`],
-    [total.deletedStreams, `${counted(total.deletedStreams, 'empty stream', 'empty streams')} deleted`],
+    [reaped.length, `${listed(reaped)} reaped`],
+    [total.deletedFor.empty, `${counted(total.deletedFor.empty, 'empty stream', 'empty streams')} deleted`],
+    [
+      total.deletedFor.idle,
+      `${counted(total.deletedFor.idle, 'idle stream', 'idle streams')} deleted, with all entries`,
+    ],
     [total.protectedStreams, were(total.protectedStreams, 'held back by a consumer group')],
     [
       total.skipped.custom_ids,
@@ -37,7 +52,7 @@ export function sweepSummary(report: SweepReport): string {
     ],
     ...Object.entries(total.errors).map(([code, n]): [number, string] => [n, were(n, `refused by Redis with ${code}`)]),
   ]
-  const noteLines = notes.filter(([n]) => n > 0).map(([, note]) => note)
+  const noteLines = notes.filter(([n]) => n > 0).flatMap(([, note]) => sentence(note))
   return [
     ...first,
     '',

@@ -1,10 +1,12 @@
 /** Tables and sentences that fit a terminal of 80 columns. */
 
+import type { ReapForecast } from '../forecast/forecast_reap.ts'
 import { deniedTold } from '../redis/refused.ts'
 import { REASONS, type Reason } from '../retention/policy.ts'
 import type { Verdict } from '../sweep/verdict.ts'
 import type { LongStream } from '../tally/longest.ts'
 import type { HeldStream } from '../tally/outcome.ts'
+import { counted } from '../text/counted.ts'
 import { shown } from '../text/shown.ts'
 import { wrapped } from '../text/wrapped.ts'
 
@@ -92,4 +94,14 @@ export function resultWithCause({ result, cause, message }: Verdict): string {
 /** The reasons that get a column. Acknowledgement gets one only where it removes something: few policies use it. */
 export function reasonsShown(removed: Readonly<Record<Reason, number>>): readonly Reason[] {
   return REASONS.filter((reason) => reason !== 'acked' || removed.acked > 0)
+}
+
+/** What was, or would be, reaped: each kind with its number, without those that are 0. */
+export function reapedTold({ consumers, groups, pending, streams }: Readonly<ReapForecast>): string[] {
+  return [
+    consumers > 0 ? counted(consumers, 'consumer', 'consumers') : '',
+    groups > 0 ? counted(groups, 'consumer group', 'consumer groups') : '',
+    pending > 0 ? counted(pending, 'pending reference', 'pending references') : '',
+    streams > 0 ? counted(streams, 'stream', 'streams') : '',
+  ].filter((kind) => kind !== '')
 }

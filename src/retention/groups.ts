@@ -12,6 +12,10 @@ export interface Group {
   /** Entries not delivered yet; null if Redis does not know (before 7.0, or after an XDEL in between). */
   readonly lag: number | null
   readonly consumers: number
+  /** Entries delivered and not acknowledged, references to removed entries included. */
+  readonly pending: number
+  /** Entries it has read since it was created; null if Redis does not know (before 7.0, or after an XDEL in between). */
+  readonly entriesRead: number | null
   /** The lowest ID that was delivered and not acknowledged. Read only for some policies. */
   readonly oldestPending: StreamId | null
   /** How long its most recently active consumer has been idle; null for a group without consumers. */

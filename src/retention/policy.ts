@@ -20,7 +20,31 @@ export interface Limits {
   /** Age at which entries go that every living group has acknowledged; 0 for at once. */
   readonly ackedAfterMs: number
   readonly deleteEmpty: boolean
+  /** Age of a stream's last ID from which on the stream is unlinked, unless a group lives on it. */
+  readonly deleteIdleMs: number
+  readonly reapConsumersAfterMs: number
+  /** The names of groups that may be destroyed once they are dead; null for none. */
+  readonly reapGroups: Glob | null
+  readonly reapPending: boolean
 }
+
+/** A glob as Redis understands it. */
+export interface Glob {
+  readonly pattern: string
+  readonly matches: (text: Uint8Array) => boolean
+}
+
+export function makeGlob(pattern: string): Glob {
+  return Object.freeze({ pattern, matches: compileGlob(pattern) })
+}
+
+/** Reaping switched off: what only whole sweeps do. */
+const NO_REAPING = {
+  deleteIdleMs: Number.POSITIVE_INFINITY,
+  reapConsumersAfterMs: Number.POSITIVE_INFINITY,
+  reapGroups: null,
+  reapPending: false,
+} as const
 
 /** Limits for the streams whose keys match. */
 export interface Policy extends Limits {
@@ -84,18 +108,20 @@ export function sizeLimitsOnly(policy: Policy): Policy {
     hardMaxAgeMs: Number.POSITIVE_INFINITY,
     ackedAfterMs: Number.POSITIVE_INFINITY,
     deleteEmpty: false,
+    ...NO_REAPING,
   }
   return Object.freeze({ ...policy, ...off, configured: { ...policy.configured, ...off } })
 }
 
-/** The policy with a length limit of at most `maxLength`. The configured limits still decide what is over. */
+/** The policy with a length limit of at most `maxLength`, and without reaping. The configured limits still decide what is over. */
 export function tightened(policy: Policy, maxLength: number): Policy {
-  return Object.freeze({ ...policy, maxLength: Math.min(policy.maxLength, maxLength) })
+  return Object.freeze({ ...policy, ...NO_REAPING, maxLength: Math.min(policy.maxLength, maxLength) })
 }
 
 /** Whether a limit depends on the oldest entry, which then must be read from every stream. */
 export function needsOldest(limits: Limits): boolean {
-  return Number.isFinite(ageLimitMs(limits)) || (Number.isFinite(limits.ackedAfterMs) && limits.ackedAfterMs > 0)
+  const { ackedAfterMs, deleteIdleMs } = limits
+  return [ageLimitMs(limits), ackedAfterMs || Number.POSITIVE_INFINITY, deleteIdleMs].some(Number.isFinite)
 }
 
 /** The stricter of the two age limits. */
@@ -105,7 +131,12 @@ export function ageLimitMs(limits: Limits): number {
 
 /** The age of an oldest entry from which on there may be something to remove. */
 export function lookAgeMs(limits: Limits): number {
-  return Math.min(ageLimitMs(limits), limits.ackedAfterMs)
+  return Math.min(ageLimitMs(limits), limits.ackedAfterMs, limits.deleteIdleMs)
+}
+
+/** Whether anything is to be reaped from consumer groups. */
+export function reapsGroups({ reapConsumersAfterMs, reapGroups, reapPending }: Limits): boolean {
+  return Number.isFinite(reapConsumersAfterMs) || reapGroups !== null || reapPending
 }
 
 /** The stricter of the two length limits. */

@@ -2,6 +2,7 @@
 
 import { overLimits } from '../judge/over_limits.ts'
 import type { Found, Unseen } from '../look/found.ts'
+import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
 import { deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
 import { forEachLimit, forEachReason, type Policy } from '../retention/policy.ts'
 import type { Outcome, RefusedFields } from '../tally/outcome.ts'
@@ -20,7 +21,7 @@ interface CountContext {
 /** Counts a stream that is inside its policy. */
 export function countInside(stream: Found, context: CountContext): void {
   if (!stream.hasTimeIds) {
-    countOutcome(stream, leftAsFound(stream), context)
+    countOutcome(stream, leftAsFound(stream), NOTHING_REAPED, context)
     return
   }
   context.tally.addUntouched(stream.policy, stream.key, stream.state.length)
@@ -28,24 +29,29 @@ export function countInside(stream: Found, context: CountContext): void {
 }
 
 /** Counts a stream that was due, with what became of it. */
-export function countOutcome(stream: Found, trimmed: Trimmed, context: CountContext): void {
+export function countOutcome(stream: Found, trimmed: Trimmed, reaped: Reaped, context: CountContext): void {
   const policy = context.policies[stream.policy] as Policy
-  const { state, refused, hold, attempted } = trimmed
-  const over = overLimits(
-    stream,
-    { ...trimmed, wasTrimmed: attempted && refused === null },
-    policy.configured,
-    context.nowMs,
-  )
+  const { state, hold, attempted } = trimmed
+  const refused = trimmed.refused ?? reaped.refused
+  const isDeleted = reaped.deleted !== null
+  const over = isDeleted
+    ? forEachLimit(false)
+    : overLimits(
+        stream,
+        { ...trimmed, wasTrimmed: attempted && trimmed.refused === null },
+        policy.configured,
+        context.nowMs,
+      )
   const heldBack = hold !== null && (over.age || over.length || over.bytes)
   const isGone = refused?.refusal.word === 'WRONGTYPE'
   const outcome: Outcome = {
     key: stream.key,
     before: stream.state.length,
-    after: state.length,
+    after: isDeleted ? 0 : state.length,
     removed: trimmed.removed,
-    unread: trimmed.unread,
-    deleted: trimmed.deleted,
+    unread: trimmed.unread + reaped.unread,
+    deleted: reaped.deleted,
+    reaped: reaped.counts,
     skipped: isGone ? 'not_a_stream' : stream.hasTimeIds ? null : 'custom_ids',
     over,
     held: heldBack ? hold : null,
@@ -71,7 +77,8 @@ export function countUnseen({ key, policy, refusal, command }: Unseen, context: 
     after: 0,
     removed: forEachReason(0),
     unread: 0,
-    deleted: false,
+    deleted: null,
+    reaped: NOTHING_REAPED.counts,
     skipped: null,
     over: forEachLimit(false),
     held: null,

@@ -1,16 +1,21 @@
 /** One page of a sweep: the way of each of its streams, from the key that SCAN found to the tally. */
 
-import { isDue } from '../judge/due.ts'
+import { isDue, isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import type { Batching } from '../look/in_batches.ts'
 import { lookAtPage } from '../look/look.ts'
+import type { State } from '../look/stream_state.ts'
+import type { QuietGroups } from '../reap/quiet_groups.ts'
+import { reapStream } from '../reap/reap_stream.ts'
+import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
 import type { Ask } from '../redis/ask.ts'
+import { Fault, isServerWide } from '../redis/refusal.ts'
 import type { Missing } from '../redis/refused.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { Outcome } from '../tally/outcome.ts'
 import type { Tally } from '../tally/tally.ts'
 import { trimDue } from '../trim/trim_due.ts'
-import { leftAsFound } from '../trim/trimmed.ts'
+import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
 import { countInside, countOutcome, countUnseen } from './count.ts'
 
 export interface PageContext {
@@ -25,6 +30,8 @@ export interface PageContext {
   readonly tally: Tally
   /** Given where many streams may be looked at in one command; shared by the pages of one primary. */
   readonly batching?: Batching
+  /** Given where groups may be reaped: remembered from sweep to sweep. */
+  readonly quietGroups?: QuietGroups
   /** Called for each command that Redis denied and the work can do without. */
   readonly missing: Missing
   /** Called for each stream that was not simply found inside its policy. */
@@ -34,8 +41,8 @@ export interface PageContext {
 }
 
 /**
- * Holds the streams of one page to their policies: looked at → judged → trimmed → counted. Whatever happens, what was done
- * is in the tally.
+ * Holds the streams of one page to their policies: looked at → judged → trimmed → reaped → counted. Whatever happens, what was
+ * done is in the tally.
  * @throws Fault when the connection fails or the server refuses everything
  */
 export async function sweepPage(page: PageContext): Promise<void> {
@@ -43,24 +50,59 @@ export async function sweepPage(page: PageContext): Promise<void> {
   const { found, unseen } = await lookAtPage(ask, keys, policies, nowMs, batching)
   for (const stream of unseen) countUnseen(stream, page)
 
-  const { due, inside } = judged(found, page)
+  const { due, toReap, inside } = judged(found, page)
   for (const stream of inside) countInside(stream, page)
 
   if (dryRun) {
-    for (const stream of due) countOutcome(stream, leftAsFound(stream), page)
+    for (const stream of [...due, ...toReap]) countOutcome(stream, leftAsFound(stream), NOTHING_REAPED, page)
     return
   }
-  const fault = await trimDue(due, { ...page, onTrimmed: (stream, trimmed) => countOutcome(stream, trimmed, page) })
-  if (fault !== null) throw fault
+  const finish = async (stream: Found, trimmed: Trimmed): Promise<Fault | null> => {
+    const reaped = await reap(stream, trimmed, page)
+    countOutcome(stream, trimmed, reaped, page)
+    return faultOf(trimmed) ?? faultOf(reaped)
+  }
+  const faults = await Promise.all([
+    trimDue(due, { ...page, onTrimmed: finish }),
+    ...toReap.map((stream) => finish(stream, leftAsFound(stream))),
+  ])
+  const fault = faults.find((one) => one !== null)
+  if (fault) throw fault
 }
 
-/** Splits streams into those that are due and those that are inside their policies. */
-function judged(found: readonly Found[], { policies, nowMs }: PageContext): { due: Found[]; inside: Found[] } {
+interface Judged {
+  readonly due: Found[]
+  /** Inside their policies, with something to reap perhaps. */
+  readonly toReap: Found[]
+  readonly inside: Found[]
+}
+
+function judged(found: readonly Found[], { policies, nowMs }: PageContext): Judged {
   const due: Found[] = []
+  const toReap: Found[] = []
   const inside: Found[] = []
   for (const stream of found) {
-    const isStreamDue = isDue(stream, policies[stream.policy] as Policy, nowMs)
-    ;(isStreamDue ? due : inside).push(stream)
+    const limits = policies[stream.policy] as Policy
+    if (isDue(stream, limits, nowMs)) due.push(stream)
+    else if (isReapDue(stream.state, limits, nowMs)) toReap.push(stream)
+    else inside.push(stream)
   }
-  return { due, inside }
+  return { due, toReap, inside }
+}
+
+/** Reaps what the stream leaves behind once it is trimmed; nothing where trimming it did not come to its end. */
+async function reap(stream: Found, trimmed: Trimmed, page: PageContext): Promise<Reaped> {
+  const { ask, nowMs, stop, policies, quietGroups } = page
+  const limits = policies[stream.policy] as Policy
+  const { length, oldest = length === 0 ? null : stream.state.oldest } = trimmed.state
+  const { hasGroups } = stream.state
+  const state: State = { length, oldest, ...(hasGroups === undefined ? {} : { hasGroups }) }
+  const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
+  if (isCutShort || quietGroups === undefined || !isReapDue(state, limits, nowMs)) return NOTHING_REAPED
+  return reapStream(stream.key, state, { ask, limits, nowMs, stop, quietGroups })
+}
+
+/** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */
+function faultOf({ refused, fault }: Pick<Trimmed, 'refused' | 'fault'>): Fault | null {
+  return refused !== null && isServerWide(refused.refusal) ? Fault.of(refused.refusal) : fault
 }

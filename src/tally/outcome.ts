@@ -1,4 +1,5 @@
 /** What became of one stream. */
+import type { DeleteReason, ReapCounts } from '../reap/reaped.ts'
 import type { Hold } from '../retention/groups.ts'
 import type { LimitName, Reason } from '../retention/policy.ts'
 
@@ -13,7 +14,9 @@ export interface Outcome {
   readonly after: number
   readonly removed: Readonly<Record<Reason, number>>
   readonly unread: number
-  readonly deleted: boolean
+  /** Why the stream was unlinked; null if it was not. */
+  readonly deleted: DeleteReason | null
+  readonly reaped: Readonly<ReapCounts>
   readonly skipped: SkipReason | null
   readonly over: Readonly<Record<LimitName, boolean>>
   /** The group that held the trim back. */

@@ -1,4 +1,6 @@
 /** Sums of what Redis replied. Each stream adds to it once, so it is complete however a sweep ends. */
+
+import type { DeleteReason, ReapCounts } from '../reap/reaped.ts'
 import {
   forEachLimit,
   forEachReason,
@@ -22,6 +24,9 @@ export interface PolicyTally {
   /** How many of the removed entries some group had not been delivered, where Redis knows. */
   unread: number
   deletedStreams: number
+  /** The same by why they were unlinked. */
+  deletedFor: Record<DeleteReason, number>
+  reaped: ReapCounts
   skipped: Record<SkipReason, number>
   /** Streams still over a limit, beyond the slack of `--trim approx`. */
   overLimit: Record<LimitName, number>
@@ -66,9 +71,13 @@ export class Tally {
     }
     if (outcome.skipped !== null) tally.skipped[outcome.skipped]++
     if (outcome.refused !== null) countRefusal(outcome.refused, tally.errors, this.refusals)
-    if (outcome.deleted) tally.deletedStreams++
+    for (const [kind, n] of entriesOf(outcome.reaped)) tally.reaped[kind] += n
+    if (outcome.deleted !== null) {
+      tally.deletedStreams++
+      tally.deletedFor[outcome.deleted]++
+    }
     // A stream that is gone has no length to count.
-    if (outcome.deleted || outcome.skipped === 'not_a_stream') {
+    if (outcome.deleted !== null || outcome.skipped === 'not_a_stream') {
       tally.streams--
     } else {
       this.#addLength(tally, outcome.key, outcome.after)
@@ -111,6 +120,8 @@ export function emptyTally(policy: string): PolicyTally {
     removed: forEachReason(0),
     unread: 0,
     deletedStreams: 0,
+    deletedFor: { empty: 0, idle: 0 },
+    reaped: { consumers: 0, groups: 0, pending: 0 },
     skipped: { custom_ids: 0, not_a_stream: 0 },
     overLimit: forEachLimit(0),
     protectedStreams: 0,
@@ -135,6 +146,8 @@ export function addTally(sum: PolicyTally, tally: PolicyTally): void {
   for (const [reason, n] of entriesOf(tally.removed)) sum.removed[reason] += n
   sum.unread += tally.unread
   sum.deletedStreams += tally.deletedStreams
+  for (const [why, n] of entriesOf(tally.deletedFor)) sum.deletedFor[why] += n
+  for (const [kind, n] of entriesOf(tally.reaped)) sum.reaped[kind] += n
   for (const [reason, n] of entriesOf(tally.skipped)) sum.skipped[reason] += n
   for (const [limit, n] of entriesOf(tally.overLimit)) sum.overLimit[limit] += n
   sum.protectedStreams += tally.protectedStreams

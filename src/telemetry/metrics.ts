@@ -1,5 +1,6 @@
 /** The metrics. Every series whose labels are known in advance starts at 0. The only file that imports the metrics client. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { DELETE_REASONS } from '../reap/reaped.ts'
 import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
 import { LIMITS, type Policy, REASONS } from '../retention/policy.ts'
@@ -53,7 +54,8 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
     for (const reason of REASONS) own.trimmed.inc({ policy, reason }, 0)
     for (const reason of SKIP_REASONS) own.skipped.inc({ policy, reason }, 0)
     own.unread.inc({ policy }, 0)
-    own.deleted.inc({ policy }, 0)
+    for (const reason of DELETE_REASONS) own.deleted.inc({ policy, reason }, 0)
+    for (const reaped of [own.reapedConsumers, own.reapedGroups, own.reapedPending]) reaped.inc({ policy }, 0)
   }
 
   const recordTrimming = (policies: readonly PolicyTally[]): void => {
@@ -62,7 +64,10 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       for (const [reason, n] of entriesOf(tally.removed)) own.trimmed.inc({ policy, reason }, n)
       for (const [reason, n] of entriesOf(tally.skipped)) own.skipped.inc({ policy, reason }, n)
       own.unread.inc({ policy }, tally.unread)
-      own.deleted.inc({ policy }, tally.deletedStreams)
+      for (const [reason, n] of entriesOf(tally.deletedFor)) own.deleted.inc({ policy, reason }, n)
+      own.reapedConsumers.inc({ policy }, tally.reaped.consumers)
+      own.reapedGroups.inc({ policy }, tally.reaped.groups)
+      own.reapedPending.inc({ policy }, tally.reaped.pending)
       for (const [code, n] of entriesOf(tally.errors)) own.streamErrors.inc({ code }, n)
     }
   }
@@ -167,7 +172,10 @@ function makeOwnMetrics(registry: Registry) {
       'Entries removed before they were delivered to every consumer group.',
       ['policy'],
     ),
-    deleted: counter('streams_deleted_total', 'Empty streams deleted.', ['policy']),
+    deleted: counter('streams_deleted_total', 'Streams unlinked, by why.', ['policy', 'reason']),
+    reapedConsumers: counter('consumers_reaped_total', 'Dead consumers deleted.', ['policy']),
+    reapedGroups: counter('groups_reaped_total', 'Dead consumer groups destroyed.', ['policy']),
+    reapedPending: counter('pending_reaped_total', 'Pending references to missing entries dropped.', ['policy']),
     skipped: counter('streams_skipped_total', 'Streams not held to every limit, by reason.', ['policy', 'reason']),
     streamErrors: counter('stream_errors_total', 'Streams that Redis refused to read or trim, by error word.', [
       'code',

@@ -2,7 +2,7 @@
 
 import type { Found } from '../look/found.ts'
 import type { Batching } from '../look/in_batches.ts'
-import { Fault, isServerWide } from '../redis/refusal.ts'
+import type { Fault } from '../redis/refusal.ts'
 import type { Policy } from '../retention/policy.ts'
 import { isOneBiteEnough, trimTogether } from './trim_short_streams.ts'
 import { trimStream } from './trim_stream.ts'
@@ -11,8 +11,8 @@ import type { TrimContext, Trimmed } from './trimmed.ts'
 export interface TrimDueContext extends Omit<TrimContext, 'limits'> {
   readonly policies: readonly Policy[]
   readonly batching?: Batching
-  /** Called for each stream when the work on it is done; some take far longer than others. */
-  readonly onTrimmed: (stream: Found, trimmed: Trimmed) => void
+  /** Called for each stream when it is trimmed; some take far longer than others. May return a fault that ends the sweep. */
+  readonly onTrimmed: (stream: Found, trimmed: Trimmed) => Promise<Fault | null>
 }
 
 /**
@@ -21,11 +21,6 @@ export interface TrimDueContext extends Omit<TrimContext, 'limits'> {
  */
 export async function trimDue(due: readonly Found[], context: TrimDueContext): Promise<Fault | null> {
   const { policies, batching, onTrimmed } = context
-  const finish = (stream: Found, trimmed: Trimmed): Fault | null => {
-    onTrimmed(stream, trimmed)
-    const { refused, fault } = trimmed
-    return refused !== null && isServerWide(refused.refusal) ? Fault.of(refused.refusal) : fault
-  }
   const work: Promise<(Fault | null)[]>[] = []
   for (const [policy, streams] of Map.groupBy(due, ({ policy }) => policy)) {
     const limits = policies[policy] as Policy
@@ -34,10 +29,10 @@ export async function trimDue(due: readonly Found[], context: TrimDueContext): P
     )
     if (batching && short.length > 0) {
       const trimmed = trimTogether(short, { ...context, limits }, batching.mostAtOnce)
-      work.push(trimmed.then((all) => short.map((stream, i) => finish(stream, all[i] as Trimmed))))
+      work.push(trimmed.then((all) => Promise.all(short.map((stream, i) => onTrimmed(stream, all[i] as Trimmed)))))
     }
     for (const stream of long)
-      work.push(trimStream(stream, { ...context, limits }).then((trimmed) => [finish(stream, trimmed)]))
+      work.push(trimStream(stream, { ...context, limits }).then(async (trimmed) => [await onTrimmed(stream, trimmed)]))
   }
   const faults = (await Promise.all(work)).flat()
   return faults.find((fault) => fault !== null) ?? null

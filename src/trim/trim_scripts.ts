@@ -1,7 +1,7 @@
 /** Scripts that check and remove in one step inside Redis, so that nothing can change in between. */
 
 import type { Command } from '../redis/connection.ts'
-import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../retention/stream_id.ts'
+import { formatStreamId, type StreamId } from '../retention/stream_id.ts'
 
 /**
  * Removes the oldest entries before a floor while the stream is longer than it may be. XTRIM takes either a length or a
@@ -57,25 +57,4 @@ return removed`
 export function shrink(key: Buffer, maxBytes: number, floor: StreamId | null, nodes: number): Command {
   const limit = floor === null ? ['MAXLEN', '1'] : ['MINID', formatStreamId(floor)]
   return ['EVAL', SHRINK_LUA, '1', key, String(maxBytes), ...limit, String(nodes)]
-}
-
-/**
- * Unlinks an empty stream. A producer's XADD runs either before the script, and the stream is not empty, or after it, and
- * makes a new stream. A custom ID tells no age, so a stream with custom IDs stays.
- */
-const DELETE_IF_EMPTY_LUA = `
-if redis.call('TYPE', KEYS[1]).ok ~= 'stream' or redis.call('XLEN', KEYS[1]) > 0 then return 0 end
-local told = redis.call('XINFO', 'STREAM', KEYS[1])
-for i = 1, #told, 2 do
-  if told[i] == 'groups' and told[i + 1] > 0 then return 0 end
-  if told[i] == 'last-generated-id' then
-    local ms = tonumber(string.match(told[i + 1], '^%d+'))
-    if ms < tonumber(ARGV[1]) or ms >= tonumber(ARGV[2]) then return 0 end
-  end
-end
-return redis.call('UNLINK', KEYS[1])`
-
-/** Unlinks the stream if it is empty, has no group, and its last ID is a time before `beforeMs`. Replies with 1 if it did. */
-export function deleteIfEmpty(key: Buffer, beforeMs: number): Command {
-  return ['EVAL', DELETE_IF_EMPTY_LUA, '1', key, String(EARLIEST_TIME_MS), String(beforeMs)]
 }

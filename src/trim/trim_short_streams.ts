@@ -123,14 +123,13 @@ async function bite(bites: readonly Bite[], { ask }: TrimContext): Promise<void>
   }
 }
 
-/** The result for a stream of this length. A stream that could not be seen or is to be deleted is worked on by itself. */
+/** The result for a stream of this length; null where that could not be seen. */
 async function end(work: Work, length: number | null, context: TrimContext): Promise<Trimmed> {
   if (length === -1) work.refused ??= new Refused(new Refusal('WRONGTYPE'), 'XLEN')
   if (work.refused !== null) return trimmed(work, stateAfter(work), null)
   const oldest = length === 0 ? null : undefined
-  if (length !== null && !(context.limits.deleteEmpty && length === 0)) return trimmed(work, { length, oldest }, null)
-  const state = length === null ? stateAfter(work) : { length, oldest }
-  const rest = await trimStream({ ...work.stream, state }, context)
+  if (length !== null) return trimmed(work, { length, oldest }, null)
+  const rest = await trimStream({ ...work.stream, state: stateAfter(work) }, context)
   for (const reason of REASONS) work.removed[reason] += rest.removed[reason]
   return { ...rest, removed: work.removed }
 }
@@ -141,5 +140,5 @@ function stateAfter({ stream: { state }, removed }: Work): State {
 }
 
 function trimmed({ removed, refused }: Work, state: State, fault: Fault | null): Trimmed {
-  return { state, memoryBytes: 0, removed, unread: 0, deleted: false, hold: null, refused, fault, attempted: true }
+  return { state, memoryBytes: 0, removed, unread: 0, hold: null, refused, fault, attempted: true }
 }

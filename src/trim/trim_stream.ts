@@ -13,7 +13,7 @@ import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { CountedBites, UNREAD_COUNT } from './counted_bites.ts'
 import { type Guard, guardOf } from './group_guard.ts'
-import { cutToLength, deleteIfEmpty, shrink } from './trim_scripts.ts'
+import { cutToLength, shrink } from './trim_scripts.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /** Entries of one cut within a node. The script reads them to count them: 100 take Redis about 0.1 ms. */
@@ -36,15 +36,14 @@ export async function trimStream(stream: Found, context: TrimContext): Promise<T
     else if (error instanceof Fault) fault = error
     else throw error
   }
-  const { bites, memoryBytes, deleted, hold } = work
+  const { bites, memoryBytes, hold } = work
   const { state, removed, unread } = bites
-  return { state, memoryBytes, removed, unread, deleted, hold, refused, fault, attempted: true }
+  return { state, memoryBytes, removed, unread, hold, refused, fault, attempted: true }
 }
 
 class StreamWork {
   readonly bites: CountedBites
   memoryBytes: number
-  deleted = false
   hold: Hold | null = null
   readonly #key: Buffer
   readonly #hasTimeIds: boolean
@@ -66,7 +65,7 @@ class StreamWork {
 
   async run(): Promise<void> {
     const { nowMs } = this.#context
-    const { maxAgeMs, hardMaxAgeMs, maxLength, hardMaxLength, maxBytes, deleteEmpty } = this.#limits
+    const { maxAgeMs, hardMaxAgeMs, maxLength, hardMaxLength, maxBytes } = this.#limits
     if (this.#state.length > 0) {
       if (this.#state.oldest === undefined) await this.bites.look()
       await this.#judgeGroups()
@@ -83,7 +82,6 @@ class StreamWork {
         await this.#respectingGroups((hold, guard) => this.#shrinkTo(maxBytes, hold, guard))
       await this.#removeAcked()
     }
-    if (deleteEmpty && this.#state.length === 0) await this.#deleteIfEmpty()
   }
 
   get #state(): State {
@@ -237,11 +235,5 @@ class StreamWork {
       limit = removed > 0 ? null : largerBite(limit, candidates())
       if (removed === 0 && limit === null) break
     }
-  }
-
-  async #deleteIfEmpty(): Promise<void> {
-    const command = deleteIfEmpty(this.#key, this.#context.nowMs - this.#limits.maxAgeMs)
-    const [reply] = await this.#context.ask([command])
-    this.deleted = accepted(reply, command) === 1
   }
 }

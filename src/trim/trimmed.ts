@@ -26,7 +26,6 @@ export interface Trimmed {
   readonly removed: Readonly<Record<Reason, number>>
   /** How many of them some group had not been delivered. */
   readonly unread: number
-  readonly deleted: boolean
   readonly hold: Hold | null
   /** The refused command that ended the work on this stream. */
   readonly refused: Refused | null
@@ -43,7 +42,6 @@ export function leftAsFound({ state, memoryBytes }: Found): Trimmed {
     memoryBytes,
     removed: forEachReason(0),
     unread: 0,
-    deleted: false,
     hold: null,
     refused: null,
     fault: null,

@@ -1,6 +1,7 @@
 /** The list of ACL rights: each feature works with exactly its rules, and needs every one of them. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { plan } from '../../src/plan/plan.ts'
 import { planJson, sweepJson } from '../../src/report/json.ts'
 import { sweep } from '../../src/sweep/sweep.ts'
@@ -136,6 +137,45 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
       await redis.command('XACK', KEY, 'group', ...delivered.map(([id]) => id))
     },
     works: ({ removed }) => assert.deepEqual(removed, { age: 0, length: 0, bytes: 0, acked: 1_200 }),
+  },
+  '`--reap-consumers-after`': {
+    args: ['--reap-consumers-after', '1ms'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await redis.command('XGROUP', 'CREATE', KEY, 'group', '$')
+      for (const name of ['one', 'two']) await redis.command('XGROUP', 'CREATECONSUMER', KEY, 'group', name)
+      await setTimeout(20)
+    },
+    works: ({ reaped }) => assert.ok((reaped as { consumers: number }).consumers > 0),
+    // Before Redis 7.2 the youngest consumer of a group stays, and those as young as it is.
+    isKnown: async (redis) => /redis_version:(?:7\.[2-9]|[89])/.test(String(await redis.command('INFO', 'server'))),
+  },
+  '`--reap-groups`': {
+    args: ['--reap-groups', 'group', '--stale-group-after', '1ms'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 500, 'NOACK')
+      await setTimeout(20)
+    },
+    works: ({ reaped }) => assert.equal((reaped as { groups: number }).groups, 1),
+  },
+  '`--reap-pending`': {
+    args: ['--reap-pending'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 500)
+    },
+    works: ({ reaped }) => assert.equal((reaped as { pending: number }).pending, 500),
+  },
+  '`--delete-idle`': {
+    args: ['--delete-idle', '1d', '--max-age', 'off'],
+    prepare: async (redis) => {
+      await redis.command('XADD', KEY, `${(await redisNow(redis)) - 48 * HOUR}-0`, 'a', 'b')
+    },
+    works: async ({ deletedStreams }, redis) => {
+      assert.equal(deletedStreams, 1)
+      assert.equal(await redis.command('EXISTS', KEY), 0)
+    },
   },
   '`--delete-empty`': {
     args: ['--delete-empty'],

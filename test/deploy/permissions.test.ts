@@ -94,7 +94,7 @@ test('the daemon warns of each missing command and what needs it, and its sweep 
   const warned = daemon.logs.filter(({ msg }) => msg === 'the ACL does not allow a command')
   assert.deepEqual(warned.map(({ command, neededFor }) => [command, neededFor]).sort(), [
     ['INFO', 'xtrimd_redis_memory_used_bytes'],
-    ['XPENDING', '--protect'],
+    ['XPENDING', '--protect and --acked-after'],
   ])
   await daemon.waitForMetric('xtrimd_stream_errors_total', { code: 'NOPERM' }, (errors) => errors === 1)
 })

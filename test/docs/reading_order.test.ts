@@ -9,7 +9,7 @@ import { readPage, sectionOf } from '../harness/documents.ts'
 /** A file imports only from its own folder and from those before it. `main.ts` comes last. */
 const READING_ORDER = [
   ...['text', 'retention', 'schedule', 'redis', 'config'],
-  ...['walk', 'look', 'judge', 'forecast', 'trim', 'tally', 'sweep', 'plan'],
+  ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan'],
   ...['watch', 'telemetry', 'report', 'http', 'daemon', 'main.ts'],
 ]
 

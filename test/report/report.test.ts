@@ -42,7 +42,15 @@ test('--output json prints one object: the result, and by policy what there was,
   const { durationSeconds, ...rest } = report as unknown as Record<string, unknown> & { durationSeconds: number }
   assert.ok(durationSeconds > 0 && durationSeconds < 60)
   const none = { age: 0, length: 0, bytes: 0 }
-  const quiet = { deletedStreams: 0, overLimit: none, protectedStreams: 0, errors: {} }
+  const reaped = { consumers: 0, groups: 0, pending: 0 }
+  const quiet = {
+    deletedStreams: 0,
+    deletedFor: { empty: 0, idle: 0 },
+    reaped,
+    overLimit: none,
+    protectedStreams: 0,
+    errors: {},
+  }
   assert.deepEqual(rest, {
     result: 'success',
     streams: 5,
@@ -177,7 +185,8 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
         after: figure,
         removed: { age: figure, length: figure, bytes: figure, acked: figure },
         unread: figure,
-        deleted: false,
+        deleted: null,
+        reaped: { consumers: figure, groups: figure, pending: figure },
         skipped: 'custom_ids',
         over: { age: true, length: true, bytes: true },
         held: null,
@@ -196,6 +205,7 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
     const plans = policies.map(({ name: policy }) => ({
       ...{ policy, streams: figure || 1, emptyStreams: figure, oneEntryStreams: figure, entries: figure },
       ...{ bytes: figure * million, removeBytes: figure * million, isExact: false, customIdStreams: figure },
+      reap: { consumers: figure, groups: figure, pending: figure, streams: figure },
       ...{ remove: { age: figure, length: figure, bytes: figure, acked: figure } },
       ...{ protectedStreams: figure, staleGroupStreams: figure, unread: figure },
       overLimit: { age: figure, length: figure, bytes: figure },

@@ -110,7 +110,16 @@ test(`the pattern for SCAN matches every key of every policy (GLOB_SEED=${seed})
   const random = new Random(seed)
   const limits: Limits = {
     ...{ maxAgeMs: 1, maxLength: 1, maxBytes: 1, hardMaxAgeMs: 1, hardMaxLength: 1, staleGroupAfterMs: 1 },
-    ...{ trim: 'approx', protect: 'none', ackedAfterMs: Number.POSITIVE_INFINITY, deleteEmpty: false },
+    ...{
+      trim: 'approx',
+      protect: 'none',
+      ackedAfterMs: Number.POSITIVE_INFINITY,
+      deleteIdleMs: Number.POSITIVE_INFINITY,
+      reapConsumersAfterMs: Number.POSITIVE_INFINITY,
+      reapGroups: null,
+      reapPending: false,
+      deleteEmpty: false,
+    },
   }
   const keys = Array.from({ length: KEYS }, () => anyKey(random))
   let covered = 0

@@ -155,12 +155,28 @@ test('bites of many streams go together up to one large bite, by entries, by byt
 const LIMITS: Limits = {
   ...{ maxAgeMs: DAY, maxLength: 1000, maxBytes: Number.POSITIVE_INFINITY, trim: 'approx', protect: 'unacked' },
   ...{ hardMaxAgeMs: Number.POSITIVE_INFINITY, hardMaxLength: Number.POSITIVE_INFINITY },
-  ...{ staleGroupAfterMs: 7 * DAY, ackedAfterMs: Number.POSITIVE_INFINITY, deleteEmpty: false },
+  ...{
+    staleGroupAfterMs: 7 * DAY,
+    ackedAfterMs: Number.POSITIVE_INFINITY,
+    deleteIdleMs: Number.POSITIVE_INFINITY,
+    reapConsumersAfterMs: Number.POSITIVE_INFINITY,
+    reapGroups: null,
+    reapPending: false,
+    deleteEmpty: false,
+  },
 }
 
 function group(name: string, lastDelivered: string, more: Partial<Group> = {}): Group {
   return {
-    ...{ name, rawName: Buffer.from(name), lastDelivered: id(lastDelivered), lag: null, consumers: 1 },
+    ...{
+      name,
+      rawName: Buffer.from(name),
+      lastDelivered: id(lastDelivered),
+      lag: null,
+      consumers: 1,
+      pending: 0,
+      entriesRead: null,
+    },
     ...{ oldestPending: null, idleMs: 0, firstUndelivered: null, ...more },
   }
 }

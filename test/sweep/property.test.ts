@@ -89,7 +89,7 @@ test('control: the comparison rejects one entry too few, one node too many, and 
     exact.filter(({ before }) => before.groups.every(({ lag }) => lag !== null)),
     (one) => withTold(one, ({ unread }) => ({ unread: unread + 1 })),
   )
-  rejects('a stream that was kept was reported as unlinked', left, (one) => withTold(one, () => ({ deleted: true })))
+  rejects('a stream that was kept was reported as unlinked', left, (one) => withTold(one, () => ({ deleted: 'empty' })))
 })
 
 test('control: a plan that is one entry off by any reason, or by one unread entry, is rejected', () => {
@@ -183,7 +183,7 @@ function backAgain(swept: Swept, n: number): Swept {
     const length = Math.max(0, removed.length - n)
     return {
       removed: { ...removed, length, age: removed.age - (n - (removed.length - length)) },
-      deleted: false,
+      deleted: null,
       unread: 0,
     }
   })
@@ -193,7 +193,7 @@ function withTold(swept: Swept, change: (told: Told) => Partial<Told>): Swept {
   const told = swept.told ?? {
     removed: { age: 0, length: 0, bytes: 0, acked: 0 },
     unread: 0,
-    deleted: false,
+    deleted: null,
     skipped: null,
     refused: null,
   }

@@ -8,7 +8,7 @@ import type { GroupState, Snapshot } from './snapshot.ts'
 export interface Told {
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number; readonly acked: number }
   readonly unread: number
-  readonly deleted: boolean
+  readonly deleted: string | null
   readonly skipped: string | null
   readonly refused: unknown
 }
@@ -189,7 +189,7 @@ function wrongUnlink({ policy, before, after, told, completed, fromMs, toMs }: S
   const found: string[] = []
   if (!after.exists && !may) found.push('a stream was unlinked that must stay')
   if (completed && must && after.exists && policy.trim === 'exact') found.push('an empty stream was not unlinked')
-  if (completed && (told?.deleted ?? false) !== !after.exists)
+  if (completed && ((told?.deleted ?? null) !== null) !== !after.exists)
     found.push('the sweep reports wrongly whether it unlinked the stream')
   return found
 }

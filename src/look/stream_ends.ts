@@ -1,0 +1,33 @@
+/** Reads the ends of a stream: its first ID, its last ID ever, and the greatest ID deleted by `XDEL`. */
+
+import type { Command, Reply } from '../redis/connection.ts'
+import { parseStreamId, type StreamId } from '../retention/stream_id.ts'
+
+export interface StreamEnds {
+  /** Null for an empty stream. */
+  readonly first: StreamId | null
+  /** The last ID that was ever added; null if the stream is gone. */
+  readonly last: StreamId | null
+  /** 0-0 if nothing was deleted; null before Redis 7.0, which does not know it. */
+  readonly deleted: StreamId | null
+}
+
+const ENDS_LUA = `
+local stream = redis.pcall('XINFO', 'STREAM', KEYS[1])
+if stream.err then return string.find(stream.err, 'no such key', 1, true) and {'', '', ''} or stream end
+local map = {}
+for i = 1, #stream, 2 do map[stream[i]] = stream[i + 1] end
+local first = map['first-entry']
+return {first and first[1] or '', map['last-generated-id'], map['max-deleted-entry-id'] or ''}`
+
+/** Asks for the ends. `XINFO STREAM` carries the first and last entry whole: in a script they stay inside Redis. */
+export function endsCommand(evaluate: 'EVAL' | 'EVAL_RO', key: Buffer): Command {
+  return [evaluate, ENDS_LUA, '1', key]
+}
+
+export function readEnds(reply: Reply): StreamEnds {
+  const [first, last, deleted] = (reply as readonly Buffer[]).map((id) =>
+    id.length === 0 ? null : parseStreamId(id.toString()),
+  )
+  return { first: first ?? null, last: last ?? null, deleted: deleted ?? null }
+}

@@ -1,0 +1,46 @@
+/** What streams leave behind: which consumers and groups may be reaped. */
+import { type Group, isStale } from './groups.ts'
+import type { Limits } from './policy.ts'
+
+/** What Redis reports about one consumer. */
+export interface Consumer {
+  readonly name: Uint8Array
+  /** Entries delivered to it and not acknowledged. */
+  readonly pending: number
+  /**
+   * Time since it last tried to read, in ms. Before Redis 7.2 an attempt that found nothing does not count, so a living
+   * consumer of a quiet stream looks idle.
+   */
+  readonly idleMs: number
+  /** Whether attempts that found nothing count (Redis 7.2 and newer, Valkey). */
+  readonly countsAttempts: boolean
+}
+
+/**
+ * The consumers that may be deleted: nothing pending, and idle for `afterMs`. Where attempts that found nothing do not count,
+ * idle is measured from the most recently active consumer of the group, so that an application that is quiet as a whole
+ * keeps its consumers (as zeebe-redis-exporter does).
+ */
+export function reapableConsumers(consumers: readonly Consumer[], afterMs: number): readonly Consumer[] {
+  const youngestMs = consumers.reduce((least, { idleMs }) => Math.min(least, idleMs), Number.POSITIVE_INFINITY)
+  return consumers.filter(
+    ({ pending, idleMs, countsAttempts }) => pending === 0 && idleMs >= afterMs + (countsAttempts ? 0 : youngestMs),
+  )
+}
+
+/** How long until another consumer may become reapable, in ms, if none of them reads and none acknowledges. */
+export function msToNextReapable(consumers: readonly Consumer[], afterMs: number): number {
+  return consumers
+    .filter(({ pending, idleMs }) => pending === 0 && idleMs < afterMs)
+    .reduce((least, { idleMs }) => Math.min(least, afterMs - idleMs), afterMs)
+}
+
+/**
+ * Whether a group may be destroyed: dead for `staleGroupAfterMs`. Redis does not say when a group was created, and a group
+ * without consumers that was just created at an old ID looks as dead as an abandoned one. So such a group must have been
+ * delivered something (its entries-read is known and not 0); otherwise it is alive.
+ */
+export function isReapable(group: Group, { staleGroupAfterMs }: Limits, nowMs: number): boolean {
+  if (!isStale(group, staleGroupAfterMs, nowMs)) return false
+  return group.consumers > 0 || (group.entriesRead ?? 0) > 0
+}

@@ -1,0 +1,177 @@
+/** What streams leave behind, and the reaper that removes it: consumers, groups, pending references, and streams. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { IDLE_CONFIG, makeIdle } from '../harness/idle_consumers.ts'
+import { readOutput } from '../harness/output.ts'
+import { runXtrimd } from '../harness/program.ts'
+import { type RedisServer, startRedis } from '../harness/redis_server.ts'
+import { fieldsOf } from '../harness/replies.ts'
+import { fillStream, redisNow } from '../harness/streams.ts'
+
+const KEY = 'stream:conversation:1'
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const OFF = ['--max-length', '1000000', '--max-age', 'off']
+
+interface Report {
+  readonly result: string
+  readonly deletedStreams: number
+  readonly removed: Readonly<Record<string, number>>
+  readonly reaped: { readonly consumers: number; readonly groups: number; readonly pending: number }
+}
+
+async function run(redis: RedisServer, command: 'plan' | 'sweep', args: readonly string[]): Promise<unknown> {
+  const { code, stdout, stderr } = await runXtrimd([command, '--redis-url', redis.url, '--output', 'json', ...args])
+  assert.equal(code, 0, stderr + stdout)
+  return readOutput(command, stdout)
+}
+
+/** Plans, then sweeps: what the plan says is reaped is what the sweep reaps. */
+async function sweepOnce(redis: RedisServer, ...args: string[]): Promise<Report> {
+  const { reap } = (await run(redis, 'plan', args)) as { reap: Report['reaped'] & { streams: number } }
+  const report = (await run(redis, 'sweep', args)) as Report
+  assert.deepEqual(reap, { ...report.reaped, streams: report.deletedStreams })
+  return report
+}
+
+/** Every group of the stream by its name, with what Redis says of it. */
+async function groupsOf(redis: RedisServer, key = KEY): Promise<Map<string, Map<string, unknown>>> {
+  const groups = (await redis.command('XINFO', 'GROUPS', key)) as unknown[]
+  return new Map(groups.map((fields) => [String(fieldsOf(fields).get('name')), fieldsOf(fields)]))
+}
+
+async function fresh(redis: RedisServer, count: number, agoMs = 60_000, key = KEY): Promise<void> {
+  await fillStream(redis, key, { count, from: (await redisNow(redis)) - agoMs, stepMs: 1, bytes: 20 })
+}
+
+const read = (redis: RedisServer, group: string, consumer: string, count: number, key = KEY) =>
+  redis.command('XREADGROUP', 'GROUP', group, consumer, 'COUNT', String(count), 'STREAMS', key, '>')
+
+test('3,000 dead consumers go, 20 with pending entries stay, and nothing pending is lost', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  await fresh(redis, 100)
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '0')
+  for (let i = 0; i < 20; i++) await read(redis, 'g', `busy-${i}`, 2)
+  const create = "for i = 1, 3000 do redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'g', 'dead-' .. i) end"
+  await redis.command('EVAL', create, '1', KEY)
+  await redis.command('XGROUP', 'CREATECONSUMER', KEY, 'g', 'alive')
+  const idle = Object.fromEntries(Array.from({ length: 3_000 }, (_, i) => [`dead-${i + 1}`, 2 * DAY]))
+  await makeIdle(redis, KEY, {
+    ...idle,
+    ...Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`busy-${i}`, 2 * DAY])),
+  })
+  const before = await redis.command('XPENDING', KEY, 'g')
+
+  const report = await sweepOnce(redis, ...OFF, '--reap-consumers-after', '1d')
+
+  assert.deepEqual(report.reaped, { consumers: 3_000, groups: 0, pending: 0 })
+  assert.equal((await groupsOf(redis)).get('g')?.get('consumers'), 21)
+  assert.deepEqual(await redis.command('XPENDING', KEY, 'g'), before)
+  // The control: without the flag nobody goes.
+  assert.deepEqual((await sweepOnce(redis, ...OFF)).reaped, { consumers: 0, groups: 0, pending: 0 })
+})
+
+test('only dead groups whose name matches are destroyed, and with --delete-empty their stream goes in the same sweep', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  const day = 2 * DAY
+  for (const [key, group] of [
+    ['stream:conversation:a', 'ephemeral-1'],
+    ['stream:conversation:b', 'ephemeral-2'],
+    ['stream:conversation:c', 'orders'],
+  ] as const) {
+    await fresh(redis, 50, day, key)
+    await redis.command('XGROUP', 'CREATE', key, group, '0')
+    await read(redis, group, `${group}-reader`, 50, key)
+  }
+  await makeIdle(redis, 'stream:conversation:a', { 'ephemeral-1-reader': 8 * DAY })
+  await makeIdle(redis, 'stream:conversation:c', { 'orders-reader': 8 * DAY })
+
+  const report = await sweepOnce(redis, '--reap-groups', 'ephemeral-*', '--delete-empty')
+
+  assert.deepEqual([report.reaped.groups, report.deletedStreams], [1, 1])
+  assert.equal(await redis.command('EXISTS', 'stream:conversation:a'), 0)
+  assert.deepEqual([...(await groupsOf(redis, 'stream:conversation:b')).keys()], ['ephemeral-2'])
+  assert.deepEqual([...(await groupsOf(redis, 'stream:conversation:c')).keys()], ['orders'])
+})
+
+test('a group without consumers that was made a moment ago is never destroyed, however old what it has not read', async (t) => {
+  const redis = await startRedis(t)
+  await fresh(redis, 50, 30 * DAY)
+  await redis.command('XGROUP', 'CREATE', KEY, 'new', '0')
+  const report = await sweepOnce(redis, ...OFF, '--reap-groups', '*')
+  assert.equal(report.reaped.groups, 0)
+  assert.deepEqual([...(await groupsOf(redis)).keys()], ['new'])
+})
+
+test('references to trimmed entries are dropped, and those to living entries stay', async (t) => {
+  const redis = await startRedis(t)
+  await fresh(redis, 5_000, 30 * HOUR)
+  await fresh(redis, 50, 10_000)
+  for (const group of ['a', 'b']) {
+    await redis.command('XGROUP', 'CREATE', KEY, group, '0')
+    await read(redis, group, 'reader', 5_040)
+  }
+  const report = await sweepOnce(redis, '--trim', 'exact', '--reap-pending')
+  assert.deepEqual(report.reaped, { consumers: 0, groups: 0, pending: 10_000 })
+  for (const group of ['a', 'b']) {
+    assert.equal((await groupsOf(redis)).get(group)?.get('pending'), 40)
+    const again = (await redis.command('XREADGROUP', 'GROUP', group, 'reader', 'STREAMS', KEY, '0')) as [
+      string,
+      [string, string[] | null][],
+    ][]
+    const entries = again[0]?.[1] ?? []
+    assert.deepEqual([entries.length, entries.filter(([, fields]) => fields === null).length], [40, 0])
+  }
+})
+
+test('references to entries deleted in between are dropped too, without touching their neighbours', async (t) => {
+  const redis = await startRedis(t)
+  await fresh(redis, 400)
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '0')
+  await read(redis, 'g', 'reader', 300)
+  const entries = (await redis.command('XRANGE', KEY, '-', '+')) as [string, unknown][]
+  const odd = entries.filter((_, i) => i % 2 === 1).map(([id]) => id)
+  await redis.command('XDEL', KEY, ...odd)
+  const report = await sweepOnce(redis, ...OFF, '--reap-pending')
+  assert.equal(report.reaped.pending, 150)
+  const left = (await redis.command('XPENDING', KEY, 'g', '-', '+', '1000')) as [string][]
+  assert.deepEqual(
+    left.map(([id]) => id),
+    entries.slice(0, 300).flatMap(([id], i) => (i % 2 === 0 ? [id] : [])),
+  )
+})
+
+test('idle streams go with all their entries: without a group and with a dead one, never with a living one or custom IDs', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  const key = (name: string): string => `stream:conversation:${name}`
+  for (const name of ['alone', 'dead', 'living']) await fresh(redis, 50, 3 * DAY, key(name))
+  await fresh(redis, 50, 1_000, key('fresh'))
+  for (let i = 1; i <= 50; i++) await redis.command('XADD', key('custom'), `${i}-1`, 'm', 'x')
+  for (const name of ['dead', 'living']) {
+    await redis.command('XGROUP', 'CREATE', key(name), 'g', '0')
+    await read(redis, 'g', `${name}-reader`, 10, key(name))
+  }
+  await makeIdle(redis, key('dead'), { 'dead-reader': 8 * DAY })
+  const report = await sweepOnce(redis, ...OFF, '--delete-idle', '2d')
+  assert.equal(report.deletedStreams, 2)
+  const left = ((await redis.command('KEYS', '*')) as string[]).sort()
+  assert.deepEqual(left, [key('custom'), key('fresh'), key('living')])
+})
+
+test('an XADD in the same instant is never lost: the stream stays, or the entry begins a new one', async (t) => {
+  const redis = await startRedis(t)
+  let sent = 0
+  let stop = false
+  const writer = (async () => {
+    while (!stop) {
+      await redis.command('XADD', KEY, '*', 'n', String(sent))
+      sent++
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  })()
+  for (let i = 0; i < 20; i++) await run(redis, 'sweep', [...OFF, '--delete-idle', '1s'])
+  stop = true
+  await writer
+  assert.ok(sent > 0)
+  assert.equal(await redis.command('XLEN', KEY), sent)
+})
