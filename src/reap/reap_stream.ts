@@ -36,6 +36,13 @@ export async function reapStream(key: Buffer, state: State, context: ReapContext
   return { counts, deleted, unread, entries, refused, fault }
 }
 
+/** A stream to unlink if its last ID is before a time and no groups are left but dead ones. */
+interface Deletion {
+  readonly why: DeleteReason
+  readonly beforeMs: number
+  readonly dead: readonly Group[]
+}
+
 class ReapWork {
   readonly counts: ReapCounts = { consumers: 0, groups: 0, pending: 0 }
   deleted: DeleteReason | null = null
@@ -137,7 +144,7 @@ class ReapWork {
 
   async #deleteStream(): Promise<void> {
     const { ask, limits, nowMs } = this.#context
-    if (this.#mayDeleteEmpty) await this.#unlink(nowMs - limits.maxAgeMs, [], 'empty')
+    if (this.#mayDeleteEmpty) await this.#unlink({ why: 'empty', beforeMs: nowMs - limits.maxAgeMs, dead: [] })
     if (this.deleted !== null || !this.#mayDeleteIdle) return
     const groups = this.#state.hasGroups === false ? [] : await readGroupsToReap(ask, this.#key)
     const judged = await Promise.all(groups.map((group) => withLife(ask, this.#key, group)))
@@ -145,10 +152,10 @@ class ReapWork {
       group !== null && !isStale(group, limits.staleGroupAfterMs, nowMs)
     if (judged.some(isLiving)) return
     const dead = judged.filter((group) => group !== null)
-    await this.#unlink(nowMs - limits.deleteIdleMs, dead, 'idle')
+    await this.#unlink({ why: 'idle', beforeMs: nowMs - limits.deleteIdleMs, dead })
   }
 
-  async #unlink(beforeMs: number, dead: readonly Group[], why: DeleteReason): Promise<void> {
+  async #unlink({ why, beforeMs, dead }: Deletion): Promise<void> {
     const { staleGroupAfterMs } = this.#context.limits
     const [unlinked, entries, unread] = (await this.#send(
       deleteStream(this.#key, why, beforeMs, dead, staleGroupAfterMs),
