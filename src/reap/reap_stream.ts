@@ -38,7 +38,7 @@ export async function reapStream(key: Buffer, state: State, context: ReapContext
 
 /** A stream to unlink if its last ID is before a time and no groups are left but dead ones. */
 interface Deletion {
-  readonly why: DeleteReason
+  readonly kind: DeleteReason
   readonly beforeMs: number
   readonly dead: readonly Group[]
 }
@@ -144,7 +144,7 @@ class ReapWork {
 
   async #deleteStream(): Promise<void> {
     const { ask, limits, nowMs } = this.#context
-    if (this.#mayDeleteEmpty) await this.#unlink({ why: 'empty', beforeMs: nowMs - limits.maxAgeMs, dead: [] })
+    if (this.#mayDeleteEmpty) await this.#unlink({ kind: 'empty', beforeMs: nowMs - limits.maxAgeMs, dead: [] })
     if (this.deleted !== null || !this.#mayDeleteIdle) return
     const groups = this.#state.hasGroups === false ? [] : await readGroupsToReap(ask, this.#key)
     const judged = await Promise.all(groups.map((group) => withLife(ask, this.#key, group)))
@@ -152,16 +152,16 @@ class ReapWork {
       group !== null && !isStale(group, limits.staleGroupAfterMs, nowMs)
     if (judged.some(isLiving)) return
     const dead = judged.filter((group) => group !== null)
-    await this.#unlink({ why: 'idle', beforeMs: nowMs - limits.deleteIdleMs, dead })
+    await this.#unlink({ kind: 'idle', beforeMs: nowMs - limits.deleteIdleMs, dead })
   }
 
-  async #unlink({ why, beforeMs, dead }: Deletion): Promise<void> {
+  async #unlink({ kind, beforeMs, dead }: Deletion): Promise<void> {
     const { staleGroupAfterMs } = this.#context.limits
     const [unlinked, entries, unread] = (await this.#send(
-      deleteStream(this.#key, why, beforeMs, dead, staleGroupAfterMs),
+      deleteStream(this.#key, kind, beforeMs, dead, staleGroupAfterMs),
     )) as [number, number, number]
     if (unlinked === 0) return
-    this.deleted = why
+    this.deleted = kind
     this.entries = entries
     this.unread = unread
   }
