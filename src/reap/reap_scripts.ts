@@ -3,6 +3,7 @@
 import type { Command } from '../redis/connection.ts'
 import type { Group } from '../retention/groups.ts'
 import { EARLIEST_TIME_MS, formatStreamId } from '../retention/stream_id.ts'
+import type { DeleteReason } from './reaped.ts'
 
 /** Of groups with at most this many consumers, the scripts ask for the idle times again: 500 take Redis about 0.1 ms. */
 const CONSUMERS_ASKED = 500
@@ -133,11 +134,11 @@ return {redis.call('UNLINK', KEYS[1]), length, math.min(unread, length)}`
  */
 export function deleteStream(
   key: Buffer,
-  why: 'empty' | 'idle',
+  kind: DeleteReason,
   beforeMs: number,
   deadGroups: readonly Group[],
   staleGroupAfterMs: number,
 ): Command {
   const groups = deadGroups.flatMap((group) => [Buffer.from(group.rawName), ...judged(group, staleGroupAfterMs)])
-  return ['EVAL', DELETE_STREAM_LUA, '1', key, why, String(EARLIEST_TIME_MS), String(beforeMs), ...groups]
+  return ['EVAL', DELETE_STREAM_LUA, '1', key, kind, String(EARLIEST_TIME_MS), String(beforeMs), ...groups]
 }
