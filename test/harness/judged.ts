@@ -13,6 +13,7 @@ export const OFF = Number.POSITIVE_INFINITY
 export const LIMITS: Limits = {
   ...{ maxAgeMs: OFF, maxLength: OFF, maxBytes: OFF, hardMaxAgeMs: OFF, hardMaxLength: OFF },
   ...{ trim: 'approx', protect: 'none', staleGroupAfterMs: OFF, ackedAfterMs: OFF, deleteEmpty: false },
+  ...{ deleteIdleMs: OFF, reapConsumersAfterMs: OFF, reapGroups: null, reapPending: false },
 }
 
 /** A stream as a look finds it; its oldest entry is unknown by default. */
