@@ -1,13 +1,13 @@
 /** Configuration from flags, variables and files, and how it is reported. */
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { type Config, configure } from '../../src/config/config.ts'
 import { type FlagName, flags, variableOf } from '../../src/config/flags.ts'
 import { configOf, type Environment, problemsOf, SECRET } from '../harness/configured.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { runXtrimd, startDaemon } from '../harness/program.ts'
 
 test('a flag beats its variable, and a variable its default', () => {
@@ -152,8 +152,7 @@ test('a password file without a password is refused', (t) => {
 })
 
 function passwordFile(t: TestContext, text: string): string {
-  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-config-'))
-  t.after(() => rmSync(folder, { recursive: true }))
+  const folder = temporaryFolder(t, 'config')
   const file = join(folder, 'password')
   writeFileSync(file, text)
   return file

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { suite, test } from 'node:test'
+import { sweepLines } from '../harness/daemon_log.ts'
 import { parseExposition, sumOf } from '../harness/exposition.ts'
 import { startMonitor, writesAmong } from '../harness/monitor.ts'
-import { type Daemon, EVERY_SECOND, HARDLY_EVER, type LogLine, startDaemon } from '../harness/program.ts'
+import { EVERY_SECOND, HARDLY_EVER, startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow, streamIds } from '../harness/streams.ts'
 import { waitUntil } from '../harness/waiting.ts'
@@ -14,8 +15,6 @@ const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const KEY = 'stream:conversation:1'
 
-const sweeps = (daemon: Daemon): LogLine[] => daemon.logs.filter(({ msg }) => msg === 'sweep')
-
 // Concurrent, because each test mostly waits for ticks.
 suite('the daemon', { concurrency: 2 }, () => {
   test('the daemon sweeps at every tick of the schedule, and exports when the next one is due', async (t) => {
@@ -23,7 +22,7 @@ suite('the daemon', { concurrency: 2 }, () => {
     const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND])
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 4)
     assert.deepEqual(
-      sweeps(daemon)
+      sweepLines(daemon)
         .map(({ trigger }) => trigger)
         .slice(0, 4),
       ['start', 'schedule', 'schedule', 'schedule'],
@@ -111,7 +110,7 @@ suite('the daemon', { concurrency: 2 }, () => {
       ...['--policy', 'stream:fanout:*,name=fanout,max-length=off,max-bytes=100kb'],
     ])
 
-    const sweptTimes = (n: number) => sweeps(daemon).length >= n
+    const sweptTimes = (n: number) => sweepLines(daemon).length >= n
     const deadline = performance.now() + 60_000
     while (!sweptTimes(4)) {
       assert.ok(performance.now() < deadline, daemon.stdout)
@@ -132,7 +131,7 @@ suite('the daemon', { concurrency: 2 }, () => {
       assert.ok((await daemon.metric('xtrimd_entries_trimmed_total', labels)) >= least)
     }
     // The log lines of the sweeps add up to the same.
-    const told = sweeps(daemon).map(({ removed }) => Object.values(removed as Record<string, number>))
+    const told = sweepLines(daemon).map(({ removed }) => Object.values(removed as Record<string, number>))
     assert.equal(
       told.flat().reduce((sum, n) => sum + n, 0),
       written - left,
@@ -148,11 +147,11 @@ suite('the daemon', { concurrency: 2 }, () => {
     await daemon.waitForLog('sweep')
     await redis.freeze()
     await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 3)
-    const ended = sweeps(daemon).length
+    const ended = sweepLines(daemon).length
 
     await redis.thaw()
-    await waitUntil(() => sweeps(daemon).length > ended, { timeoutMs: 60_000, what: 'the sweep to end' })
-    assert.equal(sweeps(daemon)[ended]?.result, 'success')
+    await waitUntil(() => sweepLines(daemon).length > ended, { timeoutMs: 60_000, what: 'the sweep to end' })
+    assert.equal(sweepLines(daemon)[ended]?.result, 'success')
     const skipped = daemon.logs.filter(({ msg }) => msg.startsWith('sweep skipped'))
     assert.ok(skipped.length >= 3 && skipped.every(({ level, trigger }) => level === 'warn' && trigger === 'schedule'))
   })

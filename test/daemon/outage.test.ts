@@ -1,11 +1,11 @@
 /** An outage of Redis costs sweeps, never the process. */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
 import { parseExposition, sumOf } from '../harness/exposition.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { EVERY_SECOND, HARDLY_EVER, startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { prepareSlowSweep } from '../harness/slow_sweep.ts'
@@ -88,8 +88,7 @@ suite('an outage of Redis', { concurrency: 3 }, () => {
   })
 
   test('after a password change sweeps fail until the password file has the new password', async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), 'xtrimd-outage-'))
-    t.after(() => rm(folder, { recursive: true }))
+    const folder = temporaryFolder(t, 'outage')
     const file = join(folder, 'password')
     await writeFile(file, 'first\n')
     const redis = await startRedis(t, { config: { requirepass: 'first' } })

@@ -5,8 +5,9 @@ import { suite, test } from 'node:test'
 import type { Trigger } from '../../src/daemon/sweep_line.ts'
 import { Turns } from '../../src/daemon/turns.ts'
 import type { SweepReport } from '../../src/sweep/sweep.ts'
+import { sweepLines } from '../harness/daemon_log.ts'
 import { assertToldAs } from '../harness/faults.ts'
-import { type Daemon, HARDLY_EVER, startDaemon } from '../harness/program.ts'
+import { HARDLY_EVER, startDaemon } from '../harness/program.ts'
 import { startCluster } from '../harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { prepareSlowSweep } from '../harness/slow_sweep.ts'
@@ -15,8 +16,6 @@ import { waitUntil } from '../harness/waiting.ts'
 
 const MB = 1024 * 1024
 const PRESSURE = ['--pressure', '40mb', '--pressure-max-length', '10', '--pressure-interval', '200ms']
-
-const sweeps = (daemon: Daemon) => daemon.logs.filter(({ msg }) => msg === 'sweep')
 
 /** Writes a key that is not a stream and takes enough memory to cause pressure. */
 function press(redis: RedisServer, key = 'other'): Promise<unknown> {
@@ -48,7 +47,7 @@ suite('a sweep under pressure', { concurrency: 2 }, () => {
     const lengths = [0, 100, 199].map((n) => redis.command('XLEN', `stream:conversation:${n}`).then(Number))
     for (const length of await Promise.all(lengths)) assert.ok(length <= 10 + 100, `${length}`)
     assert.ok(
-      sweeps(daemon)
+      sweepLines(daemon)
         .slice(1)
         .every((line) => line.trigger === 'pressure'),
       'no sweep is owed',
@@ -85,7 +84,7 @@ suite('a sweep under pressure', { concurrency: 2 }, () => {
     const behind = await daemon.waitForLog(({ msg, result, trigger }) => {
       return msg === 'sweep' && trigger === 'start' && result === 'success'
     })
-    const lines = sweeps(daemon)
+    const lines = sweepLines(daemon)
     assert.deepEqual(
       lines.slice(0, 3).map(({ trigger, result, cause }) => [trigger, result, cause]),
       [

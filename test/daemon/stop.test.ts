@@ -1,6 +1,7 @@
 /** A daemon that is asked to stop at inconvenient moments ends in time, logs its tally and releases the lease. */
 import assert from 'node:assert/strict'
 import { suite, type TestContext, test } from 'node:test'
+import { hasLogged, sweepLines } from '../harness/daemon_log.ts'
 import { fillOverlong, goneFrom, SURPLUS } from '../harness/overlong_streams.ts'
 import { type Daemon, HARDLY_EVER, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
@@ -26,9 +27,6 @@ async function stopped(daemon: Daemon): Promise<{ removed: number }> {
   const removed = Object.values(line?.removed ?? {}) as number[]
   return { removed: removed.reduce((sum, n) => sum + n, 0) }
 }
-
-const sweepLines = ({ logs }: Daemon) => logs.filter(({ msg }) => msg === 'sweep')
-const said = ({ logs }: Daemon, message: string) => logs.some(({ msg }) => msg === message)
 
 /** How many bytes of replies have reached the daemon: in the handshake, the greeting, the lease, the first page, later ones. */
 const MOMENTS = [0, 1, 10, 60, 600, 3_000, 6_000]
@@ -95,7 +93,7 @@ suite('asked to stop', { concurrency: 3 }, () => {
     await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the sweep to make progress' })
     await redis.freeze()
     const { removed } = await stopped(daemon)
-    assert.ok(said(daemon, 'could not release the lease: it will expire by itself'))
+    assert.ok(hasLogged(daemon, 'could not release the lease: it will expire by itself'))
     await redis.thaw()
     const disappeared = await gone()
     assert.ok(removed <= disappeared && disappeared < surplus, `${removed} told, ${disappeared} gone`)
@@ -136,7 +134,7 @@ async function stopAt(t: TestContext, redis: RedisServer, replyBytes: number): P
 }
 
 async function assertReleased(daemon: Daemon, redis: RedisServer): Promise<void> {
-  assert.ok(said(daemon, 'acquired the lease') && said(daemon, 'released the lease'))
+  assert.ok(hasLogged(daemon, 'acquired the lease') && hasLogged(daemon, 'released the lease'))
   assert.equal(await redis.command('EXISTS', LEASE), 0)
 }
 

@@ -2,14 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
+import { sweepLines } from '../harness/daemon_log.ts'
 import { assertToldAs } from '../harness/faults.ts'
 import { readOutput } from '../harness/output.ts'
 import { type Daemon, EVERY_SECOND, HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { prepareSlowSweep } from '../harness/slow_sweep.ts'
 import { waitUntil } from '../harness/waiting.ts'
-
-const sweeps = (daemon: Daemon) => daemon.logs.filter(({ msg }) => msg === 'sweep')
 
 // Concurrent, because each test mostly waits.
 suite('the end of a daemon', { concurrency: 3 }, () => {
@@ -22,7 +21,7 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
       assert.deepEqual([ended.code, ended.signal, ended.stderr], [0, null, ''])
       assert.ok(ended.ms < 10_000)
       assert.equal(daemon.logs.at(-1)?.msg, 'stopped')
-      assert.equal(sweeps(daemon).length, 1)
+      assert.equal(sweepLines(daemon).length, 1)
     })
 
     test(`${signal} while Redis is frozen ends a daemon well within 10 s, with exit code 0 and a tally`, async (t) => {
@@ -36,7 +35,7 @@ suite('the end of a daemon', { concurrency: 3 }, () => {
       const ended = await daemon.stop(signal)
       assert.deepEqual([ended.code, ended.signal], [0, null])
       assert.ok(ended.ms < 8_000, `${ended.ms} ms`)
-      const last = sweeps(daemon).at(-1)
+      const last = sweepLines(daemon).at(-1)
       assert.deepEqual([last?.result, last?.cause], ['stopped', 'stop'])
       assert.deepEqual(last?.removed, { age: 0, length: 0, bytes: 0, acked: 0 })
     })

@@ -1,20 +1,18 @@
 /** The alerting rules: each fires when it should and is silent when it should be, in promtool and in a real Prometheus. */
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { parse } from 'yaml'
+import { ROOT, temporaryFolder } from '../harness/files.ts'
 import { startDaemon } from '../harness/program.ts'
 import { startPrometheus } from '../harness/prometheus.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { waitUntil } from '../harness/waiting.ts'
 import { H, SCENARIOS, type Scenario } from './alert_scenarios.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const RULES = readFileSync(join(ROOT, 'k8s/monitoring/alerts.yaml'), 'utf8')
 
 interface Rule {
@@ -63,8 +61,7 @@ function promtoolTests(scenarios: readonly Scenario[], evaluateEvery: string): u
 
 /** Runs promtool at low priority: it computes for a long time, and other tests have deadlines. */
 async function promtool(t: TestContext, args: readonly string[], files: Readonly<Record<string, string>>) {
-  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-promtool-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'promtool')
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
   const running = promisify(execFile)('nice', ['promtool', ...args], { cwd: folder, timeout: 300_000 })
   const ended = await running.catch((error: { code: unknown; stdout: string; stderr: string }) => {

@@ -1,14 +1,14 @@
 /** The image, built without a registry, and the program as it runs out of it. */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { freePort } from '../../scripts/stage/free_port.ts'
 import { readPage, sectionOf } from '../harness/documents.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { startNameServer } from '../harness/name_server.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
@@ -28,8 +28,7 @@ interface Image {
 }
 
 async function build(t: TestContext): Promise<Image> {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-image-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'image')
   const { stdout } = await runFile(BUILD, [folder], { timeout: 480_000, maxBuffer: 2 ** 26 })
   const [root = ''] = stdout.split('\n')
   const told = JSON.parse(stdout.slice(root.length)) as { Docker: { config: Image['config'] } }

@@ -1,19 +1,17 @@
 /** The Kubernetes manifests: rendered, checked against the API's types, and run with their arguments. */
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { parse } from 'yaml'
 import { flags } from '../../src/config/flags.ts'
 import { readPage } from '../harness/documents.ts'
+import { ROOT, temporaryFolder } from '../harness/files.ts'
 import { type KubernetesObject, problemsOf, render } from '../harness/manifests.ts'
 import { runXtrimd, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PAGE = readPage('docs/kubernetes.md')
 const FOLDERS = ['example', 'standalone', 'cronjob', 'monitoring'] as const
 const rendered = Object.fromEntries(FOLDERS.map((folder) => [folder, render(folder)])) as Record<
@@ -76,7 +74,7 @@ test('control: the check notices a misspelt field, a value of the wrong type and
 test('the lines in docs/kubernetes.md add the sidecar to the labelled Deployment only', (t) => {
   const told = Array.from(PAGE.matchAll(/^```yaml\n([\s\S]*?)^```$/gm), ([, text]) => parse(text ?? ''))
   const [overlay] = told.filter((block): block is { components: string[]; patches: unknown } => 'components' in block)
-  const folder = temporaryFolder(t)
+  const folder = temporaryFolder(t, 'manifests')
   const components = overlay?.components.map((path) => {
     assert.match(path, /\/k8s\/sidecar(\?ref=.*)?$/)
     return relative(folder, join(ROOT, 'k8s/sidecar'))
@@ -381,7 +379,7 @@ function environmentOf(
   pod: KubernetesObject,
   container: KubernetesObject,
 ): Record<string, string> {
-  const folder = temporaryFolder(t)
+  const folder = temporaryFolder(t, 'manifests')
   const environment: Record<string, string> = {}
   for (const { configMapRef } of container.envFrom) {
     Object.assign(environment, only(objects, 'ConfigMap', configMapRef.name).data)
@@ -398,10 +396,4 @@ function environmentOf(
     }
   }
   return environment
-}
-
-function temporaryFolder(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-manifests-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  return folder
 }

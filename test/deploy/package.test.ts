@@ -2,18 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type TestContext, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
+import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
+import { ROOT, temporaryFolder } from '../harness/files.ts'
 import { startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PACKAGE = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
   dependencies: Record<string, string>
@@ -33,14 +31,8 @@ async function run(folder: string, program: string, ...args: string[]): Promise<
   return stdout
 }
 
-async function emptyFolder(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-package-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
-  return folder
-}
-
 test('the packed package holds the program and what tells of it, and works in an empty folder', async (t) => {
-  const folder = await emptyFolder(t)
+  const folder = temporaryFolder(t, 'package')
   const [packed] = JSON.parse(await run(ROOT, 'npm', 'pack', '--json', '--pack-destination', folder)) as [
     { filename: string; files: { path: string; mode: number }[] },
   ]
@@ -77,7 +69,7 @@ test('the version is the same wherever it stands', async (t) => {
 })
 
 test('the licence of every package that is bundled goes with the bundle, with its text', async (t) => {
-  const folder = await emptyFolder(t)
+  const folder = temporaryFolder(t, 'package')
   const meta = join(folder, 'meta.json')
   const how = ['--bundle', '--platform=node', '--format=esm', '--splitting', '--log-level=error', `--metafile=${meta}`]
   await run(ROOT, join(ROOT, 'node_modules/.bin/esbuild'), 'src/main.ts', ...how, `--outdir=${folder}`)

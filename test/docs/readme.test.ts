@@ -3,17 +3,16 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
 import { flags, variableOf } from '../../src/config/flags.ts'
 import { TRIGGERS } from '../../src/daemon/sweep_line.ts'
 import { ERROR_WORDS } from '../../src/redis/refusal.ts'
 import { commandsIn, linksOf, PAGES, readPage, sectionOf, tableIn } from '../harness/documents.ts'
+import { ROOT } from '../harness/files.ts'
 import { startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const README = readPage('README.md')
 const FLAGS = readPage('docs/flags.md')
 const METRICS = sectionOf(readPage('docs/metrics-and-alerts.md'), 'Metrics')

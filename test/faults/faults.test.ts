@@ -1,12 +1,12 @@
 /** Faults of Redis and of the network: a real daemon meets each one and recovers. */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext } from 'node:test'
 import { assertLockedOut, assertMeets, type Scene, type SceneOptions, startScene } from '../harness/fault_scene.ts'
 import { type FaultRow, REACH_FAULTS, REFUSAL_FAULTS, STREAM_FAULTS } from '../harness/faults.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { meetingsOf } from '../harness/meetings.ts'
 import { EVERY_SECOND, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
@@ -35,8 +35,7 @@ suite('Redis is away, silent or slow', { concurrency: 4 }, () => {
   })
 
   meeting('its host name stops resolving', async (t, row) => {
-    const folder = await mkdtemp(join(tmpdir(), 'xtrimd-hosts-'))
-    t.after(() => rm(folder, { recursive: true, force: true }))
+    const folder = temporaryFolder(t, 'hosts')
     const hosts = join(folder, 'hosts')
     const known = '127.0.0.1 redis.invalid\n'
     await writeFile(hosts, known)

@@ -1,12 +1,12 @@
 /** Faults of authentication and access rights: a daemon is let in, then refused, then let in again. */
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext } from 'node:test'
 import { assertLockedOut, assertMeets, type Scene, type SceneOptions, startScene } from '../harness/fault_scene.ts'
 import { ACL_FAULTS } from '../harness/faults.ts'
+import { replaceFile, temporaryFolder } from '../harness/files.ts'
 import { meetingsOf } from '../harness/meetings.ts'
 import type { RedisServer } from '../harness/redis_server.ts'
 import type { TcpProxy } from '../harness/tcp_proxy.ts'
@@ -36,8 +36,7 @@ suite('Redis does not know us', { concurrency: 4 }, () => {
   })
 
   meeting('the password is rotated before its file is', async (t, row) => {
-    const folder = await mkdtemp(join(tmpdir(), 'xtrimd-access-'))
-    t.after(() => rm(folder, { recursive: true, force: true }))
+    const folder = temporaryFolder(t, 'access')
     const file = join(folder, 'password')
     await writeFile(file, 'password\n')
     const url = (_: RedisServer, proxy: TcpProxy) => proxy.url
@@ -45,9 +44,7 @@ suite('Redis does not know us', { concurrency: 4 }, () => {
     const scene = await startAsUser(t, { url, args })
     await scene.redis.command('ACL', 'SETUSER', 'ops', 'resetpass', '>another')
     await assertLockedOut(scene, row)
-    // Atomically, as Kubernetes does it, so that no sweep reads half a file.
-    await writeFile(`${file}.new`, 'another\n')
-    await rename(`${file}.new`, file)
+    replaceFile(file, 'another\n')
     await scene.assertOver()
   })
 })

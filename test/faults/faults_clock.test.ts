@@ -2,13 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { assertMeets, type Scene, startScene } from '../harness/fault_scene.ts'
 import { CLOCK_FAULTS } from '../harness/faults.ts'
+import { replaceFile, temporaryFolder } from '../harness/files.ts'
 import { meetingsOf } from '../harness/meetings.ts'
 import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from '../harness/program.ts'
 import { fillStream, redisNow, streamIds } from '../harness/streams.ts'
@@ -121,8 +120,7 @@ async function makeClock(
   t: TestContext,
   aheadMs: number,
 ): Promise<{ clock: DaemonClock; env: Record<string, string> }> {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-clock-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'clock')
   const file = join(folder, 'clock')
   let now = aheadMs
   const clock: DaemonClock = {
@@ -130,9 +128,8 @@ async function makeClock(
       return now
     },
     async set(next) {
-      // Atomically: the file is read whenever the program reads the clock.
-      await writeFile(`${file}.new`, `${next < 0 ? '' : '+'}${next / 1_000}s\n`)
-      await rename(`${file}.new`, file)
+      // The file is read whenever the program reads the clock.
+      replaceFile(file, `${next < 0 ? '' : '+'}${next / 1_000}s\n`)
       now = next
     },
     isSeenIn: (ms) => Math.abs(ms - Date.now() - now) < HOUR / 2,

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { copyFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { freePort } from '../../scripts/stage/free_port.ts'
@@ -10,6 +10,7 @@ import { connect } from '../../src/redis/connection.ts'
 import { type Authority, makeAuthorities, type Pair } from '../harness/certificates.ts'
 import { assertLockedOut, assertMeets, type Scene, type SceneOptions, startScene } from '../harness/fault_scene.ts'
 import { type FaultRow, TLS_FAULTS } from '../harness/faults.ts'
+import { replaceFile } from '../harness/files.ts'
 import { meetingsOf } from '../harness/meetings.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { startProxy } from '../harness/tcp_proxy.ts'
@@ -132,13 +133,13 @@ suite('TLS', { concurrency: 4 }, () => {
     const { scene, authority, files } = await startTls(t, { ours: true })
     const [fresh, expired] = [await authority.issue('us.test'), await authority.issue('us.test', { expired: true })]
     // Two files cannot be replaced atomically: a sweep in between fails, the next one succeeds.
-    await replace(files.key, expired.key)
+    replaceFile(files.key, await readFile(expired.key))
     assert.match(String((await assertLockedOut(scene, FAILED)).reason), /key values mismatch/)
-    await replace(files.cert, expired.cert)
+    replaceFile(files.cert, await readFile(expired.cert))
     assert.doesNotMatch(String((await assertMeets(scene, FAILED)).reason), /key values mismatch/)
     assert.equal(await scene.gone(), 0)
-    await replace(files.key, fresh.key)
-    await replace(files.cert, fresh.cert)
+    replaceFile(files.key, await readFile(fresh.key))
+    replaceFile(files.cert, await readFile(fresh.cert))
     await scene.assertOver()
   })
 
@@ -148,7 +149,7 @@ suite('TLS', { concurrency: 4 }, () => {
     const { scene, make, files } = await startTls(t)
     const next = await make()
     await assertRefused(scene, FAILED, await next.issue(NAME), /unable to verify|self-signed|issuer/)
-    await replace(files.ca, next.cert)
+    replaceFile(files.ca, await readFile(next.cert))
     await scene.assertOver()
   })
 })
@@ -182,12 +183,12 @@ async function startTls(
   const authority = await make()
   const theirs = await authority.issue(NAME)
   const files = { ca: join(folder, 'ca'), cert: join(folder, 'cert'), key: join(folder, 'key') }
-  await replace(files.ca, authority.cert)
+  replaceFile(files.ca, await readFile(authority.cert))
   const shown: string[] = []
   if (ours) {
     const pair = await authority.issue('us.test')
-    await replace(files.cert, pair.cert)
-    await replace(files.key, pair.key)
+    replaceFile(files.cert, await readFile(pair.cert))
+    replaceFile(files.key, await readFile(pair.key))
     shown.push('--tls-cert', files.cert, '--tls-key', files.key)
   }
   const tlsPort = await freePort()
@@ -220,12 +221,6 @@ async function show(redis: RedisServer, { cert, key }: Pair): Promise<void> {
 async function assertRefused(scene: Scene, row: FaultRow, pair: Pair, why: RegExp): Promise<void> {
   await show(scene.redis, pair)
   assert.match(String((await assertLockedOut(scene, row)).reason), why)
-}
-
-/** Replaces a file atomically, as Kubernetes does, so that nobody reads half of it. */
-async function replace(path: string, by: string): Promise<void> {
-  await copyFile(by, `${path}.new`)
-  await rename(`${path}.new`, path)
 }
 
 /** Skips the tests if the server was built without TLS: it then does not know the settings. */

@@ -1,11 +1,11 @@
 /** Certificates for a test, made with `openssl` as an operator would. */
 
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
+import { temporaryFolder } from './files.ts'
 
 const run = promisify(execFile)
 
@@ -24,8 +24,7 @@ export interface Authority {
 
 /** A folder for certificates, removed when the test ends. Each call of `make` creates another CA. */
 export async function makeAuthorities(t: TestContext): Promise<{ folder: string; make: () => Promise<Authority> }> {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-tls-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'tls')
   let made = 0
   const paths = (what: string): Pair => {
     const path = join(folder, `${made++}-${what}`)

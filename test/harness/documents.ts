@@ -2,9 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
-
-const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+import { ROOT } from './files.ts'
 
 /** Every page, as a path in the project. */
 export const PAGES: readonly string[] = [

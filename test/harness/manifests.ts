@@ -3,10 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { parseAllDocuments } from 'yaml'
+import { ROOT } from './files.ts'
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const PATH = `${join(ROOT, 'node_modules/.bin')}:${process.env.PATH}`
 
 // biome-ignore lint/suspicious/noExplicitAny: objects of many kinds; the real types check them, see `problemsOf`.

@@ -8,9 +8,9 @@ import { runXtrimd } from './program.ts'
 /** The JSON object of a plan. */
 export type PlanObject = ReturnType<typeof planJson>
 
-/** Runs `xtrimd plan --output json`, which must exit with 0, and reads the object it prints. */
+/** A plan that must succeed, exit with 0 and leave stderr empty. */
 export async function planWell(redisUrl: string, args: readonly string[] = []): Promise<PlanObject> {
   const { code, stdout, stderr } = await runXtrimd(['plan', '--output', 'json', '--redis-url', redisUrl, ...args])
-  assert.equal(code, 0, stderr)
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
   return readOutput('plan', stdout) as unknown as PlanObject
 }

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isDue, isOlderThan } from '../../src/judge/due.ts'
+import { isDue, isOlderThan, isReapDue } from '../../src/judge/due.ts'
 import { DAY, foundStream, HOUR, LIMITS, NOW, OFF } from '../harness/judged.ts'
 
 /** The oldest entry, written this long ago. */
@@ -65,11 +65,29 @@ test('with --acked-after 0s a stream with groups is due at any age, also with cu
   assert.equal(isDue(foundStream({ ...state, length: 0, oldest: null }), limits, NOW), false)
 })
 
-test('an empty stream is due only with --delete-empty', () => {
-  const empty = foundStream({ length: 0, oldest: null })
-  assert.equal(isDue(empty, LIMITS, NOW), false)
-  assert.equal(isDue(empty, { ...LIMITS, deleteEmpty: true }, NOW), true)
-  assert.equal(isDue(foundStream({ length: 1 }), { ...LIMITS, deleteEmpty: true }, NOW), false)
+test('an empty stream has nothing to trim, and something to reap only with --delete-empty or --delete-idle', () => {
+  const empty = foundStream({ length: 0, oldest: null, hasGroups: false })
+  const limits = { ...LIMITS, deleteEmpty: true }
+  assert.equal(isDue(empty, limits, NOW), false)
+  assert.equal(isReapDue(empty.state, LIMITS, NOW), false)
+  assert.equal(isReapDue(empty.state, limits, NOW), true)
+  assert.equal(isReapDue(empty.state, { ...LIMITS, deleteIdleMs: DAY }, NOW), true)
+  assert.equal(isReapDue({ length: 1, oldest: aged(9 * DAY), hasGroups: false }, limits, NOW), false)
+})
+
+test('with --delete-idle a stream may be reaped once its oldest entry is old enough', () => {
+  const limits = { ...LIMITS, deleteIdleMs: DAY }
+  const isDueAt = (age: number) => isReapDue({ length: 1, oldest: aged(age), hasGroups: false }, limits, NOW)
+  assert.deepEqual([isDueAt(DAY), isDueAt(DAY + 1)], [false, true])
+})
+
+test('with --reap-consumers-after a stream may be reaped if it has groups, or if nobody asked', () => {
+  const limits = { ...LIMITS, reapConsumersAfterMs: DAY }
+  const state = { length: 1, oldest: aged(0) }
+  assert.equal(isReapDue({ ...state, hasGroups: false }, limits, NOW), false)
+  assert.equal(isReapDue({ ...state, hasGroups: true }, limits, NOW), true)
+  assert.equal(isReapDue(state, limits, NOW), true)
+  assert.equal(isReapDue({ ...state, hasGroups: true }, LIMITS, NOW), false)
 })
 
 test('an oldest entry is older than an ID only if it is known and comes before it', () => {

@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { freePort } from '../../scripts/stage/free_port.ts'
 import { configure } from '../../src/config/config.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { type Daemon, EVERY_SECOND, runXtrimd, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
@@ -324,8 +324,7 @@ function password(text: string): { XTRIMD_REDIS_PASSWORD: string } {
 
 /** A folder with the secret in a file, removed after the test. */
 async function secretFolder(t: TestContext): Promise<{ file: string }> {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-secrets-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'secrets')
   const file = join(folder, 'password')
   await writeFile(file, `${SECRET}\n`)
   return { file }

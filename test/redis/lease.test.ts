@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
+import { hasLogged, sweepLines } from '../harness/daemon_log.ts'
 import { assertToldAs } from '../harness/faults.ts'
 import { startMonitor } from '../harness/monitor.ts'
 import { type Daemon, EVERY_SECOND, HARDLY_EVER, type LogLine, startDaemon } from '../harness/program.ts'
@@ -21,16 +22,14 @@ const SLACK_MS = 8_000
 
 const SHORT_TERM = ['--lease-ttl', `${TTL_MS}ms`]
 
-const sweeps = ({ logs }: Daemon): LogLine[] => logs.filter(({ msg }) => msg === 'sweep')
-const said = ({ logs }: Daemon, message: string): boolean => logs.some(({ msg }) => msg === message)
-
 function startCopies(t: TestContext, redis: RedisServer, count: number, args: readonly string[]): Promise<Daemon[]> {
   return Promise.all(Array.from({ length: count }, () => startDaemon(t, ['--redis-url', redis.url, ...args])))
 }
 
 /** Waits until every copy knows whether it leads. @returns the leader and the others */
 async function leaderAmong(copies: readonly Daemon[]): Promise<{ leader: Daemon; others: Daemon[] }> {
-  const isSettled = (copy: Daemon) => said(copy, 'acquired the lease') || said(copy, 'another copy holds the lease')
+  const isSettled = (copy: Daemon) =>
+    hasLogged(copy, 'acquired the lease') || hasLogged(copy, 'another copy holds the lease')
   await waitUntil(() => copies.every(isSettled), { timeoutMs: 60_000, what: 'every copy to have asked for the lease' })
   const leads = await Promise.all(copies.map((copy) => copy.metric('xtrimd_leader')))
   assert.deepEqual(leads.toSorted(), [...copies.slice(1).map(() => 0), 1], 'exactly one leads')
@@ -51,7 +50,7 @@ describe('the lease', { concurrency: 3 }, () => {
     await leader.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 3)
     for (const other of others) {
       await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
-      assert.deepEqual(sweeps(other), [])
+      assert.deepEqual(sweepLines(other), [])
       assert.equal(await other.metric('xtrimd_leader'), 0)
       assert.equal(await other.metric('xtrimd_redis_up'), 1, 'it was Redis that told who leads')
     }
@@ -70,7 +69,7 @@ describe('the lease', { concurrency: 3 }, () => {
     for (const copy of copies) {
       await copy.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
       assert.equal(await copy.metric('xtrimd_leader'), 1)
-      assert.equal(said(copy, 'another copy holds the lease'), false)
+      assert.equal(hasLogged(copy, 'another copy holds the lease'), false)
     }
     const seen = await monitor.commands()
     assert.ok(seen.some(({ name }) => name === 'SCAN'))
@@ -91,7 +90,7 @@ describe('the lease', { concurrency: 3 }, () => {
     await leader.stop('SIGKILL')
     const killedAt = performance.now()
     const left = Number(await redis.command('PTTL', LEASE))
-    const successor = await waitUntil(() => others.find((copy) => sweeps(copy).length > 0), {
+    const successor = await waitUntil(() => others.find((copy) => sweepLines(copy).length > 0), {
       timeoutMs: left + SLACK_MS,
       what: 'another copy to sweep',
       everyMs: 5,
@@ -100,12 +99,12 @@ describe('the lease', { concurrency: 3 }, () => {
     // Redis's clock and ours count in whole milliseconds.
     assert.ok(tookMs >= left - 5, `taken over after ${tookMs} ms with ${left} ms left`)
     assert.ok(successor)
-    const [line] = sweeps(successor)
+    const [line] = sweepLines(successor)
     assert.deepEqual([line?.trigger, line?.result], ['takeover', 'success'])
     assert.equal(await redis.command('XLEN', KEY), 1_000)
     const leads = await Promise.all(others.map((copy) => copy.metric('xtrimd_leader')))
     assert.deepEqual(leads.toSorted(), [0, 1])
-    assert.equal(others.filter((copy) => sweeps(copy).length > 0).length, 1)
+    assert.equal(others.filter((copy) => sweepLines(copy).length > 0).length, 1)
   })
 
   test('a waiting copy asks again when the term of the holder ends, not only at its own interval', async (t) => {
@@ -148,12 +147,12 @@ describe('the lease', { concurrency: 3 }, () => {
         assert.equal(await leader.metric('xtrimd_sweeps_total', { result: 'stopped' }), 1)
         assert.equal(await leader.metric('xtrimd_sweep_failures_total'), 0)
       } else {
-        assert.equal(sweeps(leader).length, 0, 'it was frozen in the middle')
+        assert.equal(sweepLines(leader).length, 0, 'it was frozen in the middle')
         process.kill(leader.pid, 'SIGCONT')
         await proxy.heal()
         const line = await leader.waitForLog('sweep')
         assert.deepEqual([line.result, line.removed], ['success', { age: 0, length: surplus, bytes: 0, acked: 0 }])
-        assert.deepEqual(sweeps(other), [])
+        assert.deepEqual(sweepLines(other), [])
       }
     })
   }
@@ -174,9 +173,9 @@ describe('the lease', { concurrency: 3 }, () => {
     }
     await freezePastItsTerm()
     await proxy.heal()
-    await waitUntil(() => sweeps(daemon).length >= 2, { timeoutMs: 60_000, what: 'two sweeps' })
+    await waitUntil(() => sweepLines(daemon).length >= 2, { timeoutMs: 60_000, what: 'two sweeps' })
     assert.deepEqual(
-      sweeps(daemon).map(({ trigger, result, cause }) => [trigger, result, cause]),
+      sweepLines(daemon).map(({ trigger, result, cause }) => [trigger, result, cause]),
       [
         ['start', 'stopped', 'lease-lost'],
         ['takeover', 'success', undefined],
@@ -188,7 +187,7 @@ describe('the lease', { concurrency: 3 }, () => {
     await freezePastItsTerm()
     await waitUntil(() => redis.command('EXISTS', LEASE), { timeoutMs: 60_000, what: 'it to have the lease again' })
     await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
-    assert.equal(sweeps(daemon).length, 2)
+    assert.equal(sweepLines(daemon).length, 2)
   })
 
   test('a sweep that failed because Redis was unreachable is repeated as soon as the lease is acquired', async (t) => {
@@ -206,7 +205,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.deepEqual([line.trigger, line.result], ['takeover', 'success'])
     // The control: a copy whose sweep was not due does not sweep.
     await idle.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
-    assert.deepEqual(sweeps(idle), [])
+    assert.deepEqual(sweepLines(idle), [])
   })
 
   test('SIGTERM releases the lease, and another copy acquires it long before the term ends', async (t) => {
@@ -219,7 +218,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(typeof token, 'string')
 
     assert.equal((await leader.stop()).code, 0)
-    assert.ok(said(leader, 'released the lease'))
+    assert.ok(hasLogged(leader, 'released the lease'))
     assert.notEqual(await redis.command('GET', LEASE), token)
     const line = await other.waitForLog('sweep')
     assert.equal(line.result, 'success')
@@ -238,9 +237,9 @@ describe('the lease', { concurrency: 3 }, () => {
       await daemon.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= before + more)
     }
     await skips(1)
-    const before = sweeps(daemon).length
+    const before = sweepLines(daemon).length
     await skips(2)
-    assert.equal(sweeps(daemon).length, before)
+    assert.equal(sweepLines(daemon).length, before)
 
     assert.equal((await daemon.stop()).code, 0)
     assert.equal(await redis.command('GET', LEASE), 'another')
@@ -255,8 +254,8 @@ describe('the lease', { concurrency: 3 }, () => {
     await daemon.waitForLog('sweep')
     await redis.command('SET', LEASE, 'another', 'PX', '600000')
     assert.equal((await daemon.stop()).code, 0)
-    assert.equal(said(daemon, 'released the lease'), false)
-    assert.ok(said(daemon, 'did not release the lease: it was no longer ours'))
+    assert.equal(hasLogged(daemon, 'released the lease'), false)
+    assert.ok(hasLogged(daemon, 'did not release the lease: it was no longer ours'))
     assert.equal(await redis.command('GET', LEASE), 'another')
   })
 
@@ -274,7 +273,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(await isTaken(), 1)
     await proxy.heal()
     assert.equal((await daemon.stop()).code, 0)
-    assert.ok(said(daemon, 'released the lease'))
+    assert.ok(hasLogged(daemon, 'released the lease'))
     assert.equal(await isTaken(), 0)
   })
 
@@ -296,8 +295,8 @@ describe('the lease', { concurrency: 3 }, () => {
 
     await redis.command('CONFIG', 'SET', 'maxmemory', '0')
     const { leader, others } = await leaderAmong(copies)
-    const before = sweeps(leader).length
-    await waitUntil(() => sweeps(leader).length > before, { timeoutMs: 60_000, what: 'the leader to sweep on' })
+    const before = sweepLines(leader).length
+    await waitUntil(() => sweepLines(leader).length > before, { timeoutMs: 60_000, what: 'the leader to sweep on' })
     for (const other of others) {
       await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 1)
     }
@@ -337,7 +336,7 @@ describe('the lease', { concurrency: 3 }, () => {
     for (const copy of copies) {
       await copy.waitForMetric('xtrimd_sweeps_total', { result: 'success' }, (successes) => successes >= 2)
       assert.equal(await copy.metric('xtrimd_leader'), 1)
-      assert.equal(said(copy, 'another copy holds the lease'), false)
+      assert.equal(hasLogged(copy, 'another copy holds the lease'), false)
     }
     assert.deepEqual(((await redis.command('KEYS', '*lease*')) as string[]).toSorted(), ['lease:a', 'lease:b'])
   })

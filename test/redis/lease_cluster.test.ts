@@ -5,7 +5,8 @@ import { describe, test } from 'node:test'
 import { Lease } from '../../src/redis/lease.ts'
 import { slotOf } from '../../src/redis/slots.ts'
 import { type Feature, rulesOf } from '../harness/acl.ts'
-import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from '../harness/program.ts'
+import { hasLogged } from '../harness/daemon_log.ts'
+import { EVERY_SECOND, type LogLine, startDaemon } from '../harness/program.ts'
 import { migrate, openSlot, type RedisCluster, startCluster, WITHOUT_FULL_COVERAGE } from '../harness/redis_cluster.ts'
 import type { RedisServer } from '../harness/redis_server.ts'
 import { waitUntil } from '../harness/waiting.ts'
@@ -14,7 +15,6 @@ const TTL_MS = 6_000
 const CLUSTER = ['--redis-mode', 'cluster', ...EVERY_SECOND, '--lease-ttl', `${TTL_MS}ms`, '--reply-timeout', '1s']
 
 const OPEN = 'sweeping without the lease'
-const said = ({ logs }: Daemon, message: string): boolean => logs.some(({ msg }) => msg === message)
 const isSweep = ({ msg }: LogLine): boolean => msg === 'sweep'
 
 /** A key whose slot this primary serves. */
@@ -36,7 +36,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
       const standby = await start()
       await standby.waitForLog('another copy holds the lease')
       await standby.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
-      assert.deepEqual([standby.logs.filter(isSweep), said(standby, OPEN)], [[], false])
+      assert.deepEqual([standby.logs.filter(isSweep), hasLogged(standby, OPEN)], [[], false])
       // The control: the holder does sweep, and its sweep reports the primary that is down.
       const from = holder.logs.length
       const line = await holder.waitForLog(isSweep, undefined, from)
@@ -60,7 +60,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
       await cluster.untilServing(cluster.primaries)
       const skipped = await standby.metric('xtrimd_sweeps_total', { result: 'skipped' })
       await standby.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (more) => more > skipped)
-      assert.deepEqual([said(standby, OPEN), said(holder, OPEN)], [false, false])
+      assert.deepEqual([hasLogged(standby, OPEN), hasLogged(holder, OPEN)], [false, false])
       assert.equal(standby.logs.filter((line) => isSweep(line) && line.result !== 'failed').length, 0)
     })
 

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { sweep } from '../../src/sweep/sweep.ts'
+import { sweepLines } from '../harness/daemon_log.ts'
 import { assertToldAs } from '../harness/faults.ts'
 import { overfill, SURPLUS } from '../harness/overlong_streams.ts'
-import { type Daemon, EVERY_SECOND, type LogLine, startDaemon } from '../harness/program.ts'
+import { EVERY_SECOND, type LogLine, startDaemon } from '../harness/program.ts'
 import { MASTER, startWatchedRedis } from '../harness/redis_sentinel.ts'
 import type { RedisServer } from '../harness/redis_server.ts'
 import { isPrimary, untilInSync } from '../harness/replication.ts'
@@ -32,8 +33,6 @@ async function overfillBoth(primary: RedisServer): Promise<Map<string, string[]>
 async function assertTrimmed(server: RedisServer, kept: ReadonlyMap<string, string[]>): Promise<void> {
   for (const [key, ids] of kept) assert.deepEqual(await streamIds(server, key), ids, key)
 }
-
-const sweeps = ({ logs }: Daemon, from: number): LogLine[] => logs.slice(from).filter(({ msg }) => msg === 'sweep')
 
 describe('behind sentinels', { concurrency: 2 }, () => {
   test('every sweep looks up the primary, and a failover during a sweep costs that sweep', async (t) => {
@@ -128,12 +127,12 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     await daemon.metrics()
     const from = daemon.logs.length
     await daemon.waitForLog(({ msg, result }) => msg === 'sweep' && result === 'success', undefined, from)
-    const failed = sweeps(daemon, killedAt).filter(({ result }) => result !== 'success')
+    const failed = sweepLines(daemon, killedAt).filter(({ result }) => result !== 'success')
     for (const { result, cause } of failed) {
       const wasSeen = (result === 'partial' && cause === 'MOVED') || (result === 'stopped' && cause === 'lease-lost')
       assert.ok(wasSeen || (result === 'failed' && FAILING_OVER.includes(String(cause))), `${result} ${cause}`)
     }
-    const since = sweeps(daemon, from).filter(({ result }) => result !== 'success')
+    const since = sweepLines(daemon, from).filter(({ result }) => result !== 'success')
     assert.ok(since.length <= 1, 'none but the one that was under way')
 
     const kept = await overfill(replica, KEYS)

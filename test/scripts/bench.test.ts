@@ -4,13 +4,13 @@ import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { packetsOf, shareUnanswered, ValueCounter } from '../../bench/wire.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
 const BENCH = fileURLToPath(new URL('../../bench/', import.meta.url))
@@ -18,8 +18,7 @@ const BENCH = fileURLToPath(new URL('../../bench/', import.meta.url))
 const CHART = /<svg .*prefers-color-scheme: dark.*<\/svg>/s
 
 test('the benchmark writes a table for every section, and a chart', { timeout: 400_000 }, async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'bench-test')
   const committed = await readFile(join(BENCH, 'RESULTS.md'), 'utf8')
 
   const args = [join(BENCH, 'main.ts'), '--streams', '300', '--quick', '--out', folder]
@@ -51,8 +50,7 @@ test('the benchmark writes a table for every section, and a chart', { timeout: 4
 })
 
 test('Ctrl-C ends a benchmark and the servers and daemons it has started', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'bench-test')
   const args = [join(BENCH, 'main.ts'), '--streams', '300', '--quick', '--only', 'pace', '--out', folder]
   const bench = spawn(process.execPath, args, { stdio: 'ignore' })
   t.after(() => bench.kill('SIGKILL'))
@@ -72,8 +70,7 @@ test('Ctrl-C ends a benchmark and the servers and daemons it has started', async
 })
 
 test('the memory of a week is reported and drawn, for each limit and for all together', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-bench-test-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'bench-test')
 
   const args = [join(BENCH, 'claim.ts'), '--days', '7', '--out', folder]
   await promisify(execFile)(process.execPath, args)

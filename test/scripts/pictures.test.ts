@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
+import { temporaryFolder } from '../harness/files.ts'
 
 const DOCS = fileURLToPath(new URL('../../docs', import.meta.url))
 const PICTURES = fileURLToPath(new URL('../../scripts/pictures.ts', import.meta.url))
@@ -20,8 +20,7 @@ const sizeOf = (png: Buffer): { width: number; height: number } => ({
 })
 
 test('the pictures can be taken anew, each of a size like that in the README, and without an error', async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'xtrimd-pictures-'))
-  t.after(() => rm(folder, { recursive: true, force: true }))
+  const folder = temporaryFolder(t, 'pictures')
   const { stderr } = await promisify(execFile)(process.execPath, [PICTURES, '--seconds', '8', '--out', folder], {
     env: withoutOurs(),
     timeout: 120_000,

@@ -3,9 +3,11 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { IDLE_CONFIG, makeIdle } from '../harness/idle_consumers.ts'
 import { readOutput } from '../harness/output.ts'
+import { planWell } from '../harness/plan_once.ts'
 import { runXtrimd } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
-import { fillStream, redisNow } from '../harness/streams.ts'
+import { fillStream, lengthOf, redisNow } from '../harness/streams.ts'
+import { sweepWell } from '../harness/sweep_once.ts'
 
 const KEY = 'stream:conversation:1'
 const DAY = 24 * 3_600_000
@@ -19,13 +21,8 @@ interface Report {
 
 /** Plans, then sweeps, and compares: the counts must be equal with `exact`, and within a node with `approx`. */
 async function sweepAsPlanned(redis: RedisServer, args: readonly string[]): Promise<Report['removed']> {
-  const run = async (command: 'plan' | 'sweep') => {
-    const { code, stdout, stderr } = await runXtrimd([command, '--redis-url', redis.url, '--output', 'json', ...args])
-    assert.equal(code, 0, stderr + stdout)
-    return readOutput(command, stdout)
-  }
-  const { remove } = (await run('plan')) as unknown as { remove: Report['removed'] }
-  const { removed } = (await run('sweep')) as unknown as Report
+  const { remove } = await planWell(redis.url, args)
+  const { removed } = await sweepWell(redis.url, args)
   const slack = args.includes('exact') ? 0 : 100
   for (const reason of ['age', 'length', 'bytes', 'acked'] as const)
     assert.ok(Math.abs(remove[reason] - removed[reason]) <= slack, `${reason}: ${remove[reason]}, ${removed[reason]}`)
@@ -55,13 +52,11 @@ async function threeGroups(t: TestContext, options: { from?: number } = {}): Pro
   return redis
 }
 
-const lengthOf = async (redis: RedisServer, key = KEY): Promise<number> => Number(await redis.command('XLEN', key))
-
 test('with 0s, entries go as soon as every living group has acknowledged them; with exact, to the entry', async (t) => {
   const redis = await threeGroups(t)
   const removed = await sweepAsPlanned(redis, [...OFF, '--acked-after', '0s', '--trim', 'exact'])
   assert.deepEqual(removed, { age: 0, length: 0, bytes: 0, acked: 1_500 })
-  assert.equal(await lengthOf(redis), 1_500)
+  assert.equal(await lengthOf(redis, KEY), 1_500)
   assert.equal(await lengthOf(redis, 'stream:conversation:alone'), 3_000, 'a stream without a group keeps all')
 })
 
@@ -119,7 +114,7 @@ test('with --protect unacked, old pending entries stay', async (t) => {
   ]
   const removed = await sweepAsPlanned(redis, args)
   assert.equal(removed.age + removed.acked, 1_500)
-  assert.equal(await lengthOf(redis), 1_500)
+  assert.equal(await lengthOf(redis, KEY), 1_500)
 })
 
 test('consumers lose nothing to sweeps while they work: every entry is delivered and acknowledged once', async (t) => {
@@ -152,5 +147,5 @@ test('consumers lose nothing to sweeps while they work: every entry is delivered
   const { stdout } = await runXtrimd(args)
   acked += (readOutput('sweep', stdout) as unknown as Report).removed.acked
   assert.equal(acked, sent)
-  assert.equal(await lengthOf(redis), 0)
+  assert.equal(await lengthOf(redis, KEY), 0)
 })

@@ -7,7 +7,7 @@ import { assertToldAs } from '../harness/faults.ts'
 import { startMonitor, writesAmong } from '../harness/monitor.ts'
 import { type RedisServer, type SlowCommand, startRedis } from '../harness/redis_server.ts'
 import { prepareSlowSweep } from '../harness/slow_sweep.ts'
-import { fillStream, redisNow, streamIds } from '../harness/streams.ts'
+import { fillStream, lengthOf, redisNow, streamIds } from '../harness/streams.ts'
 import { sweepOnce, sweepWell } from '../harness/sweep_once.ts'
 
 const HOUR = 3_600_000
@@ -16,10 +16,6 @@ const DAY = 24 * HOUR
 const NODE = 100
 
 const KEY = 'stream:conversation:1'
-
-async function lengthOf(redis: RedisServer, key: string | Buffer = KEY): Promise<number> {
-  return Number(await redis.command('XLEN', key))
-}
 
 test('of 2,000 messages in a stream fewer than 1,500 are left, among them the newest 1,000', async (t) => {
   const redis = await startRedis(t)
@@ -44,7 +40,7 @@ test('one sweep trims a backlog of 50,000 entries in several bites', async (t) =
 
   await sweepWell(redis.url)
 
-  assert.ok((await lengthOf(redis)) < 1_000 + NODE)
+  assert.ok((await lengthOf(redis, KEY)) < 1_000 + NODE)
   const bites = (await monitor.commands()).filter(({ name }) => name === 'XTRIM')
   assert.ok(bites.length >= 5, `${bites.length} bites: one call removes at most 10,000 entries`)
 })
@@ -265,7 +261,7 @@ test('a stream with the single ID 0-1 has an unknown age and stays', async (t) =
   const redis = await startRedis(t)
   await redis.command('XADD', KEY, '0-1', 'first', 'entry')
   assert.equal((await sweepWell(redis.url)).skipped.custom_ids, 1)
-  assert.equal(await lengthOf(redis), 1)
+  assert.equal(await lengthOf(redis, KEY), 1)
 })
 
 test('--max-bytes trims a stream until Redis reports less memory than the limit, and keeps the newest entries', async (t) => {
