@@ -7,7 +7,7 @@ import { suggestion } from '../text/nearest.ts'
 import type { Bind } from './bind.ts'
 import { type CommandName, parseCommandLine } from './command_line.ts'
 import { type FlagName, type FlagValue, flags, PACES, PAGE_SIZES, variableOf } from './flags.ts'
-import { readPolicies } from './policy_spec.ts'
+import { type PolicySet, readPolicies } from './policy_spec.ts'
 import { formatProblem } from './problem.ts'
 import { type Environment, Reader } from './reader.ts'
 import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
@@ -19,6 +19,8 @@ export interface Config {
   readonly redis: RedisSettings
   /** The first one that matches a key wins. */
   readonly policies: readonly Policy[]
+  /** Null without `--policy-file`. */
+  readonly policyFile: PolicyFile | null
   readonly cron: CronPattern
   readonly runOnStart: boolean
   /** Infinity means no limit. */
@@ -40,6 +42,15 @@ export interface Config {
   readonly settings: readonly Setting[]
   /** Sentences about unknown XTRIMD_ variables. */
   readonly warnings: readonly string[]
+}
+
+/** Where some of the policies come from, and how to read them all again. */
+export interface PolicyFile {
+  readonly path: string
+  /** The version that the configuration was made from. */
+  readonly version: string
+  /** Reads and checks flags and file as at start. Returns every problem as a line if there are any. */
+  readonly readAgain: () => PolicySet | { readonly problems: readonly string[] }
 }
 
 /** How writes are watched between sweeps. */
@@ -83,7 +94,7 @@ export function configure(
   if (line.command === 'run' && output !== undefined)
     reader.problem('--output', 'must be used with sweep or plan; the daemon writes a log', output.join(','))
 
-  const policies = readPolicies(reader)
+  const { policies, fileVersion = null } = readPolicies(reader) ?? {}
   const redis = readRedis(reader)
   const watch = readWatch(reader, policies)
   const pacePercent = reader.value('pace') ?? (watch === null ? PACES.alone : PACES.watching)
@@ -92,6 +103,14 @@ export function configure(
     output: reader.value('output'),
     redis,
     policies,
+    policyFile:
+      fileVersion === null
+        ? null
+        : {
+            path: reader.text('policy-file')?.text ?? '',
+            version: fileVersion,
+            readAgain: () => readPoliciesAgain(new Reader(line.given, env, [])),
+          },
     cron: readCron(reader),
     runOnStart: reader.value('run-on-start'),
     sweepTimeoutMs: reader.value('sweep-timeout'),
@@ -109,8 +128,19 @@ export function configure(
   }
   // Every missing value noted a problem, so without problems the configuration is complete.
   return reader.problems.length > 0
-    ? { kind: 'problems', lines: [...new Set(reader.problems.map(formatProblem)), ...config.warnings] }
+    ? { kind: 'problems', lines: [...problemLines(reader), ...config.warnings] }
     : { kind: 'config', config: Object.freeze({ ...config, settings: settingsInEffect(reader, config) }) as Config }
+}
+
+/** Applies every rule that a start applies to policies. */
+function readPoliciesAgain(reader: Reader): ReturnType<PolicyFile['readAgain']> {
+  const set = readPolicies(reader)
+  readWatch(reader, set?.policies)
+  return set === undefined || reader.problems.length > 0 ? { problems: problemLines(reader) } : set
+}
+
+function problemLines({ problems }: Reader): string[] {
+  return [...new Set(problems.map(formatProblem))]
 }
 
 function readLease(reader: Reader): LeaseTerms | null | undefined {

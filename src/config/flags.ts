@@ -109,6 +109,7 @@ export const flagGroups = {
     policy: flag('<spec>', null, asIs, "limits for other keys: 'chat:*,max-age=1h'; repeatable, the first match wins", {
       isRepeatable: true,
     }),
+    'policy-file': flag('<path>', null, asIs, 'more policies, one a line; read again before every sweep'),
   },
   Schedule: {
     cron: flag('<pattern>', '0 * * * *', asIs, 'when to sweep; five or six fields'),

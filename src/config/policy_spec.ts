@@ -1,8 +1,9 @@
-/** Policies from flags: `--policy` specs (a glob, then limits by their flags' names, separated by commas) and the plain flags. */
+/** Policies: specs (a glob, then limits by their flags' names, separated by commas) from `--policy` and a file, and the plain flags. */
 import { type Limits, makePolicy, type Policy } from '../retention/policy.ts'
 import { nearest } from '../text/nearest.ts'
 import { BrokenRule, formatDuration } from '../text/quantities.ts'
 import { type Flag, type FlagValue, limitFlags } from './flags.ts'
+import { readPolicyFile } from './policy_file.ts'
 import type { Reader } from './reader.ts'
 
 /** One parsed spec. It inherits what it does not name from the plain flags. */
@@ -15,10 +16,14 @@ interface PolicySpec {
   readonly places: ReadonlyMap<string, number>
 }
 
-/** A literal comma in the glob is written `\,`. @throws BrokenRule that names the part and its place */
+/**
+ * A literal comma in the glob is written `\,`. Spaces before the glob are ignored, but count in places.
+ * @throws BrokenRule that names the part and its place
+ */
 function parsePolicySpec(text: string): PolicySpec {
-  const [glob, ...parts] = splitAtCommas(text)
-  if (glob === undefined || glob.text === '') throw new BrokenRule('must start with a glob', text === '' ? null : 0)
+  const start = indentOf(text)
+  const [glob, ...parts] = splitAtCommas(text, start)
+  if (glob === undefined || glob.text === '') throw new BrokenRule('must start with a glob', text === '' ? null : start)
   const values = new Map<string, unknown>()
   const places = new Map<string, number>()
   let name: string | null = null
@@ -51,15 +56,24 @@ function parsePolicySpec(text: string): PolicySpec {
   return { match: glob.text, name, values, places }
 }
 
-/**
- * All policies in the order in which they are tried; the last is the plain flags under `--match`. Returns undefined if it
- * noted a problem.
- */
-export function readPolicies(reader: Reader): readonly Policy[] | undefined {
+/** Policies that were read together. */
+export interface PolicySet {
+  /** In the order in which they are tried: flags, then the file, then the plain flags under `--match`. */
+  readonly policies: readonly Policy[]
+  /** The version of `--policy-file` that they were read from; null without the flag. */
+  readonly fileVersion: string | null
+}
+
+/** Reads flags and file. Returns undefined if it noted a problem. */
+export function readPolicies(reader: Reader): PolicySet | undefined {
   const match = reader.value('match')
   const plain = readLimits((flag) => reader.value(flag))
-  const specs = reader.given('policy').map((given) => ({ given, spec: reader.attempt(given, parsePolicySpec) }))
-  if (match === undefined || plain === undefined) return undefined
+  const file = readPolicyFile(reader)
+  const specs = [...reader.given('policy'), ...(file?.specs ?? [])].map((given) => ({
+    given,
+    spec: reader.attempt(given, parsePolicySpec),
+  }))
+  if (match === undefined || plain === undefined || file === undefined) return undefined
   for (const { flags, rule } of contradictionsIn(plain)) reader.refuse(flags[0], rule)
 
   const policies: Policy[] = []
@@ -68,7 +82,7 @@ export function readPolicies(reader: Reader): readonly Policy[] | undefined {
     const limits = readLimits((flag) => spec.values.get(flag) ?? plain[limitOf[flag]]) as Limits
     const refuse = (rule: string, named: readonly string[]): void => {
       const at = named.map((name) => spec.places.get(name)).find((place) => place !== undefined)
-      reader.problem(given.subject, rule, given.text, at ?? 0)
+      reader.problem(given.subject, rule, given.text, at ?? indentOf(given.text))
     }
     for (const { flags, rule } of contradictionsIn(limits)) refuse(`${flags[0]} ${rule}`, flags)
     const policy = makePolicy(spec.name ?? spec.match, spec.match, limits)
@@ -81,7 +95,7 @@ export function readPolicies(reader: Reader): readonly Policy[] | undefined {
   }
   if (policies.length < specs.length) return undefined
   if (!policies.some((policy) => policy.match === match)) policies.push(makePolicy(match, match, plain))
-  return policies
+  return { policies, fileVersion: file?.version ?? null }
 }
 
 type LimitFlag = keyof typeof limitFlags
@@ -165,10 +179,17 @@ function within<T>(key: string, at: number, parse: () => T): T {
   }
 }
 
-/** Splits at commas. `\,` is a literal comma; any other backslash belongs to the glob. `at` is where the part starts. */
-function splitAtCommas(text: string): { text: string; at: number }[] {
-  const parts = [{ text: '', at: 0 }]
-  for (let i = 0; i < text.length; i++) {
+function indentOf(text: string): number {
+  return text.length - text.trimStart().length
+}
+
+/**
+ * Splits at commas, from `start` on. `\,` is a literal comma; any other backslash belongs to the glob. `at` is where the part
+ * starts.
+ */
+function splitAtCommas(text: string, start: number): { text: string; at: number }[] {
+  const parts = [{ text: '', at: start }]
+  for (let i = start; i < text.length; i++) {
     const part = parts.at(-1)
     if (part === undefined) break
     if (text[i] === '\\' && text[i + 1] === ',') {

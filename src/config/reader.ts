@@ -6,13 +6,13 @@ import type { Problem } from './problem.ts'
 /** Environment variables by name. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-/** Where a value came from: a flag, the default, or the variable of this name. */
-export type Source = 'flag' | 'default' | `${string}_${string}`
+/** Where a value came from: a flag, the default, a line of `--policy-file`, or the variable of this name. */
+export type Source = 'flag' | 'default' | 'file' | `${string}_${string}`
 
 /** A value as it was typed, and where it came from. */
 export interface Given {
   readonly text: string
-  /** How messages name it: `--max-age`, or `--max-age (from XTRIMD_MAX_AGE)`. */
+  /** How messages name it: `--max-age`, `--max-age (from XTRIMD_MAX_AGE)`, or `line 3 of --policy-file …`. */
   readonly subject: string
   readonly source: Source
 }

@@ -1,6 +1,7 @@
 /** What the leader does between sweeps: it watches writes (`--watch`) and guards memory (`--pressure`). */
 import type { Config } from '../config/config.ts'
 import type { Status } from '../http/status.ts'
+import type { Policy } from '../retention/policy.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -10,6 +11,8 @@ import { Watching } from './watching.ts'
 /** The parts of the daemon that this work needs. */
 export interface DaemonParts {
   readonly task: SweepTask
+  /** The policies in force now, as they apply between sweeps. */
+  readonly policies: () => readonly Policy[]
   readonly sweepUnderPressure: SweepUnderPressure
   readonly status: Status
   readonly log: Log
@@ -51,9 +54,9 @@ export class BetweenSweeps {
 
   async #run(stop: AbortSignal): Promise<void> {
     if (stop.aborted) return
-    const { task, sweepUnderPressure, status, log, metrics, onBug } = this.#daemon
+    const { task, policies, sweepUnderPressure, status, log, metrics, onBug } = this.#daemon
     const { watch, pressure } = this.#config
-    const watching = watch && new Watching(watch, this.#config, task, log, metrics, onBug)
+    const watching = watch && new Watching(watch, this.#config, task, policies, log, metrics, onBug)
     const guard = pressure && new PressureGuard(pressure, task, sweepUnderPressure, log, metrics)
     status.watch = watching
     status.pressure = guard

@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
 import { makeStatus, recordInStatus, type Status } from '../http/status.ts'
 import { STATUS_PAGE_POLICY, statusPage } from '../http/status_page.ts'
+import { FutureIds } from '../look/future_ids.ts'
 import type { Address } from '../redis/address.ts'
 import { Fault } from '../redis/refusal.ts'
 import { tightened } from '../retention/policy.ts'
@@ -15,6 +16,7 @@ import { BetweenSweeps } from './between_sweeps.ts'
 import { IdleGc } from './idle_gc.ts'
 import { Leadership } from './leadership.ts'
 import { Liveness, whyWedged } from './liveness.ts'
+import { PoliciesInForce } from './policies_in_force.ts'
 import { logSweep, type Trigger } from './sweep_line.ts'
 import { Turns } from './turns.ts'
 
@@ -49,7 +51,8 @@ class Daemon {
   readonly #turns: Turns
   /** Null if `--lease` is off: then every copy sweeps. */
   readonly #leadership: Leadership | null
-  readonly #task: SweepTask
+  readonly #policies: PoliciesInForce
+  #task: SweepTask
   readonly #between: BetweenSweeps
   readonly #idleGc = new IdleGc()
   readonly #liveness = new Liveness()
@@ -69,6 +72,7 @@ class Daemon {
     this.#stop = stop
     this.#metrics = makeMetrics(version, config.policies)
     this.#status = makeStatus(config, version, Date.now())
+    this.#policies = new PoliciesInForce(config, log, this.#metrics, () => this.#takePolicies())
     this.#turns = new Turns(
       stop,
       (why, changes, cut) => this.#sweepIfLeader(why, changes, cut),
@@ -81,6 +85,7 @@ class Daemon {
     this.#task = { ...task, onAnswer: () => this.#liveness.step() }
     this.#between = new BetweenSweeps(config, {
       task: this.#task,
+      policies: () => this.#policies.betweenSweeps,
       sweepUnderPressure: (only) => this.#sweepUnderPressure(only),
       status: this.#status,
       log,
@@ -123,6 +128,7 @@ class Daemon {
     return {
       '/': () => {
         this.#status.anotherLeads = this.#leadership?.anotherLeads ?? false
+        this.#status.policyFile = this.#policies.status
         const body = statusPage(this.#status, Date.now())
         return { status: 200, type: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY }
       },
@@ -155,12 +161,22 @@ class Daemon {
     this.#log.warn({ trigger: why }, 'sweep skipped: the previous one is still running')
   }
 
-  /** Applies `--pressure-max-length` where it is tighter than the policy. */
   #sweepUnderPressure(only: (address: Address) => boolean): Promise<SweepReport | null> {
-    const maxLength = this.#config.pressure?.maxLength ?? Number.POSITIVE_INFINITY
-    const policies = this.#config.policies.map((policy) => tightened(policy, maxLength))
-    const isTighter = policies.some((policy) => policy.maxLength < policy.configured.maxLength)
-    return this.#turns.takeUnderPressure({ only, policies }, isTighter)
+    const isTighter = this.#policies.policies.some(({ maxLength }) => this.#pressureMaxLength < maxLength)
+    return this.#turns.takeUnderPressure({ only }, isTighter)
+  }
+
+  get #pressureMaxLength(): number {
+    return this.#config.pressure?.maxLength ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Sweeps by the new policies from now on. */
+  #takePolicies(): void {
+    const { policies } = this.#policies
+    // New policies may cover streams that no sweep has asked for IDs in the future.
+    this.#task = { ...this.#task, policies, futureIds: new FutureIds() }
+    this.#metrics.setPolicies(policies)
+    this.#status.policies = policies
   }
 
   /** Null if this copy does not lead, or after an unexpected error, which ends the daemon. */
@@ -168,6 +184,8 @@ class Daemon {
     this.#idleGc.cancel()
     this.#liveness.step()
     try {
+      // Copies that do not lead read the file too: one of them may have to take over.
+      await this.#policies.reload(this.#stop)
       return await this.#claimAndSweep(why, changes, cut)
     } catch (error) {
       this.#onBug(error)
@@ -221,7 +239,12 @@ class Daemon {
     this.#liveness.step()
     this.#log.debug({ trigger: why, leaseLeftMs }, 'sweep started')
     const stop = AbortSignal.any([this.#stop, this.#leaseLost.signal, cut])
-    const report = await sweep({ ...this.#task, ...changes }, stop)
+    // Under memory pressure, `--pressure-max-length` applies where it is tighter than the policy.
+    const policies =
+      why === 'pressure'
+        ? this.#task.policies.map((policy) => tightened(policy, this.#pressureMaxLength))
+        : this.#task.policies
+    const report = await sweep({ ...this.#task, policies, ...changes }, stop)
     const endedAtMs = Date.now()
     if (why !== 'pressure') this.#isSweepOwed = report.cause === LEASE_LOST
     recordInStatus(this.#status, report, endedAtMs)

@@ -2,7 +2,7 @@
 import type { Config, WatchTerms } from '../config/config.ts'
 import type { WatchStatus } from '../http/status.ts'
 import { formatAddress } from '../redis/address.ts'
-import { sizeLimitsOnly } from '../retention/policy.ts'
+import type { Policy } from '../retention/policy.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import { addTally, emptyTally, type Tally } from '../tally/tally.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -32,6 +32,7 @@ export class Watching implements WatchStatus {
     terms: WatchTerms,
     config: Config,
     task: SweepTask,
+    policies: () => readonly Policy[],
     log: Log,
     metrics: Metrics,
     bug: (error: unknown) => void,
@@ -42,7 +43,7 @@ export class Watching implements WatchStatus {
       ...terms,
       findPrimaries: task.findPrimaries,
       reach: task.reach,
-      policies: config.policies.map(sizeLimitsOnly),
+      policies,
       dryRun: config.dryRun,
       paceOf: task.paceOf,
       onOutcome: task.onOutcome ?? (() => {}),

@@ -21,7 +21,10 @@ export interface Status {
   readonly version: string
   readonly startedAtMs: number
   readonly dryRun: boolean
-  readonly policies: readonly Policy[]
+  /** Those in force now. The last sweep may have had others. */
+  policies: readonly Policy[]
+  /** Null without `--policy-file`. */
+  policyFile: PolicyFileStatus | null
   /** The first tick of the schedule after the given time, both in ms since 1970; null for never. */
   readonly nextTick: (ms: number) => number | null
   /** Whether the page may name streams: false with `--stream-metrics 0`. */
@@ -40,6 +43,16 @@ export interface Status {
   watch: WatchStatus | null
   /** Null if this copy does not guard memory. */
   pressure: PressureStatus | null
+}
+
+/** The version of `--policy-file` in force. */
+export interface PolicyFileStatus {
+  /** A short hash of its content. */
+  readonly version: string
+  /** When it came into force. */
+  readonly sinceMs: number
+  /** What is wrong with the file as it is now, one line each. Empty if the version in force is the newest. */
+  readonly problems: readonly string[]
 }
 
 export interface WatchStatus {
@@ -73,6 +86,7 @@ export function makeStatus(config: Config, version: string, startedAtMs: number)
     startedAtMs,
     dryRun: config.dryRun,
     policies: config.policies,
+    policyFile: null,
     nextTick: config.cron.nextAfter,
     namesStreams: config.streamMetrics > 0,
     isLeader: config.lease === null,

@@ -47,6 +47,7 @@ ${term('lease', leaseOf(status))}
 ${term('next sweep', status.nextSweepMs === null ? 'none' : `${when(status.nextSweepMs)}, in ${span(status.nextSweepMs - nowMs)}`)}
 ${last === null ? '' : lastSweep(last.report, nowMs - last.endedAtMs)}
 ${betweenSweeps(status)}
+${policyFile(status)}
 ${term('running for', span(nowMs - status.startedAtMs))}
 </dl>
 ${status.past.length === 0 ? '' : `<h2>Sweeps</h2>\n${sweepChart(status.past)}`}
@@ -110,9 +111,18 @@ function betweenSweeps({ watch, pressure }: Status): string {
   return terms.join('\n')
 }
 
+function policyFile({ policyFile: file }: Status): string {
+  if (file === null) return ''
+  const version = term('policy file', `version ${file.version}, in force since ${when(file.sinceMs)}`)
+  // The line after the first shows the place of the mistake by a caret, which needs a font of its own.
+  const problems = file.problems.map((problem) => term('policy file error', problem.split('\n')[0] ?? ''))
+  return [version, ...problems].join('\n')
+}
+
 function policyTable(policies: readonly Policy[], report: SweepReport | null): string {
-  const rows = policies.map((policy, i) => {
-    const tally = report?.policies[i]
+  const rows = policies.map((policy) => {
+    // The policies may have changed since the last sweep.
+    const tally = report?.policies.find((one) => one.policy === policy.name)
     const { trim: _, 'stale-group-after': _after, 'delete-empty': _delete, ...texts } = limitTexts(policy, count)
     const limits = Object.entries(texts)
       .filter(([flag, limit]) => !isOff(limit) || flag === 'max-age' || flag === 'max-length')

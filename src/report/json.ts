@@ -77,7 +77,7 @@ export function holdFields({ group, lastAliveMs }: Hold) {
 }
 
 /** A policy's limits by flag name, as values that the flags accept. */
-function policyFields(policy: Policy) {
+export function policyFields(policy: Policy) {
   return { name: policy.name, match: policy.match, ...limitTexts(policy) }
 }
 

@@ -29,6 +29,10 @@ export interface Metrics {
     added: Pick<WatchState, 'writes' | 'leftToSweep'>,
   ): void
   recordWatchLost(): void
+  /** Records that the configuration was read, and whether it was valid. */
+  recordReload(isValid: boolean, atMs: number): void
+  /** Starts the series of new policies at 0, and removes those of policies that are gone. */
+  setPolicies(policies: readonly Policy[]): void
   setMemory(memory: Memory): void
   setNextSweep(atMs: number): void
   setLeader(isLeader: boolean): void
@@ -39,7 +43,7 @@ export interface Metrics {
 /** Durations of a sweep in seconds, from an empty Redis to a backlog that takes hours. */
 const DURATION_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600]
 
-export function makeMetrics(version: string, policies: readonly Policy[]): Metrics {
+export function makeMetrics(version: string, initial: readonly Policy[]): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const own = makeOwnMetrics(registry)
@@ -47,20 +51,30 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
   for (const result of RESULTS) own.sweeps.inc({ result }, 0)
   for (const cause of FAULT_CODES) own.failures.inc({ cause }, 0)
   for (const code of ERROR_WORDS) own.streamErrors.inc({ code }, 0)
-  for (const { name: policy } of policies) {
-    for (const gauge of [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams])
-      gauge.set({ policy }, 0)
-    for (const limit of LIMITS) own.overLimit.set({ policy, limit }, 0)
-    for (const reason of REASONS) own.trimmed.inc({ policy, reason }, 0)
-    for (const reason of SKIP_REASONS) own.skipped.inc({ policy, reason }, 0)
-    own.unread.inc({ policy }, 0)
-    for (const reason of DELETE_REASONS) own.deleted.inc({ policy, reason }, 0)
-    for (const reaped of [own.reapedConsumers, own.reapedGroups, own.reapedPending]) reaped.inc({ policy }, 0)
+  let names: ReadonlySet<string> = new Set()
+  let longest: SweepReport['longest'] = []
+  const setLongest = (streams: SweepReport['longest']): void => {
+    longest = streams.filter(({ policy }) => names.has(policy))
+    own.streamLength.reset()
+    for (const { policy, key, length } of longest) own.streamLength.set({ policy, stream: shown(key) }, length)
   }
+
+  const setPolicies = (policies: readonly Policy[]): void => {
+    const now = new Set(policies.map(({ name }) => name))
+    const seriesOfEach = (of: ReadonlySet<string>, but: ReadonlySet<string>) =>
+      [...of].filter((name) => !but.has(name)).flatMap((name) => seriesOf(own, name))
+    for (const [metric, labels] of seriesOfEach(names, now)) metric.remove(labels)
+    for (const [metric, labels] of seriesOfEach(now, names)) metric.inc(labels, 0)
+    names = now
+    setLongest(longest)
+  }
+  setPolicies(initial)
 
   const recordTrimming = (policies: readonly PolicyTally[]): void => {
     for (const tally of policies) {
       const { policy } = tally
+      // A page of the watch may end after its policy was removed, and must not bring the series back.
+      if (!names.has(policy)) continue
       for (const [reason, n] of entriesOf(tally.removed)) own.trimmed.inc({ policy, reason }, n)
       for (const [reason, n] of entriesOf(tally.skipped)) own.skipped.inc({ policy, reason }, n)
       own.unread.inc({ policy }, tally.unread)
@@ -87,8 +101,7 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       own.protectedStreams.set({ policy }, tally.protectedStreams)
       for (const [limit, n] of entriesOf(tally.overLimit)) own.overLimit.set({ policy, limit }, n)
     }
-    own.streamLength.reset()
-    for (const { policy, key, length } of report.longest) own.streamLength.set({ policy, stream: shown(key) }, length)
+    setLongest(report.longest)
   }
 
   return {
@@ -109,7 +122,12 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
       if (report.whole) setStreams(report)
     },
     recordTrimming,
+    setPolicies,
     setMemory,
+    recordReload(isValid, atMs) {
+      own.reloadSuccessful.set(isValid ? 1 : 0)
+      if (isValid) own.lastReload.set(atMs / 1000)
+    },
     recordPressureSweep: () => own.pressureSweeps.inc(),
     recordWatchLost: () => own.watchLost.inc(),
     recordWatch({ heard, primaries, waiting }, { writes, leftToSweep }) {
@@ -125,12 +143,35 @@ export function makeMetrics(version: string, policies: readonly Policy[]): Metri
   }
 }
 
+type Labels = Readonly<Record<string, string>>
+
+/** What counters and gauges have in common. */
+interface SeriesByLabels {
+  inc(labels: Labels, value: number): void
+  remove(labels: Labels): void
+}
+
+/** Every series of a policy whose other labels are known in advance. */
+function seriesOf(own: OwnMetrics, policy: string): (readonly [SeriesByLabels, Labels])[] {
+  const plain = [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams, own.unread]
+  const reaped = [own.reapedConsumers, own.reapedGroups, own.reapedPending]
+  return [
+    ...[...plain, ...reaped].map((metric) => [metric, { policy }] as const),
+    ...LIMITS.map((limit) => [own.overLimit, { policy, limit }] as const),
+    ...REASONS.map((reason) => [own.trimmed, { policy, reason }] as const),
+    ...SKIP_REASONS.map((reason) => [own.skipped, { policy, reason }] as const),
+    ...DELETE_REASONS.map((reason) => [own.deleted, { policy, reason }] as const),
+  ]
+}
+
 /** Whether Redis answered; an error reply counts. Null if the sweep may have ended before it asked anything. */
 function whetherUp({ result, cause, memory }: SweepReport): boolean | null {
   if (result === 'failed') return cause !== 'connect' && cause !== 'timeout'
   if (memory !== null) return true
   return cause === 'sweep-timeout' ? false : null
 }
+
+type OwnMetrics = ReturnType<typeof makeOwnMetrics>
 
 function makeOwnMetrics(registry: Registry) {
   const registers = [registry]
@@ -192,6 +233,14 @@ function makeOwnMetrics(registry: Registry) {
       'How often a stream was left to the next sweep because too many were written to.',
     ),
     watchLost: counter('watch_lost_total', 'How often the subscription to a primary failed or ended.'),
+    reloadSuccessful: gauge(
+      'config_last_reload_successful',
+      'Whether --policy-file was valid when it was last read; 1 without it.',
+    ),
+    lastReload: gauge(
+      'config_last_reload_success_timestamp_seconds',
+      'When --policy-file was last read and found valid; the time of the start without it.',
+    ),
     memoryUsed: gauge('redis_memory_used_bytes', 'Memory used by Redis, all primaries together.'),
     memoryMax: gauge('redis_memory_max_bytes', 'maxmemory of all primaries together; 0 means unlimited.'),
   }

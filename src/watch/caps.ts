@@ -25,8 +25,8 @@ const MAX_IN_PROGRESS = 400
 
 /** Which streams to cap, and how. */
 export interface CapTask {
-  /** The policies as they apply between sweeps: without age limits. */
-  readonly policies: readonly Policy[]
+  /** The policies in force, as they apply between sweeps: without age limits. They may change between two pages. */
+  readonly policies: () => readonly Policy[]
   readonly dryRun: boolean
   readonly paceOf: (address: Address) => Pace
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
@@ -83,7 +83,7 @@ export class Caps {
 
   /** Caps every matching stream. @returns false if it was stopped before the end @throws Fault */
   async capAllStreams(): Promise<boolean> {
-    for await (const keys of pagesOfKeys(this.#ask, scanPattern(this.#task.policies), PAGE_SIZE)) {
+    for await (const keys of pagesOfKeys(this.#ask, scanPattern(this.#task.policies()), PAGE_SIZE)) {
       if (this.#stop.aborted) return false
       await this.#cap(keys)
     }
@@ -92,7 +92,8 @@ export class Caps {
 
   async #cap(keys: readonly Buffer[]): Promise<void> {
     if (keys.length === 0) return
-    const { policies, dryRun } = this.#task
+    const { dryRun } = this.#task
+    const policies = this.#task.policies()
     const tally = new Tally(policies, 0)
     const counts = this.#counts
     const missing: Missing = (command, neededFor) => this.#events.limited(deniedTold(command, neededFor))

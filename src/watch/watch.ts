@@ -84,7 +84,7 @@ class WatchedPrimary {
   constructor(address: Address, task: WatchTask) {
     this.address = address
     this.#task = task
-    this.counts = new WriteCounts(task.every, (key) => policyFor(task.policies, key) >= 0)
+    this.counts = new WriteCounts(task.every, (key) => policyFor(task.policies(), key) >= 0)
   }
 
   /** Watches until `stop` fires or `end()` is called. Calls `onChange` when its streams may have moved to other primaries. */

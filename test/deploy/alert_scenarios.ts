@@ -39,6 +39,7 @@ const LEADER: Copy = {
   [`xtrimd_entries_trimmed_unread_total${POLICY}`]: always(0),
   xtrimd_redis_memory_used_bytes: always(50),
   xtrimd_redis_memory_max_bytes: always(100),
+  xtrimd_config_last_reload_successful: always(1),
 }
 
 /** A copy that waits for the lease and has never swept. */
@@ -262,6 +263,18 @@ export const SCENARIOS: readonly Scenario[] = [
       b: { ...FOLLOWER, xtrimd_redis_memory_used_bytes: always(99), xtrimd_redis_memory_max_bytes: always(100) },
     },
     firing: { 20: [] },
+  },
+  {
+    alert: 'XtrimdPolicyFileInvalid',
+    when: 'one of two copies found the file invalid five minutes ago, until it is valid again',
+    copies: { a: LEADER, b: { ...FOLLOWER, xtrimd_config_last_reload_successful: steps([1, 60], [0, 60], [1, 600]) } },
+    firing: { 59: [], 64: [], 66: ['XtrimdPolicyFileInvalid'], 119: ['XtrimdPolicyFileInvalid'], 121: [] },
+  },
+  {
+    alert: 'XtrimdPolicyFileInvalid',
+    when: 'the file was invalid at one tick only',
+    copies: { a: { ...LEADER, xtrimd_config_last_reload_successful: steps([1, 60], [0, 4], [1, 600]) } },
+    firing: { 59: [], 64: [], 70: [] },
   },
   {
     alert: 'XtrimdNoLeader',
