@@ -247,7 +247,7 @@ async function isServing(redis: RedisServer): Promise<boolean> {
 test('docs/security.md shows exactly this list', () => {
   const page = readPage('docs/security.md')
   const section = sectionOf(page, 'What the ACL user needs')
-  assert.ok(section.startsWith(`\n\n${aclTable()}\n\n`), `it is to be:\n${aclTable()}`)
+  assert.ok(section.startsWith(`\n\n${aclTable()}\n\n`), `it must be:\n${aclTable()}`)
   // The control: an additional right would be noticed.
   const other = aclTable([...ACL_LINES.slice(1), { feature: BASE, rules: '+@all' }])
   assert.equal(page.includes(other), false)
@@ -314,7 +314,7 @@ for (const [feature, scenario] of Object.entries(SCENARIOS) as [Feature, Scenari
 }
 
 test('every line of the list is tested', () => {
-  // In acl_daemon.test.ts, and one in lease_cluster.test.ts.
+  // Tested in acl_daemon.test.ts, and one in lease_cluster.test.ts.
   const elsewhere = [
     '`xtrimd_redis_memory_*`',
     '`--watch`',

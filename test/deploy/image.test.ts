@@ -1,4 +1,4 @@
-/** The image, built without a registry, and the program as it runs out of it. */
+/** The container image, built without a registry, and the program running from it. */
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
@@ -36,8 +36,8 @@ async function build(t: TestContext): Promise<Image> {
 }
 
 /**
- * What a container runtime does: a program of the image, as the image's own user, on a root file system that is read-only,
- * as PID 1. Such a process gets no signal that it does not handle, so it ends only if it means to.
+ * Runs a program like a container runtime: from the image, as the image's user, on a read-only root file system, as PID 1.
+ * The kernel ignores signals that PID 1 does not handle, so the program must handle SIGTERM itself.
  */
 function start({ root, config }: Image, words: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const mount =
@@ -50,7 +50,7 @@ function start({ root, config }: Image, words: readonly string[], env: Readonly<
   })
 }
 
-/** Waits for its end. What is to be done once it has swept is done once. */
+/** Waits for the end of the program, and calls `onSwept` once after its first sweep. */
 async function ended(
   child: ReturnType<typeof start>,
   onSwept?: () => Promise<void>,
@@ -69,13 +69,13 @@ async function ended(
   return { code, stdout, stderr }
 }
 
-/** Asks PID 1 in there to stop, as Kubernetes does; `unshare`, its parent, would keep the signal to itself. */
+/** Sends SIGTERM to PID 1 of the container, as Kubernetes does. Its parent `unshare` would not pass the signal on. */
 async function askToStop({ pid }: ReturnType<typeof start>): Promise<void> {
   const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
   process.kill(Number(children), 'SIGTERM')
 }
 
-/** Bytes of all the files in some folders, or of files, of the image. */
+/** The total size of files and folders of the image, in bytes. */
 async function sizeOf(root: string, places: readonly string[]): Promise<number> {
   const sizes = places.map(async (place) => {
     const path = join(root, place)
@@ -88,26 +88,26 @@ async function sizeOf(root: string, places: readonly string[]): Promise<number> 
   return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
 }
 
-/** What docs/operations.md says of the image's size: in all, and of each place in it. */
+/** Asserts the sizes that docs/operations.md gives for the image and its parts. */
 async function holdToPage({ root }: Image): Promise<void> {
   const section = sectionOf(readPage('docs/operations.md'), 'Image')
   const isNear = (bytes: number, told: number): boolean => Math.abs(bytes / 1e6 - told) <= Math.max(0.1 * told, 0.1)
   const all = Number(/an image of (\d+) MB/.exec(section)?.[1])
   const size = await sizeOf(root, await readdir(root))
-  assert.ok(isNear(size, all), `the page says ${all} MB, and there are ${size} bytes`)
+  assert.ok(isNear(size, all), `the page says ${all} MB, but the image has ${size} bytes`)
   const rows = Array.from(section.matchAll(/^\| (`.*) \| ([\d.]+) \|$/gm), ([, what = '', told]) => ({
     places: Array.from(what.matchAll(/`([^`]+)`/g), ([, place = '']) => place),
     told: Number(told),
   }))
   for (const { places, told } of rows) {
     const bytes = await sizeOf(root, places)
-    assert.ok(isNear(bytes, told), `the page says ${told} MB of ${places}, and there are ${bytes} bytes`)
+    assert.ok(isNear(bytes, told), `the page says ${told} MB for ${places}, but they have ${bytes} bytes`)
   }
   const named = new Set(rows.flatMap(({ places }) => places.map((place) => place.split('/')[1])))
-  assert.deepEqual([...named].sort(), (await readdir(root)).sort(), 'the page names all that is in the image')
+  assert.deepEqual([...named].sort(), (await readdir(root)).sort(), 'the page names everything in the image')
 }
 
-test('the image holds the program and no shell, runs as nobody on a read-only file system, and ends when asked', async (t) => {
+test('the image contains the program and no shell, runs without root on a read-only file system, and stops on SIGTERM', async (t) => {
   const image = await build(t)
   const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
     version: string
@@ -119,7 +119,7 @@ test('the image holds the program and no shell, runs as nobody on a read-only fi
   assert.deepEqual(image.config.Cmd, ['run'])
   assert.equal(image.config.Labels['org.opencontainers.image.revision'], '0123abc')
   assert.match(image.config.Labels['org.opencontainers.image.source'] ?? '', /^https:/)
-  // Whose they are is shown in package.test.ts.
+  // package.test.ts checks their content.
   const licences = fileURLToPath(new URL('../../scripts/licences.ts', import.meta.url))
   const told = (await promisify(execFile)(process.execPath, [licences])).stdout
   assert.equal(await readFile(join(image.root, 'LICENCES.txt'), 'utf8'), told)
@@ -135,11 +135,11 @@ test('the image holds the program and no shell, runs as nobody on a read-only fi
   const swept = await ended(run(['sweep', '--output', 'json', '--redis-url', redis.url]))
   assert.equal(JSON.parse(swept.stdout).result, 'success')
   assert.ok(Number(await redis.command('XLEN', key)) <= 1_100)
-  // What is loaded only on a terminal is in the image too.
+  // The image also contains the modules that are loaded only on a terminal.
   const pretty = await ended(run(['sweep', '--redis-url', redis.url, '--log-level', 'debug', '--log-format', 'pretty']))
   assert.equal(pretty.code, 0, pretty.stderr)
 
-  // As the manifests have it: by the name of a Service, which a name server knows.
+  // As in the manifests: by the name of a Service, which needs DNS.
   const names = await startNameServer(t)
   await writeFile(join(image.root, 'etc/resolv.conf'), `nameserver ${names.address}\n`)
   const env = {
@@ -158,6 +158,6 @@ test('the image holds the program and no shell, runs as nobody on a read-only fi
   assert.equal(daemon.code, 0, daemon.stderr)
   assert.match(daemon.stdout, /"msg":"stopped"/)
   assert.deepEqual([...names.asked], ['redis.chat.svc'])
-  assert.equal(alive, 0, 'its health check, while it runs')
-  assert.equal(await health(), 1, 'its health check, when it does not')
+  assert.equal(alive, 0, 'the health check succeeds while it runs')
+  assert.equal(await health(), 1, 'the health check fails when it does not run')
 })

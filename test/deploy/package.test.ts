@@ -1,4 +1,4 @@
-/** What is released: the package holds what it should and nothing else, and works where nothing else is. */
+/** What is released: the package contains exactly what it should, and works in an empty folder. */
 
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
@@ -19,7 +19,7 @@ const PACKAGE = JSON.parse(await readFile(new URL('../../package.json', import.m
   bugs: { url: string }
 }
 
-/** Runs a program, this Node first on its path; @throws with what it wrote when it ends with another code than 0 */
+/** Runs a program with this Node first in its PATH. @throws with its output unless it exits with 0 */
 async function run(folder: string, program: string, ...args: string[]): Promise<string> {
   const env = { ...withoutOurs(), PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
   const { stdout } = await promisify(execFile)(program, args, {
@@ -31,7 +31,7 @@ async function run(folder: string, program: string, ...args: string[]): Promise<
   return stdout
 }
 
-test('the packed package holds the program and what tells of it, and works in an empty folder', async (t) => {
+test('the packed package contains the program and its documents, and works in an empty folder', async (t) => {
   const folder = temporaryFolder(t, 'package')
   const [packed] = JSON.parse(await run(ROOT, 'npm', 'pack', '--json', '--pack-destination', folder)) as [
     { filename: string; files: { path: string; mode: number }[] },
@@ -57,7 +57,7 @@ test('the packed package holds the program and what tells of it, and works in an
   assert.equal(await redis.command('XLEN', key), 1_000)
 })
 
-test('the version is the same wherever it stands', async (t) => {
+test('the version is the same everywhere', async (t) => {
   const redis = await startRedis(t)
   const daemon = await startDaemon(t, ['--redis-url', redis.url])
   assert.equal((await daemon.waitForLog('starting')).version, PACKAGE.version)
@@ -68,7 +68,7 @@ test('the version is the same wherever it stands', async (t) => {
   )
 })
 
-test('the licence of every package that is bundled goes with the bundle, with its text', async (t) => {
+test('the bundle comes with the licence text of every package in it', async (t) => {
   const folder = temporaryFolder(t, 'package')
   const meta = join(folder, 'meta.json')
   const how = ['--bundle', '--platform=node', '--format=esm', '--splitting', '--log-level=error', `--metafile=${meta}`]
@@ -90,13 +90,13 @@ test('the licence of every package that is bundled goes with the bundle, with it
   }
 })
 
-test('whom to tell of a bug, and where the source is, stands in the package', async () => {
+test('the package says where its source is and where to report bugs', async () => {
   const { bugs, repository } = PACKAGE
   assert.equal(repository.url, 'git+https://github.com/your-fork/xtrimd.git')
   assert.equal(bugs.url, 'https://github.com/your-fork/xtrimd/issues')
 })
 
-test('npm makes a bill of materials that names what the program is built on', async () => {
+test('npm produces a bill of materials that names the dependencies', async () => {
   const bill = JSON.parse(await run(ROOT, 'npm', 'sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev')) as {
     components: { name: string; version: string }[]
   }

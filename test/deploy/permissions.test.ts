@@ -1,4 +1,4 @@
-/** A user who lacks one command: nothing is disabled silently, and nothing is removed that the policy keeps. */
+/** A sweep without the right to one command: it says what is missing, and removes nothing that the policy keeps. */
 
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
@@ -24,22 +24,22 @@ const LARGE = 'stream:conversation:large'
 const EMPTY = 'stream:conversation:empty'
 const KEYS = [READ, LONG, LARGE, EMPTY]
 
-/** Every feature at once. */
+/** Uses every trimming feature at once. */
 const POLICY: PlannedPolicy = {
   ...{ name: 'all', match: 'stream:conversation:*', maxAgeMs: DAY, maxLength: 120, maxBytes: 30_000, trim: 'exact' },
   ...{ protect: 'unacked', hardMaxAgeMs: 30 * DAY, hardMaxLength: 400, staleGroupAfterMs: 7 * DAY, deleteEmpty: true },
   ackedAfterMs: Number.POSITIVE_INFINITY,
 }
 
-/** Without these a sweep is whole, and says what it lacks. */
+/** Without these a sweep is complete, and reports what is missing. */
 const DISPENSABLE = ['info', 'multi', 'exec']
-/** Without these it cannot hold this policy. */
+/** Without these a sweep cannot apply this policy. */
 const NEEDED = [
   ...['scan', 'time', 'xlen', 'xrange', 'xtrim', 'eval', 'xinfo|groups', 'xinfo|consumers', 'xpending'],
   ...['memory|usage', 'xinfo|stream', 'type', 'unlink'],
 ]
 
-test('with every permission a sweep holds all streams to their policy, and lacks nothing', async (t) => {
+test('with all rights a sweep trims every stream to its policy and misses nothing', async (t) => {
   const redis = await startRedis(t, { config: PLANTING_CONFIG })
   const { report, findings } = await sweepWithout(redis, [])
   assert.deepEqual([report.result, report.message, [...report.missing]], ['success', null, []])
@@ -48,7 +48,7 @@ test('with every permission a sweep holds all streams to their policy, and lacks
   assert.ok(age > 0 && length > 0 && bytes > 0 && report.total.deletedStreams === 1)
 })
 
-test('without one of the commands that only tell, the streams are held to their policy, and the report says what is missing', async (t) => {
+test('without a dispensable command the streams are trimmed to their policy, and the report says what is missing', async (t) => {
   const redis = await startRedis(t, { config: PLANTING_CONFIG })
   for (const command of DISPENSABLE) {
     const { report, findings } = await sweepWithout(redis, [command])
@@ -58,7 +58,7 @@ test('without one of the commands that only tell, the streams are held to their 
   }
 })
 
-test('without one of the others the sweep is no success, says which command is missing, and removes nothing that is to stay', async (t) => {
+test('without a necessary command the sweep fails or is partial, names the command, and removes nothing that must stay', async (t) => {
   const redis = await startRedis(t, { config: PLANTING_CONFIG })
   for (const command of NEEDED) {
     const { report, findings } = await sweepWithout(redis, [command])
@@ -66,13 +66,13 @@ test('without one of the others the sweep is no success, says which command is m
     assert.match(report.result, /^(partial|failed)$/, command)
     assert.equal(report.cause, 'NOPERM', command)
     const told = [...report.missing.keys(), report.message ?? ''].join('\n')
-    // Redis before 7.2 does not name what a script may not run.
+    // Redis before 7.2 does not name the command that a script may not run.
     assert.match(told, new RegExp(`${command.replace('|', '[| ]')}|command inside EVAL`, 'i'), command)
     for (const flag of report.missing.values()) assert.match(flag, /^(--|every sweep|xtrimd_)/)
   }
 })
 
-test('without permission on one of the keys the others are held to their policy', async (t) => {
+test('without the right to one key the other streams are trimmed to their policy', async (t) => {
   const redis = await startRedis(t, { config: PLANTING_CONFIG })
   const { report, findings } = await sweepWithout(redis, [], [READ, LONG, EMPTY])
   assert.deepEqual(findings, [])
@@ -82,7 +82,7 @@ test('without permission on one of the keys the others are held to their policy'
   assert.equal((await streamIds(redis, LARGE)).length, 350)
 })
 
-test('the daemon warns of each missing command and what needs it, and its sweep is not a success', async (t: TestContext) => {
+test('the daemon warns of each missing command and what needs it, and its sweep is partial', async (t: TestContext) => {
   const redis = await startRedis(t, { config: PLANTING_CONFIG })
   await prepare(redis, ['xpending', 'info'], KEYS)
   const daemon = await startDaemon(t, [
@@ -99,7 +99,7 @@ test('the daemon warns of each missing command and what needs it, and its sweep 
   await daemon.waitForMetric('xtrimd_stream_errors_total', { code: 'NOPERM' }, (errors) => errors === 1)
 })
 
-/** One sweep by a user who lacks these commands, compared with what the policy keeps. */
+/** Sweeps as a user without these commands, and compares the result with what the policy keeps. */
 async function sweepWithout(redis: RedisServer, commands: readonly string[], keys: readonly string[] = KEYS) {
   await prepare(redis, commands, keys)
   const before = await Promise.all(KEYS.map((key) => takeSnapshot(redis, key)))
@@ -112,7 +112,7 @@ async function sweepWithout(redis: RedisServer, commands: readonly string[], key
   const told = new Map<string, Told>()
   const task = taskOf(urlOf(redis), ['--policy', specOf(POLICY), '--match', 'nothing:*'])
   const onOutcome = (_: unknown, outcome: Told & { key: Buffer }): void => {
-    // What was refused is for the report to say; here it is what happened that counts.
+    // Refusals are checked in the report; this compares what happened.
     told.set(outcome.key.toString(), { ...outcome, refused: null })
   }
   const report = await sweep({ ...task, onOutcome }, new AbortController().signal)
@@ -143,7 +143,7 @@ async function prepare(redis: RedisServer, denied: readonly string[], keys: read
   }
   await redis.command('XGROUP', 'CREATE', READ, 'group', '0')
   const delivered = await readNext(redis, READ, 'group', 250)
-  // One that is too old is not acknowledged: what is before it may go, and no more.
+  // One old entry stays pending, so only the entries before it may be removed.
   await redis.command('XACK', READ, 'group', ...delivered.filter((_, i) => i !== 100).map(({ id }) => id))
   await redis.command('XADD', EMPTY, `${now - 2 * DAY}-0`, 'a', 'b')
   await redis.command('XTRIM', EMPTY, 'MAXLEN', '0')

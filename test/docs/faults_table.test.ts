@@ -1,4 +1,4 @@
-/** Holds docs/faults.md to the lists of faults that the tests cause. */
+/** Compares docs/faults.md with the lists of faults that the tests cause. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -18,7 +18,7 @@ const PAGE = readPage('docs/faults.md')
 
 test('docs/faults.md shows exactly the two lists of faults', () => {
   for (const table of [faultTable(), otherFaultTable()]) {
-    assert.ok(PAGE.includes(`\n${table}\n`), `it is to have:\n${table}`)
+    assert.ok(PAGE.includes(`\n${table}\n`), `the page must contain:\n${table}`)
   }
   const rows = PAGE.split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| what happens'))
   assert.equal(rows.length, FAULTS.length + OTHER_FAULTS.length, 'and no other row')
@@ -37,13 +37,13 @@ test('every fault is listed once', () => {
 })
 
 test('a test shows each of the other faults and compares how it ends with the list', () => {
-  const stands = (file: string, text: string) => readPage(testFile(file)).includes(text)
+  const contains = (file: string, text: string) => readPage(testFile(file)).includes(text)
   for (const { name, outcome, shownBy } of OTHER_FAULTS) {
     const { file, title } = shownBy
-    assert.ok(stands(file, title), `${name}: ${testFile(file)} has no test '${title}'`)
-    // The control: a test that is not there is missed.
-    assert.equal(stands(file, `${title}?`), false)
-    const isTaken = ["'", '"'].some((quote) => stands(file, `assertToldAs(${quote}${name}${quote}`))
+    assert.ok(contains(file, title), `${name}: ${testFile(file)} has no test '${title}'`)
+    // The control: a missing test is noticed.
+    assert.equal(contains(file, `${title}?`), false)
+    const isTaken = ["'", '"'].some((quote) => contains(file, `assertToldAs(${quote}${name}${quote}`))
     assert.equal(isTaken, !VARYING.includes(outcome), `${name}: ${testFile(file)} takes the outcome from the list`)
   }
 })

@@ -1,4 +1,4 @@
-/** The architecture, held to the source: who may import whom, and where each dependency comes in. */
+/** The architecture of the source: which folder may import which, and which file imports each dependency. */
 
 import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -6,7 +6,7 @@ import { posix } from 'node:path'
 import { test } from 'node:test'
 import { readPage, sectionOf } from '../harness/documents.ts'
 
-/** A file imports only from its own folder and from those before it. `main.ts` comes last. */
+/** A file imports only from its own folder and from folders before it. `main.ts` comes last. */
 const READING_ORDER = [
   ...['text', 'retention', 'schedule', 'redis', 'config'],
   ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan'],
@@ -14,32 +14,32 @@ const READING_ORDER = [
 ]
 
 interface Source {
-  /** Below src, such as `redis/address.ts`. */
+  /** The path below src, such as `redis/address.ts`. */
   readonly path: string
   readonly text: string
 }
 
-/** Every breach of the reading order, as a sentence: an import of what comes later, or a cycle within a folder. */
+/** Every breach of the reading order, as a sentence: imports of later folders, and cycles within a folder. */
 function orderBreaches(sources: readonly Source[], order: readonly string[]): string[] {
   const found: string[] = []
   const imports = new Map(sources.map((source) => [source.path, ownImports(source)]))
   for (const [path, imported] of imports) {
     const place = order.indexOf(roomOf(path))
-    if (place < 0) found.push(`${path} stands in no folder of the reading order`)
+    if (place < 0) found.push(`${path} is in a folder outside the reading order`)
     for (const target of imported) {
-      if (!imports.has(target)) found.push(`${path} imports ${target}, which is not there`)
+      if (!imports.has(target)) found.push(`${path} imports ${target}, which does not exist`)
       else if (order.indexOf(roomOf(target)) > place) found.push(`${path} imports ${target}, which comes after it`)
     }
   }
   for (const path of imports.keys()) {
     const cycle = pathBack(path, imports)
-    // Told once, by the file of it that comes first.
+    // Report a cycle once, for its first file.
     if (cycle !== null && [...cycle].sort()[0] === path) found.push(`${[...cycle, path].join(' imports ')}`)
   }
   return found
 }
 
-/** For each dependency that not exactly one file imports, a sentence that says which do. */
+/** A sentence for each dependency that is not imported by exactly one file. */
 function doorBreaches(sources: readonly Source[], dependencies: readonly string[]): string[] {
   return dependencies.flatMap((name) => {
     const doors = sources.filter(({ text }) => importsIn(text).some((specifier) => packageOf(specifier) === name))
@@ -48,7 +48,7 @@ function doorBreaches(sources: readonly Source[], dependencies: readonly string[
   })
 }
 
-/** Files but `main.ts` that use the process: its arguments, environment, streams or signals. */
+/** Files other than `main.ts` that use the process: its arguments, environment, streams or signals. */
 function processUsers(sources: readonly Source[]): string[] {
   return sources
     .filter(({ path, text }) => path !== 'main.ts' && /\bprocess\b/.test(codeOf(text)))
@@ -59,20 +59,20 @@ function roomOf(path: string): string {
   return path.split('/')[0] ?? ''
 }
 
-/** The files of ours that a source imports, types included, by their paths below src. */
+/** The files of src that a source imports, including types, as paths below src. */
 function ownImports({ path, text }: Source): string[] {
   return importsIn(text)
     .filter((specifier) => specifier.startsWith('.'))
     .map((specifier) => posix.join(posix.dirname(path), specifier))
 }
 
-/** What stands behind `from`, `import` and `import(`. */
+/** The specifiers after `from`, `import` and `import(`. */
 function importsIn(text: string): string[] {
   const code = withoutComments(text)
   return [...code.matchAll(/\b(?:from|import)\s*\(?\s*(['"])([^'"\n]+)\1/g)].map(([, , specifier = '']) => specifier)
 }
 
-/** `@redis/client/dist/x` belongs to `@redis/client`, `process` is another word for `node:process`. */
+/** `@redis/client/dist/x` belongs to `@redis/client`, and `process` is another name for `node:process`. */
 function packageOf(specifier: string): string {
   if (specifier === 'process' || specifier === 'http') return `node:${specifier}`
   return specifier
@@ -81,7 +81,7 @@ function packageOf(specifier: string): string {
     .join('/')
 }
 
-/** The shortest way from a file back to itself within its folder, without its end; null where there is none. */
+/** The shortest import path from a file back to itself within its folder, without the last step; null if there is none. */
 function pathBack(start: string, imports: ReadonlyMap<string, readonly string[]>): string[] | null {
   const ways = [[start]]
   const seen = new Set<string>()
@@ -100,7 +100,7 @@ function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\/|(^|[^:'"`])\/\/.*$/gm, '$1')
 }
 
-/** The text without comments and without the words in strings; what a template inserts is code. */
+/** The text without comments and strings. The expressions in templates count as code. */
 function codeOf(text: string): string {
   return withoutComments(text)
     .replace(/'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"/g, "''")
@@ -118,10 +118,10 @@ const { dependencies } = JSON.parse(readFileSync(new URL('../../package.json', i
   dependencies: Record<string, string>
 }
 
-/** What the page names that is not ours. */
+/** Names on the page that are not defined in the source. */
 const REDIS_WORDS = ['XTRIM']
 
-/** What a section names in backticks that is not there: a file, a folder, or something that a file of ours defines. */
+/** Names in backticks that do not exist: neither as a file or folder nor as a definition in our code. */
 function missingOf(section: string, root: URL, texts: readonly string[]): string[] {
   const prose = section.replace(/^```[\s\S]*?^```$/gm, '')
   const names = new Set([...prose.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name))
@@ -135,7 +135,7 @@ function missingOf(section: string, root: URL, texts: readonly string[]): string
   })
 }
 
-/** By its path in the project, below `src`, or anywhere below `test`. */
+/** Whether a path exists in the project, below `src`, or anywhere below `test`. */
 function isThere(path: string, root: URL): boolean {
   if (['src/', ''].some((folder) => existsSync(new URL(folder + path, root)))) return true
   const tests = readdirSync(new URL('test/', root), { recursive: true, encoding: 'utf8' })
@@ -144,7 +144,7 @@ function isThere(path: string, root: URL): boolean {
 
 const TOLD = sectionOf(readPage('docs/architecture.md'), 'How it is built')
 
-test('docs/architecture.md tells of the folders in their reading order, and names no file, function or type that is not there', () => {
+test('docs/architecture.md lists the folders in their reading order, and every file, function and type that it names exists', () => {
   const rows = [...TOLD.matchAll(/^\| `src\/([\w.]+)` \|/gm)].map(([, folder]) => folder)
   assert.deepEqual(rows, READING_ORDER)
   const tests = readdirSync(TEST, { recursive: true, encoding: 'utf8' })
@@ -153,7 +153,7 @@ test('docs/architecture.md tells of the folders in their reading order, and name
   const root = new URL('../../', import.meta.url)
   const texts = [...sources.map(({ text }) => text), ...tests]
   assert.deepEqual(missingOf(TOLD, root, texts), [])
-  // The control: what is not there is noticed.
+  // The control: wrong names are noticed.
   const wrong = 'in `isDew` of `sweep/dew.ts`, and in `isDue` of `judge/due.ts`'
   assert.deepEqual(missingOf(wrong, root, texts), ['isDew', 'sweep/dew.ts'])
 })
@@ -164,20 +164,20 @@ test('README has a paragraph for each folder, in their reading order', () => {
   assert.deepEqual(rooms, READING_ORDER)
 })
 
-test('a file imports only from its own folder and from folders before it in the reading order, and none in circles', () => {
+test('a file imports only from its own folder and from folders before it, without cycles', () => {
   assert.ok(sources.length > 25)
   assert.deepEqual(orderBreaches(sources, READING_ORDER), [])
 })
 
-test('each dependency comes in by one door, and so do HTTP and the process', () => {
+test('each dependency is imported by exactly one file, and so are HTTP and the process', () => {
   assert.deepEqual(doorBreaches(sources, [...Object.keys(dependencies), 'node:http', 'node:process']), [])
 })
 
-test('nobody but main.ts uses the process', () => {
+test('only main.ts uses the process', () => {
   assert.deepEqual(processUsers(sources), [])
 })
 
-test('control: an import of what comes later is found, whatever its form', () => {
+test('control: an import of a later folder is found, whatever its form', () => {
   for (const line of [
     "import { connect } from '../redis/connection.ts'",
     "import type { Reach } from '../redis/connection.ts'",
@@ -203,7 +203,7 @@ test('control: an import of what comes later is found, whatever its form', () =>
   assert.deepEqual(orderBreaches(quiet, READING_ORDER), [])
 })
 
-test('control: the real source with one such import more is found out', () => {
+test('control: one such import added to the real source is found', () => {
   const glob = sources.find(({ path }) => path === 'retention/glob.ts')
   assert.ok(glob)
   const changed = { ...glob, text: `${glob.text}\nimport { connect } from '../redis/connection.ts'` }
@@ -223,13 +223,13 @@ test('control: a cycle within a folder, a missing file and an unknown folder are
     { path: 'main.ts', text: "import './sweep/f.ts'" },
   ]
   assert.deepEqual(orderBreaches(tree, READING_ORDER), [
-    'util/e.ts stands in no folder of the reading order',
-    'main.ts imports sweep/f.ts, which is not there',
+    'util/e.ts is in a folder outside the reading order',
+    'main.ts imports sweep/f.ts, which does not exist',
     'sweep/a.ts imports sweep/b.ts imports sweep/c.ts imports sweep/a.ts',
   ])
 })
 
-test('control: a second door, a door that is gone, and the process outside main.ts are found', () => {
+test('control: a second import of a dependency, a missing one, and the process outside main.ts are found', () => {
   const tree = [
     { path: 'telemetry/log.ts', text: "import { pino } from 'pino'" },
     { path: 'daemon/daemon.ts', text: "import type { Logger } from 'pino/file'\nconst { env } = globalThis.process" },

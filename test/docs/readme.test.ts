@@ -1,4 +1,4 @@
-/** Holds README and docs to the program: tables, commands, and how pages open. */
+/** Compares README and docs with the program: tables, commands, and how pages begin. */
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -148,7 +148,7 @@ test('the commands of the README work, and print what it shows', async (t) => {
   const { version } = JSON.parse(readPage('package.json')) as { version: string }
   const packed = ['npm pack --silent', `npx --yes --package ./xtrimd-${version}.tgz xtrimd --version`]
   const commands = commandsIn(README).filter((line) => !line.startsWith('scripts/'))
-  // The packed package has tests of its own, in package.test.ts.
+  // package.test.ts tests the packed package.
   assert.deepEqual(
     commands.filter((line) => /^np[mx] (?!run)/.test(line)),
     packed,
@@ -175,7 +175,7 @@ test('the commands of the README work, and print what it shows', async (t) => {
 /** What README shows that `plan` prints: the block behind the command. */
 const PLAN_SHOWN = /xtrimd -- plan .*\n```\n\n```\n([\s\S]*?)^```$/m
 
-/** Columns are as wide as the figures in them. */
+/** Squeezes spaces, because columns are as wide as the figures in them. */
 function squeezed(text: string): string {
   return text.replace(/ +/g, ' ')
 }

@@ -244,7 +244,7 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
   {
     name: 'the sentinels do not know the name of the master',
     outcome: 'failed, `other`',
-    shownBy: { file: 'sentinel', title: 'a name that no sentinel knows is told' },
+    shownBy: { file: 'sentinel', title: 'a master name that no sentinel knows is reported' },
   },
   {
     name: 'a stream has custom IDs',
@@ -265,7 +265,7 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     name: 'the lease is lost during a sweep',
     outcome: 'stopped, `lease-lost`',
     note: 'the holder sweeps',
-    shownBy: { file: 'lease', title: 'a leader frozen past its term in the middle of a sweep does not sweep on' },
+    shownBy: { file: 'lease', title: 'a leader frozen past its term in the middle of a sweep does not continue' },
   },
   {
     name: 'memory pressure calls for a sweep while another runs',

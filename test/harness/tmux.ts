@@ -42,11 +42,11 @@ export async function openTerminal(t: TestContext, env: Readonly<Record<string, 
     lines,
     async waitFor(what) {
       let seen: string[] = []
-      const stands = async (): Promise<boolean> => {
+      const shows = async (): Promise<boolean> => {
         seen = await lines()
         return what.test(seen.join('\n'))
       }
-      await waitUntil(stands, { timeoutMs: 60_000, what: `${what} on the terminal` })
+      await waitUntil(shows, { timeoutMs: 60_000, what: `${what} on the terminal` })
       return seen
     },
   }

@@ -69,7 +69,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     const [firstKeys, brokenKeys, thirdKeys] = homes as [string[], string[], string[]]
     const others = firstKeys.length + thirdKeys.length
 
-    await t.test('the control: nothing is wrong', async () => {
+    await t.test('the control: without a fault all streams are trimmed', async () => {
       await overfillAll(cluster, homes)
       const report = await sweepWell(cluster.urls, CLUSTER)
       assert.equal(report.streams, KEYS.length)
@@ -77,7 +77,7 @@ describe('a cluster', { concurrency: 2 }, () => {
       for (const [place, node] of cluster.primaries.entries()) await assertTrimmed(node, homes[place] ?? [])
     })
 
-    await t.test('one seed is enough, and one that is dead or silent is not waited for', async () => {
+    await t.test('one seed is enough, and the sweep does not wait for dead or silent ones', async () => {
       const silent = await startProxy(t, first.port)
       silent.blackhole()
       const dead = await startProxy(t, first.port)
@@ -87,7 +87,7 @@ describe('a cluster', { concurrency: 2 }, () => {
       const report = await sweepWell(seeds, [...CLUSTER, '--reply-timeout', '30s'])
       assert.equal(report.removed.length, KEYS.length * SURPLUS)
       assert.ok(report.durationSeconds < 20, `${report.durationSeconds} s`)
-      assert.ok(silent.accepted > 0, 'it was asked')
+      assert.ok(silent.accepted > 0, 'the silent seed was asked')
     })
 
     await t.test('no seed answers', async () => {
@@ -110,7 +110,7 @@ describe('a cluster', { concurrency: 2 }, () => {
         )
       await waitUntil(loading, { timeoutMs: 60_000, what: 'the primary to be loading' })
       const { report, code } = await sweepOnce(first.url, CLUSTER)
-      assert.ok(await loading(), 'it was all the while')
+      assert.ok(await loading(), 'it was loading during the whole sweep')
       await broken.command('CONFIG', 'SET', 'key-load-delay', '0')
       await restarted
       assert.deepEqual([code, report.result, report.cause], [1, 'partial', 'LOADING'])
@@ -304,7 +304,7 @@ describe('a cluster', { concurrency: 2 }, () => {
     await proxy.heal()
     const { report } = await sweeping
     assertToldAs('slots of a cluster are being moved', report)
-    assert.equal(report.removed.length, 0, 'it was missed, and that is said')
+    assert.equal(report.removed.length, 0, 'it was missed, and the sweep says so')
   })
 })
 

@@ -52,7 +52,7 @@ describe('the lease', { concurrency: 3 }, () => {
       await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 2)
       assert.deepEqual(sweepLines(other), [])
       assert.equal(await other.metric('xtrimd_leader'), 0)
-      assert.equal(await other.metric('xtrimd_redis_up'), 1, 'it was Redis that told who leads')
+      assert.equal(await other.metric('xtrimd_redis_up'), 1, 'it learned from Redis who leads')
     }
     assert.equal(await leader.metric('xtrimd_leader'), 1)
     // Without renewal the first term would be over by now.
@@ -107,7 +107,7 @@ describe('the lease', { concurrency: 3 }, () => {
     assert.equal(others.filter((copy) => sweepLines(copy).length > 0).length, 1)
   })
 
-  test('a waiting copy asks again when the term of the holder ends, not only at its own interval', async (t) => {
+  test("a waiting copy asks again when the holder's term ends, not only at its own interval", async (t) => {
     const redis = await startRedis(t)
     const [leftMs, turnMs] = [2_500, 30_000]
     await redis.command('SET', LEASE, 'another', 'PX', String(leftMs))
@@ -118,8 +118,8 @@ describe('the lease', { concurrency: 3 }, () => {
   })
 
   for (const [title, frozenPastItsTerm] of [
-    ['a leader frozen past its term in the middle of a sweep does not sweep on: another did it meanwhile', true],
-    ['a leader frozen for less than its term sweeps on', false],
+    ['a leader frozen past its term in the middle of a sweep does not continue: another copy swept meanwhile', true],
+    ['a leader frozen for less than its term continues its sweep', false],
   ] as const) {
     test(title, async (t) => {
       const redis = await startRedis(t)
@@ -130,7 +130,10 @@ describe('the lease', { concurrency: 3 }, () => {
       await leader.waitForLog('acquired the lease')
       const [other] = (await startCopies(t, redis, 1, [...HARDLY_EVER, ...term])) as [Daemon]
       await other.waitForLog('another copy holds the lease')
-      await waitUntil(async () => (await gone()) > surplus / 40, { timeoutMs: 60_000, what: 'the sweep to get on' })
+      await waitUntil(async () => (await gone()) > surplus / 40, {
+        timeoutMs: 60_000,
+        what: 'the sweep to make progress',
+      })
 
       process.kill(leader.pid, 'SIGSTOP')
       if (frozenPastItsTerm) {
@@ -142,7 +145,7 @@ describe('the lease', { concurrency: 3 }, () => {
         assert.equal(line.level, 'info')
         const removedBy = ({ removed }: LogLine) => (removed as { length: number }).length
         assert.ok(removedBy(line) > 0 && removedBy(taken) > 0)
-        assert.equal(removedBy(line) + removedBy(taken), surplus, 'both told what they did')
+        assert.equal(removedBy(line) + removedBy(taken), surplus, 'both reported what they did')
         await leader.waitForMetric('xtrimd_leader', {}, (leads) => leads === 0)
         assert.equal(await leader.metric('xtrimd_sweeps_total', { result: 'stopped' }), 1)
         assert.equal(await leader.metric('xtrimd_sweep_failures_total'), 0)
@@ -162,7 +165,10 @@ describe('the lease', { concurrency: 3 }, () => {
     const { proxy, args, surplus, gone } = await prepareSlowSweep(t, redis)
     const patience = ['--reply-timeout', '60s', '--pace', '100']
     const daemon = await startDaemon(t, [...args, ...HARDLY_EVER, ...SHORT_TERM, ...patience])
-    await waitUntil(async () => (await gone()) > surplus / 40, { timeoutMs: 60_000, what: 'the sweep to get on' })
+    await waitUntil(async () => (await gone()) > surplus / 40, {
+      timeoutMs: 60_000,
+      what: 'the sweep to make progress',
+    })
     const freezePastItsTerm = async () => {
       process.kill(daemon.pid, 'SIGSTOP')
       await waitUntil(async () => (await redis.command('EXISTS', LEASE)) === 0, {
@@ -185,7 +191,7 @@ describe('the lease', { concurrency: 3 }, () => {
 
     // The control: without a sweep in progress, it does not sweep again.
     await freezePastItsTerm()
-    await waitUntil(() => redis.command('EXISTS', LEASE), { timeoutMs: 60_000, what: 'it to have the lease again' })
+    await waitUntil(() => redis.command('EXISTS', LEASE), { timeoutMs: 60_000, what: 'it to acquire the lease again' })
     await daemon.waitForMetric('xtrimd_leader', {}, (leads) => leads === 1)
     assert.equal(sweepLines(daemon).length, 2)
   })
@@ -296,7 +302,10 @@ describe('the lease', { concurrency: 3 }, () => {
     await redis.command('CONFIG', 'SET', 'maxmemory', '0')
     const { leader, others } = await leaderAmong(copies)
     const before = sweepLines(leader).length
-    await waitUntil(() => sweepLines(leader).length > before, { timeoutMs: 60_000, what: 'the leader to sweep on' })
+    await waitUntil(() => sweepLines(leader).length > before, {
+      timeoutMs: 60_000,
+      what: 'the leader to keep sweeping',
+    })
     for (const other of others) {
       await other.waitForMetric('xtrimd_sweeps_total', { result: 'skipped' }, (skipped) => skipped >= 1)
     }

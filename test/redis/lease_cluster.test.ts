@@ -31,7 +31,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
     const holder = await start()
     await holder.waitForLog('acquired the lease')
 
-    await t.test('the primary that is named first is down: who starts then does not sweep', async () => {
+    await t.test('the first primary in the URL is down: a copy that starts then does not sweep', async () => {
       await first.kill()
       const standby = await start()
       await standby.waitForLog('another copy holds the lease')
@@ -49,10 +49,14 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
     const standby = await start()
     await standby.waitForLog('another copy holds the lease')
 
-    await t.test('the primary of its slot fails for less than a term: nobody leads but its holder', async () => {
+    await t.test('the primary of the slot fails for less than a term: only the holder leads', async () => {
       await home.freeze()
       const failed = await standby.waitForLog(isSweep)
-      assert.deepEqual([failed.result, failed.cause], ['failed', 'timeout'], 'the control: the lease was not to be had')
+      assert.deepEqual(
+        [failed.result, failed.cause],
+        ['failed', 'timeout'],
+        'the control: the lease could not be acquired',
+      )
       const from = holder.logs.length
       const { result } = await holder.waitForLog(isSweep, undefined, from)
       assert.notEqual(result, 'stopped', 'the holder keeps its term')
@@ -64,7 +68,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
       assert.equal(standby.logs.filter((line) => isSweep(line) && line.result !== 'failed').length, 0)
     })
 
-    await t.test('it fails for longer: whoever is there sweeps the others', async () => {
+    await t.test('it fails for longer: every copy sweeps the other primaries', async () => {
       const before = standby.logs.length
       await home.kill()
       const killedAt = performance.now()
@@ -86,7 +90,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
       await cluster.untilServing(cluster.primaries)
       const leads = async () =>
         (await Promise.all([holder, standby].map((copy) => copy.metric('xtrimd_leader')))).sort()
-      await waitUntil(async () => String(await leads()) === '0,1', { timeoutMs: 60_000, what: 'one of them to lead' })
+      await waitUntil(async () => String(await leads()) === '0,1', { timeoutMs: 60_000, what: 'one copy to lead' })
     })
   })
 

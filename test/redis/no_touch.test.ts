@@ -1,4 +1,4 @@
-/** A sweep leaves Redis's idea of what is hot alone, where the server can be asked to. */
+/** A sweep does not make streams look used, if the server supports CLIENT NO-TOUCH. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -21,7 +21,7 @@ async function idleSeconds(redis: RedisServer, key: string): Promise<number> {
   return Number(await redis.command('OBJECT', 'IDLETIME', key))
 }
 
-test('a sweep changes the idle time of no stream that it did not trim', async (t) => {
+test('a sweep does not change the idle time of streams that it does not trim', async (t) => {
   const redis = await startRedis(t)
   if (!(await knowsNoTouch(redis))) {
     t.skip('the server does not know CLIENT NO-TOUCH')
@@ -33,14 +33,14 @@ test('a sweep changes the idle time of no stream that it did not trim', async (t
   await fillStream(redis, 'stream:conversation:long', { count: 3_000, from: now - 60_000, stepMs: 1, bytes: 10 })
   await pause((IDLE_S + 0.5) * 1000)
 
-  // Everything that may be asked of a stream is asked: its entries, its memory, its groups.
+  // The sweep asks for everything: entries, memory and groups.
   const flags = ['--max-bytes', '64mb', '--protect', 'unread']
   const report = await sweepWell(redis.url, flags)
 
   assert.equal(report.streams, untouched.length + 1)
   assert.ok(report.removed.length > 0)
   for (const key of untouched) assert.ok((await idleSeconds(redis, key)) >= IDLE_S, key)
-  // The control: a client that did not ask for it makes a stream look hot by counting its entries.
+  // The control: a client without NO-TOUCH makes a stream look used by counting its entries.
   const [first = '', second = ''] = untouched
   await redis.command('XLEN', first)
   assert.ok((await idleSeconds(redis, first)) < IDLE_S)

@@ -19,7 +19,7 @@ import { waitUntil } from '../harness/waiting.ts'
 const KEYS = Array.from({ length: 60 }, (_, i) => `stream:conversation:${i}`)
 
 const SENTINEL = ['--redis-mode', 'sentinel', '--sentinel-master']
-/** What can happen with a server that is not yet, or not anymore, the primary. */
+/** Causes of failure with a server that is not yet, or no longer, the primary. */
 const FAILING_OVER = ['connect', 'timeout', 'READONLY', 'MASTERDOWN', 'LOADING']
 
 /** Fills every stream to two nodes over its limit, and waits for the replica. @returns the IDs that must stay, by key */
@@ -39,7 +39,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
     const redis = await startWatchedRedis(t)
     const { primary, replica } = redis
 
-    await t.test('any sentinel will do; those that are dead or silent are not waited for', async (inner) => {
+    await t.test('any sentinel will do, and the sweep does not wait for dead or silent ones', async (inner) => {
       const kept = await overfillBoth(primary)
       const [url] = redis.urls.split(',')
       const silent = await startProxy(inner, primary.port)
@@ -53,7 +53,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
       await assertTrimmed(primary, kept)
     })
 
-    await t.test('a name that no sentinel knows is told', async () => {
+    await t.test('a master name that no sentinel knows is reported', async () => {
       const { report, code } = await sweepOnce(redis.urls, [...SENTINEL, 'nobody'])
       assert.equal(code, 1)
       assertToldAs('the sentinels do not know the name of the master', report)
@@ -90,7 +90,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
       await assertTrimmed(replica, kept)
     })
 
-    await t.test('the primary is frozen: its sweep fails, and the next one finds the other', async () => {
+    await t.test('the primary is frozen: its sweep fails, and the next one finds the new primary', async () => {
       await waitUntil(async () => !(await isPrimary(primary)), { timeoutMs: 60_000, what: 'the old one to follow' })
       await untilInSync(primary)
       const kept = await overfillBoth(replica)
@@ -133,7 +133,7 @@ describe('behind sentinels', { concurrency: 2 }, () => {
       assert.ok(wasSeen || (result === 'failed' && FAILING_OVER.includes(String(cause))), `${result} ${cause}`)
     }
     const since = sweepLines(daemon, from).filter(({ result }) => result !== 'success')
-    assert.ok(since.length <= 1, 'none but the one that was under way')
+    assert.ok(since.length <= 1, 'only the sweep that was running failed')
 
     const kept = await overfill(replica, KEYS)
     await daemon.waitForMetric(
