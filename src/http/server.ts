@@ -1,7 +1,17 @@
-/** The one door to node:http. GET and HEAD only; nothing here changes anything or asks Redis. */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+/**
+ * The one door to node:http. GET and HEAD only; nothing here changes anything or asks Redis.
+ *
+ * Anything in the cluster may connect, so no crowd of clients may take much memory or keep Prometheus out: each connection
+ * has a deadline and serves one request, and Node's HTTP server sees it only when the headers of its request are there.
+ */
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import type { Bind } from '../config/bind.ts'
+import { Connections } from './connections.ts'
+import { OneRequest, onceHeaders } from './one_request.ts'
+
+/** Connections that the kernel completes before we accept them. In a burst of more, it lets Prometheus wait for a second. */
+const BACKLOG = 4096
 
 /** What is answered to a GET. */
 export interface Answer {
@@ -27,12 +37,22 @@ export interface HttpServer {
 
 /** Serves until closed. @throws the system's error (EADDRINUSE, EADDRNOTAVAIL, …) where it cannot listen */
 export async function serve(bind: Bind, routes: Routes): Promise<HttpServer> {
-  const server = createServer((request, response) => {
+  const connections = new Connections<Socket>()
+  const http = createHttpServer((request, response) => {
     respond(request, response, routes).catch(() => response.destroy())
+  })
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    connections.add(socket)
+    socket.on('error', () => {})
+    socket.once('close', () => connections.remove(socket))
+    onceHeaders(socket, (headers) => {
+      connections.beginAnswer(socket)
+      http.emit('connection', new OneRequest(socket, headers))
+    })
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(bind.port, bind.host, resolve)
+    server.listen({ port: bind.port, host: bind.host, backlog: BACKLOG }, resolve)
   })
   server.removeAllListeners('error')
   server.on('error', () => {})
@@ -42,7 +62,7 @@ export async function serve(bind: Bind, routes: Routes): Promise<HttpServer> {
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve())
-        server.closeAllConnections()
+        connections.closeAll()
       }),
   }
 }
@@ -61,6 +81,7 @@ async function respond(request: IncomingMessage, response: ServerResponse, route
     'content-type': answer.type,
     'content-length': Buffer.byteLength(answer.body),
     'cache-control': 'no-store',
+    connection: 'close',
     'x-content-type-options': 'nosniff',
     'content-security-policy': answer.policy ?? "default-src 'none'; frame-ancestors 'none'",
   })
