@@ -1,182 +1,21 @@
 #!/usr/bin/env node
-/** The process: arguments and environment in, exit codes and signals out. Only this file uses `process`. */
-import { readFileSync } from 'node:fs'
-import process from 'node:process'
-import { styleText } from 'node:util'
-import type { CommandName } from './config/command_line.ts'
-import { type Config, configure } from './config/config.ts'
-import { formatProblem } from './config/problem.ts'
-import { subjectOf } from './config/reader.ts'
-import { runDaemon } from './daemon/daemon.ts'
-import { sweepTask } from './daemon/task.ts'
-import { plan } from './plan/plan.ts'
-import { planJson, startFields, sweepJson } from './report/json.ts'
-import { planSummary } from './report/plan_summary.ts'
-import { makeProgressLine } from './report/progress.ts'
-import { settingLines } from './report/settings.ts'
-import { sweepSummary } from './report/summary.ts'
-import { type SweepTask, sweep } from './sweep/sweep.ts'
-import type { Verdict } from './sweep/verdict.ts'
-import { type Log, makeLog } from './telemetry/log.ts'
-
-const EXIT = { success: 0, failure: 1, badInput: 2 } as const
-
-const BUG = 'bug: please report it'
-
-/** Reasons why listening failed that only another `--http-bind` can fix. */
-const UNUSABLE_BIND: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'must be an address that is not in use (EADDRINUSE)',
-  EADDRNOTAVAIL: 'must be an address of this machine (EADDRNOTAVAIL)',
-  EAFNOSUPPORT: 'must be an address of a family that this machine supports (EAFNOSUPPORT)',
-  EINVAL: 'must be an address that the system can listen on (EINVAL)',
-  EACCES: 'must be a port this user may listen on (EACCES)',
-  ENOTFOUND: 'must name a host that resolves (ENOTFOUND)',
-  EAI_AGAIN: 'must name a host that resolves (EAI_AGAIN)',
-}
-
-async function main(): Promise<number> {
-  // Hide the arguments: a URL among them may hold a password, and every user of the machine may run ps.
-  process.title = 'xtrimd'
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  const configured = configure(process.argv.slice(2), process.env, version, (command) => logStream(command).isTTY)
-  if (configured.kind === 'text') {
-    await write(process.stdout, configured.text)
-    return EXIT.success
-  }
-  if (configured.kind === 'problems') return await complain(configured.lines)
-
-  const { config } = configured
-  const stop = stopOnSignal()
-  const out = logStream(config.command)
-  const log = await makeLog(config.logLevel, config.logFormat, out.fd, takesColour(out))
-  for (const warning of config.warnings) log.warn({ warning }, 'unknown variable')
-  process.on('uncaughtException', (error) => {
-    log.fatal({ err: error }, BUG)
-    process.exit(EXIT.failure)
-  })
-  try {
-    return await COMMANDS[config.command](config, sweepTask(config, log, ownMs), stop, log, version)
-  } catch (error) {
-    log.fatal({ err: error }, BUG)
-    return EXIT.failure
-  }
-}
-
-async function run(config: Config, task: SweepTask, stop: AbortSignal, log: Log, version: string): Promise<number> {
-  log.info({ version, ...startFields(config) }, 'starting')
-  try {
-    await runDaemon(config, task, version, log, stop)
-    return EXIT.success
-  } catch (error) {
-    const rule = UNUSABLE_BIND[(error as NodeJS.ErrnoException).code ?? '']
-    if (rule === undefined || (error as NodeJS.ErrnoException).syscall === 'connect') throw error
-    const bind = config.settings.find(({ flag }) => flag === 'http-bind')
-    const subject = subjectOf('http-bind', bind?.from ?? 'flag')
-    return await complain([formatProblem({ subject, rule, value: bind?.value ?? null })])
-  }
-}
-
-async function sweepOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
-  const report = await withProgress(config, 'removed', (line) => sweep({ ...task, ...line }, stop))
-  await write(
-    process.stdout,
-    config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : coloured(report, sweepSummary(report)),
-  )
-  return report.result === 'success' ? EXIT.success : EXIT.failure
-}
-
-async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
-  const report = await withProgress(config, 'to remove', (line) => plan({ ...task, ...line }, stop))
-  const { policies, settings } = config
-  await write(
-    process.stdout,
-    config.output === 'json'
-      ? `${JSON.stringify(planJson(report, policies, settings))}\n`
-      : [coloured(report, planSummary(report, policies)), 'configuration', ...settingLines(settings), ''].join('\n'),
-  )
-  return report.result === 'success' ? EXIT.success : EXIT.failure
-}
-
-/** Shows a progress line while the work runs: only on a terminal that can redraw a line, where nothing else writes. */
-async function withProgress<T>(
-  { logLevel }: Config,
-  verb: 'removed' | 'to remove',
-  work: (line: Pick<SweepTask, 'onProgress' | 'extent'>) => Promise<T>,
-): Promise<T> {
-  const { stderr } = process
-  if (!stderr.isTTY || process.env.TERM === 'dumb' || /^(?:trace|debug)$/.test(logLevel)) return work({})
-  const line = makeProgressLine((text) => stderr.write(text), stderr.columns || 80, verb)
-  try {
-    return await work({ onProgress: line.update, extent: line.extent })
-  } finally {
-    line.clear()
-  }
-}
-
-const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
-
 /**
- * CPU time of this thread in ms, or of all threads (such as garbage collection) if Node cannot tell them apart. System time
- * is left out: during a write, Redis is already working on it.
+ * The entry. It checks Node's version before it loads the program: with an older Node, a package or a missing function would
+ * fail first, and that would look like a bug. So it imports nothing, and uses only syntax that Node 14 knows.
  */
-function ownMs(): number {
-  const { user } = process.threadCpuUsage?.() ?? process.cpuUsage()
-  return user / 1000
+
+/** As `engines` in package.json. */
+const NEEDED = [22, 18]
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+const [neededMajor = 0, neededMinor = 0] = NEEDED
+if (major > neededMajor || (major === neededMajor && minor >= neededMinor)) {
+  await import('./program.ts')
+} else {
+  const found = process.versions.node
+  const complaint = `needs Node.js ${NEEDED.join('.')} or newer, but this is Node.js ${found}`
+  process.stderr.write(`xtrimd: ${complaint}\n`)
+  process.exitCode = 2
 }
 
-/** The daemon logs to stdout. Other commands print their result there, so they log to stderr. */
-function logStream(command: CommandName): NodeJS.WriteStream & { readonly fd: 1 | 2 } {
-  return command === 'run' ? process.stdout : process.stderr
-}
-
-/** Whether to print colours: only on a terminal that supports them, and never with NO_COLOR. */
-function takesColour(out: NodeJS.WriteStream): boolean {
-  return !process.env.NO_COLOR && out.isTTY === true && out.hasColors()
-}
-
-/** Colours the first word of a summary, the result, if stdout shows colours. */
-function coloured({ result }: Verdict, summary: string): string {
-  if (!takesColour(process.stdout)) return summary
-  const word = styleText(result === 'success' ? 'green' : 'red', result, { validateStream: false })
-  return word + summary.slice(result.length)
-}
-
-async function complain(lines: readonly string[]): Promise<number> {
-  await write(process.stderr, `${lines.map((line) => `xtrimd: ${line}`).join('\n')}\nsee xtrimd --help for all flags\n`)
-  return EXIT.badInput
-}
-
-/** The first SIGTERM or SIGINT requests a stop; the second ends the process at once. */
-function stopOnSignal(): AbortSignal {
-  const stop = new AbortController()
-  for (const [signal, number] of [
-    ['SIGTERM', 15],
-    ['SIGINT', 2],
-  ] as const) {
-    process.on(signal, () => {
-      if (stop.signal.aborted) process.exit(128 + number)
-      stop.abort()
-    })
-  }
-  return stop.signal
-}
-
-/** Resolves when the system has taken the text, or when nobody reads it anymore. */
-function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
-  return new Promise((resolve) => {
-    stream.on('error', () => resolve())
-    stream.write(text, () => resolve())
-  })
-}
-
-/** Reports a bug before the log exists. Node would print every property of the error, such as a URL with its password. */
-async function reportBug(error: unknown): Promise<number> {
-  const stack = error instanceof Error ? error.stack : undefined
-  await write(process.stderr, `xtrimd: ${BUG}: ${stack ?? error}\n`)
-  return EXIT.failure
-}
-
-// Exit at once: a frozen Redis may keep a connection open.
-process.exit(await main().catch(reportBug))
+export {}

@@ -28,7 +28,8 @@ const MADE = [
 ]
 
 /** A literal that starts like this is a rule, wherever it is in the source. */
-const RULE = /^(?:must |unknown (?:flag|command|variable|limit)|unexpected argument|(?:…|name) at character )/
+const RULE =
+  /^(?:must |needs Node|unknown (?:flag|command|variable|limit)|unexpected argument|(?:…|name) at character )/
 
 /** The errors in a source file, with `…` for the parts that vary. */
 function errorsIn(source: string): string[] {

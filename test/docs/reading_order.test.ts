@@ -6,11 +6,11 @@ import { posix } from 'node:path'
 import { test } from 'node:test'
 import { readPage, sectionOf } from '../harness/documents.ts'
 
-/** A file imports only from its own folder and from folders before it. `main.ts` comes last. */
+/** A file imports only from its own folder and from folders before it. `main.ts` comes last, and loads the program. */
 const READING_ORDER = [
   ...['text', 'retention', 'schedule', 'redis', 'config'],
   ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan'],
-  ...['watch', 'telemetry', 'report', 'http', 'daemon', 'main.ts'],
+  ...['watch', 'telemetry', 'report', 'http', 'daemon', 'program.ts', 'main.ts'],
 ]
 
 interface Source {
@@ -48,10 +48,10 @@ function doorBreaches(sources: readonly Source[], dependencies: readonly string[
   })
 }
 
-/** Files other than `main.ts` that use the process: its arguments, environment, streams or signals. */
+/** Files other than the last two that use the process: its arguments, environment, streams or signals. */
 function processUsers(sources: readonly Source[]): string[] {
   return sources
-    .filter(({ path, text }) => path !== 'main.ts' && /\bprocess\b/.test(codeOf(text)))
+    .filter(({ path, text }) => path !== 'main.ts' && path !== 'program.ts' && /\bprocess\b/.test(codeOf(text)))
     .map(({ path }) => path)
 }
 
@@ -173,7 +173,7 @@ test('each dependency is imported by exactly one file, and so are HTTP and the p
   assert.deepEqual(doorBreaches(sources, [...Object.keys(dependencies), 'node:http', 'node:process']), [])
 })
 
-test('only main.ts uses the process', () => {
+test('only the program and its entry use the process', () => {
   assert.deepEqual(processUsers(sources), [])
 })
 
@@ -229,13 +229,13 @@ test('control: a cycle within a folder, a missing file and an unknown folder are
   ])
 })
 
-test('control: a second import of a dependency, a missing one, and the process outside main.ts are found', () => {
+test('control: a second import of a dependency, a missing one, and the process outside program.ts are found', () => {
   const tree = [
     { path: 'telemetry/log.ts', text: "import { pino } from 'pino'" },
     { path: 'daemon/daemon.ts', text: "import type { Logger } from 'pino/file'\nconst { env } = globalThis.process" },
     { path: 'text/shown.ts', text: `// the process\nconst a = \`of \${process.pid}\`` },
     { path: 'text/words.ts', text: "const a = 'process'; const b = `process`; /* process.env */" },
-    { path: 'main.ts', text: "import process from 'node:process'\nprocess.exit()" },
+    { path: 'program.ts', text: "import process from 'node:process'\nprocess.exit()" },
   ]
   assert.deepEqual(doorBreaches(tree, ['pino', 'croner', 'node:process']), [
     'pino is imported in telemetry/log.ts and daemon/daemon.ts',

@@ -19,7 +19,7 @@ function filesIn(folder: string): string[] {
   return readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((path) => path.endsWith('.ts'))
 }
 
-/** The folder that a file belongs to; `main.ts` belongs to `main`. */
+/** The folder that a file belongs to; `main.ts` belongs to `main`, `program.ts` to `program`. */
 function folderOf(path: string): string {
   return (path.split('/')[0] ?? '').replace(/\.ts$/, '')
 }
