@@ -2,6 +2,7 @@
 
 import type { Command } from '../redis/connection.ts'
 import type { Refusal } from '../redis/refusal.ts'
+import type { StreamId } from '../retention/stream_id.ts'
 import type { State } from './stream_state.ts'
 
 /** One stream as it was found. */
@@ -14,6 +15,11 @@ export interface Found {
   readonly memoryBytes: number
   /** False for a stream with custom IDs, which no age limit can judge. */
   readonly hasTimeIds: boolean
+  /**
+   * Entries before this ID are archived. The others stay, but for the hard limits. Undefined where the policy archives
+   * nothing: then every entry may go.
+   */
+  readonly archivedBefore?: StreamId
 }
 
 /** A key that could not be looked at: it stopped being a stream, or Redis refused. */

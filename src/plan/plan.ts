@@ -116,7 +116,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     stop,
     (visit) => {
       const way = new CountingWay(visit.mostAtOnce, miss)
-      return async (keys) => {
+      const page = async (keys: readonly Buffer[]): Promise<void> => {
         const { found, unseen } = await lookAtPage(visit.ask, keys, task.policies, visit.nowMs)
         for (const { policy, refusal, command } of unseen) {
           const refused = new Refused(refusal, nameOf(command))
@@ -127,6 +127,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
         const memories = await readMemories(visit, found, miss)
         await Promise.all(found.map((stream, i) => lookAt(visit, way, stream, memories[i] ?? null)))
       }
+      return { page }
     },
     miss,
   )

@@ -2,7 +2,7 @@
 
 import type { Command } from '../redis/connection.ts'
 import type { Group } from '../retention/groups.ts'
-import { EARLIEST_TIME_MS, formatStreamId } from '../retention/stream_id.ts'
+import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../retention/stream_id.ts'
 import type { DeleteReason } from './reaped.ts'
 
 /** Of groups with at most this many consumers, the scripts ask for the idle times again: 500 take Redis about 0.1 ms. */
@@ -114,13 +114,19 @@ export function dropPending(
  * entries went with it, and how many of them the group furthest behind had not read.
  */
 const DELETE_STREAM_LUA = `${AS_JUDGED_LUA}
+local function padded(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return string.rep('0', 20 - #ms) .. ms .. string.rep('0', 20 - #seq) .. seq
+end
 if redis.call('TYPE', KEYS[1]).ok ~= 'stream' then return {0, 0, 0} end
 local length = redis.call('XLEN', KEYS[1])
 if ARGV[1] == 'empty' and length > 0 then return {0, 0, 0} end
-local ms = tonumber(string.match(told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id'], '^%d+'))
+local last = told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id']
+local ms = tonumber(string.match(last, '^%d+'))
 if ms < tonumber(ARGV[2]) or ms >= tonumber(ARGV[3]) then return {0, 0, 0} end
+if length > 0 and ARGV[4] ~= '' and padded(last) >= padded(ARGV[4]) then return {0, 0, 0} end
 local known, unread = {}, 0
-for at = 4, #ARGV, 5 do known[ARGV[at]] = at + 1 end
+for at = 5, #ARGV, 5 do known[ARGV[at]] = at + 1 end
 for _, fields in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = told(fields)
   if not known[group.name] or not isAsJudged(group, known[group.name]) then return {0, 0, 0} end
@@ -130,7 +136,7 @@ return {redis.call('UNLINK', KEYS[1]), length, math.min(unread, length)}`
 
 /**
  * Unlinks the stream if its last ID is a time before `beforeMs` and it has no groups but these, still dead as they were
- * judged; `empty` also asks that it holds no entry.
+ * judged; `empty` also asks that it holds no entry. With `archivedBefore`, a stream with later entries stays.
  */
 export function deleteStream(
   key: Buffer,
@@ -138,7 +144,9 @@ export function deleteStream(
   beforeMs: number,
   deadGroups: readonly Group[],
   staleGroupAfterMs: number,
+  archivedBefore: StreamId | null,
 ): Command {
   const groups = deadGroups.flatMap((group) => [Buffer.from(group.rawName), ...judged(group, staleGroupAfterMs)])
-  return ['EVAL', DELETE_STREAM_LUA, '1', key, kind, String(EARLIEST_TIME_MS), String(beforeMs), ...groups]
+  const archived = archivedBefore === null ? '' : formatStreamId(archivedBefore)
+  return ['EVAL', DELETE_STREAM_LUA, '1', key, kind, String(EARLIEST_TIME_MS), String(beforeMs), archived, ...groups]
 }

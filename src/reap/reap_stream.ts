@@ -158,7 +158,7 @@ class ReapWork {
   async #unlink({ kind, beforeMs, dead }: Deletion): Promise<void> {
     const { staleGroupAfterMs } = this.#context.limits
     const [unlinked, entries, unread] = (await this.#send(
-      deleteStream(this.#key, kind, beforeMs, dead, staleGroupAfterMs),
+      deleteStream(this.#key, kind, beforeMs, dead, staleGroupAfterMs, this.#context.archivedBefore),
     )) as [number, number, number]
     if (unlinked === 0) return
     this.deleted = kind

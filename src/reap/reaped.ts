@@ -4,6 +4,7 @@ import type { Ask } from '../redis/ask.ts'
 import type { Fault } from '../redis/refusal.ts'
 import type { Refused } from '../redis/refused.ts'
 import type { Limits } from '../retention/policy.ts'
+import type { StreamId } from '../retention/stream_id.ts'
 import type { QuietGroups } from './quiet_groups.ts'
 
 export interface ReapContext {
@@ -14,6 +15,8 @@ export interface ReapContext {
   /** Ends the work between two bites. */
   readonly stop: AbortSignal
   readonly quietGroups: QuietGroups
+  /** Entries before this ID are archived; null where the policy archives nothing. A stream goes only with archived entries. */
+  readonly archivedBefore: StreamId | null
 }
 
 /** Why a stream was unlinked. */

@@ -94,12 +94,13 @@ function judged(found: readonly Found[], { policies, nowMs }: PageContext): Judg
 async function reap(stream: Found, trimmed: Trimmed, page: PageContext): Promise<Reaped> {
   const { ask, nowMs, stop, policies, quietGroups } = page
   const limits = policies[stream.policy] as Policy
+  const { archivedBefore = null } = stream
   const { length, oldest = length === 0 ? null : stream.state.oldest } = trimmed.state
   const { hasGroups } = stream.state
   const state: State = { length, oldest, ...(hasGroups === undefined ? {} : { hasGroups }) }
   const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
   if (isCutShort || quietGroups === undefined || !isReapDue(state, limits, nowMs)) return NOTHING_REAPED
-  return reapStream(stream.key, state, { ask, limits, nowMs, stop, quietGroups })
+  return reapStream(stream.key, state, { ask, limits, nowMs, stop, quietGroups, archivedBefore })
 }
 
 /** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */

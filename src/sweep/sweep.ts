@@ -56,7 +56,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
       // A cluster refuses a command over several slots.
       const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds }
       const page = { ask, nowMs, stop, batching, quietGroups, policies, dryRun, tally, missing, onOutcome }
-      return (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(soFar))
+      return { page: (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(soFar)) }
     },
     missing,
   )

@@ -24,10 +24,14 @@ import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /**
  * Whether one bite for each limit is enough: the stream fits into one bite, whole nodes go, and there is no group whose
- * unread entries must be counted or kept.
+ * unread entries must be counted or kept, nor an archive that has not confirmed all of them.
  */
-export function isOneBiteEnough({ state: { length, oldest, hasGroups } }: Found, limits: Limits): boolean {
+export function isOneBiteEnough(
+  { state: { length, oldest, hasGroups }, archivedBefore }: Found,
+  limits: Limits,
+): boolean {
   return (
+    archivedBefore === undefined &&
     hasGroups === false &&
     limits.trim === 'approx' &&
     limits.protect === 'none' &&
@@ -140,5 +144,5 @@ function stateAfter({ stream: { state }, removed }: Work): State {
 }
 
 function trimmed({ removed, refused }: Work, state: State, fault: Fault | null): Trimmed {
-  return { state, memoryBytes: 0, removed, unread: 0, hold: null, refused, fault, attempted: true }
+  return { state, memoryBytes: 0, removed, unread: 0, unarchived: 0, hold: null, refused, fault, attempted: true }
 }

@@ -36,17 +36,20 @@ export async function trimStream(stream: Found, context: TrimContext): Promise<T
     else if (error instanceof Fault) fault = error
     else throw error
   }
-  const { bites, memoryBytes, hold } = work
+  const { bites, memoryBytes, hold, unarchived } = work
   const { state, removed, unread } = bites
-  return { state, memoryBytes, removed, unread, hold, refused, fault, attempted: true }
+  return { state, memoryBytes, removed, unread, unarchived, hold, refused, fault, attempted: true }
 }
 
 class StreamWork {
   readonly bites: CountedBites
   memoryBytes: number
   hold: Hold | null = null
+  unarchived = 0
   readonly #key: Buffer
   readonly #hasTimeIds: boolean
+  /** Keeps what the archive has not confirmed; null where nothing is archived. */
+  readonly #archiveHold: Hold | null
   readonly #context: TrimContext
   readonly #limits: Limits
   /** Guards bites that groups may hold back; null where nothing is protected. */
@@ -54,11 +57,12 @@ class StreamWork {
   /** The groups as last judged. */
   #groups: readonly Group[] = []
 
-  constructor({ key, state, memoryBytes, hasTimeIds }: Found, context: TrimContext) {
+  constructor({ key, state, memoryBytes, hasTimeIds, archivedBefore }: Found, context: TrimContext) {
     this.bites = new CountedBites(key, state, context.ask, context.missing)
     this.memoryBytes = memoryBytes
     this.#key = key
     this.#hasTimeIds = hasTimeIds
+    this.#archiveHold = archivedBefore ? { floor: archivedBefore, group: 'the archive', lastAliveMs: null } : null
     this.#context = context
     this.#limits = context.limits
   }
@@ -74,10 +78,13 @@ class StreamWork {
         await this.#respectingGroups((hold, guard) =>
           this.#removeBefore('age', hold === null ? cutOff : earlierOf(cutOff, hold.floor), guard),
         )
-        await this.#removeBefore('age', timeId(nowMs - hardMaxAgeMs), null)
+        await this.#inSpiteOfGroups((hold) => {
+          const hardCutOff = timeId(nowMs - hardMaxAgeMs)
+          return this.#removeBefore('age', hold === null ? hardCutOff : earlierOf(hardCutOff, hold.floor), null)
+        })
       }
       await this.#respectingGroups((hold, guard) => this.#shortenTo(maxLength, hold, guard))
-      await this.#shortenTo(hardMaxLength, null, null)
+      await this.#inSpiteOfGroups((hold) => this.#shortenTo(hardMaxLength, hold, null))
       if (maxBytes !== Number.POSITIVE_INFINITY)
         await this.#respectingGroups((hold, guard) => this.#shrinkTo(maxBytes, hold, guard))
       await this.#removeAcked()
@@ -96,9 +103,17 @@ class StreamWork {
   async #respectingGroups(trim: (hold: Hold | null, guard: Guard | null) => Promise<void>): Promise<void> {
     for (let judged = 0; judged < MOST_JUDGED; judged++) {
       if (this.bites.areGroupsOutdated) await this.#judgeGroups()
-      await trim(this.hold, this.#guard)
+      await trim(stricter(this.hold, this.#archiveHold), this.#guard)
       if (!this.bites.areGroupsOutdated) return
     }
+  }
+
+  /** Trims by a hard limit: first what is archived, then also what is not, which is counted. */
+  async #inSpiteOfGroups(trim: (hold: Hold | null) => Promise<void>): Promise<void> {
+    if (this.#archiveHold !== null) await trim(this.#archiveHold)
+    const before = sumOfReasons(this.bites.removed)
+    await trim(null)
+    if (this.#archiveHold !== null) this.unarchived += sumOfReasons(this.bites.removed) - before
   }
 
   async #judgeGroups(): Promise<void> {
@@ -129,9 +144,10 @@ class StreamWork {
     if (ackedAfterMs === Number.POSITIVE_INFINITY || (ackedAfterMs > 0 && !this.#hasTimeIds)) return
     // Entries that went for another reason may have been the ones that a group had pending.
     if (sumOfReasons(this.bites.removed) > 0) await this.#judgeGroups()
-    await this.#respectingGroups(async () => {
-      const floor = ackedFloor(this.#groups, staleGroupAfterMs, nowMs)
-      if (floor === null || !this.#mayGoOn) return
+    await this.#respectingGroups(async (hold) => {
+      const acked = ackedFloor(this.#groups, staleGroupAfterMs, nowMs)
+      if (acked === null || !this.#mayGoOn) return
+      const floor = hold === null ? acked : earlierOf(acked, hold.floor)
       const id = ackedAfterMs === 0 ? floor : earlierOf(floor, timeId(nowMs - ackedAfterMs))
       await this.#removeBefore('acked', id, guardOf(this.#groups, staleGroupAfterMs, nowMs))
     })
@@ -236,4 +252,10 @@ class StreamWork {
       if (removed === 0 && limit === null) break
     }
   }
+}
+
+/** The hold that keeps more. */
+function stricter(a: Hold | null, b: Hold | null): Hold | null {
+  if (a === null || b === null) return a ?? b
+  return isBefore(b.floor, a.floor) ? b : a
 }

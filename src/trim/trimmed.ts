@@ -26,6 +26,8 @@ export interface Trimmed {
   readonly removed: Readonly<Record<Reason, number>>
   /** How many of them some group had not been delivered. */
   readonly unread: number
+  /** How many of them were not archived, where the policy archives: only hard limits remove those. */
+  readonly unarchived: number
   readonly hold: Hold | null
   /** The refused command that ended the work on this stream. */
   readonly refused: Refused | null
@@ -42,6 +44,7 @@ export function leftAsFound({ state, memoryBytes }: Found): Trimmed {
     memoryBytes,
     removed: forEachReason(0),
     unread: 0,
+    unarchived: 0,
     hold: null,
     refused: null,
     fault: null,

@@ -58,8 +58,13 @@ export interface Visit {
   readonly mostAtOnce: number
 }
 
-/** Works on one page of keys; several pages are in flight at a time. */
-export type WorkOnPage = (keys: readonly Buffer[]) => Promise<void>
+/** The work on one primary. */
+export interface PrimaryWork {
+  /** Works on one page of keys; several pages are in flight at a time. */
+  page(keys: readonly Buffer[]): Promise<void>
+  /** Called once after the last page, unless the connection failed: finishes what pages have left open. */
+  end?(): Promise<void>
+}
 
 /** How far a walk got. */
 export interface Walk {
@@ -83,13 +88,13 @@ export const PRESSURE = 'pressure'
 const PAGES_IN_FLIGHT = 4
 
 /**
- * Visits each primary and gives every page of its keys to the work that `begin` returns for it. When `stop` fires no new
+ * Visits each primary and gives every page of its keys to the work that `begin` returns for it, then ends that work. When `stop` fires no new
  * page is started. Never throws what Redis did; calls `missing` for each command that Redis denied and the walk can do without.
  */
 export async function walk(
   task: WalkTask,
   stop: AbortSignal,
-  begin: (visit: Visit) => WorkOnPage,
+  begin: (visit: Visit) => PrimaryWork,
   missing: Missing,
 ): Promise<Walk> {
   const start = performance.now()
@@ -170,7 +175,7 @@ async function walkPrimary(
   haveSlots: boolean,
   task: WalkTask,
   stop: AbortSignal,
-  begin: (visit: Visit) => WorkOnPage,
+  begin: (visit: Visit) => PrimaryWork,
   memories: Memory[],
   missing: Missing,
 ): Promise<void> {
@@ -185,10 +190,12 @@ async function walkPrimary(
     return replies
   }
   if (task.extent) task.extent.expect(await readSize(ask))
-  await walkPages(task, stop, ask, begin({ ask, nowMs, stop, haveSlots, mostAtOnce: pace.mostAtOnce }))
+  const work = begin({ ask, nowMs, stop, haveSlots, mostAtOnce: pace.mostAtOnce })
+  await walkPages(task, stop, ask, work)
+  await work.end?.()
 }
 
-async function walkPages(task: WalkTask, stop: AbortSignal, ask: Ask, work: WorkOnPage): Promise<void> {
+async function walkPages(task: WalkTask, stop: AbortSignal, ask: Ask, work: PrimaryWork): Promise<void> {
   const inFlight = new Set<Promise<void>>()
   let failed: unknown
   const keysPerPage = Math.max(1, Math.ceil(task.pageSize / PAGES_IN_FLIGHT))
@@ -197,7 +204,8 @@ async function walkPages(task: WalkTask, stop: AbortSignal, ask: Ask, work: Work
       if (stop.aborted || failed !== undefined) break
       // SCAN goes through this many keys, whether they match or not.
       task.extent?.visit(keysPerPage)
-      const page = work(keys)
+      const page = work
+        .page(keys)
         .catch((error: unknown) => {
           failed ??= error
         })
