@@ -59,7 +59,7 @@ function toggle(fallback: 'true' | 'false', help: string): Flag<boolean> {
 export const limitFlags = {
   'max-length': flag('<n|off>', '1000', orOff(wholeNumber(1)), 'keep this many of the newest entries'),
   'max-age': flag('<duration|off>', '24h', orOff(parseDuration), 'remove entries older than this'),
-  'max-bytes': flag('<size|off>', 'off', orOff(parseSize), 'keep a stream within this memory'),
+  'max-bytes': flag('<size|off>', 'off', orOff(parseSize), 'keep the entries of a stream within this memory'),
   trim: flag('<approx|exact>', 'approx', oneOf(...TRIM_MODES), 'approx may keep up to one node more'),
   protect: flag('<none|unread|unacked>', 'none', oneOf(...PROTECT_MODES), 'keep what groups have not read or acked'),
   'hard-max-length': flag('<n|off>', 'off', orOff(wholeNumber(1)), 'length limit that overrides --protect'),

@@ -9,6 +9,7 @@ import type { Limits } from '../retention/policy.ts'
 import type { Consumer } from '../retention/reaping.ts'
 import { formatStreamId, nextStreamId, parseStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
+import { fieldsOf } from './fields.ts'
 import { type Oldest, oldestCommand, readIds, readOldest } from './stream_state.ts'
 
 /**
@@ -35,7 +36,7 @@ export async function readGroupsToReap(ask: Ask, key: Buffer): Promise<readonly 
 
 /** One group from the reply to `XINFO GROUPS`. */
 export function readGroup(fields: Reply): Group {
-  const told = pairs(fields)
+  const told = fieldsOf(fields)
   const lag = told.get('lag')
   const entriesRead = told.get('entries-read')
   const rawName = told.get('name') as Buffer
@@ -78,7 +79,7 @@ export async function withLife(
     const first = readOldest(life ?? null)
     return { ...group, oldestPending, firstUndelivered: first === null ? null : parseStreamId(first.id) }
   }
-  const idle = Array.isArray(life) ? life.map((consumer: Reply) => Number(pairs(consumer).get('idle'))) : []
+  const idle = Array.isArray(life) ? life.map((consumer: Reply) => Number(fieldsOf(consumer).get('idle'))) : []
   return { ...group, oldestPending, idleMs: idle.length > 0 ? Math.min(...idle) : null }
 }
 
@@ -90,7 +91,7 @@ export async function readConsumers(ask: Ask, key: Buffer, group: Uint8Array): P
   const consumers = accepted(reply, command)
   if (!Array.isArray(consumers)) return []
   return consumers.map((fields: Reply) => {
-    const told = pairs(fields)
+    const told = fieldsOf(fields)
     return {
       name: told.get('name') as Buffer,
       pending: Number(told.get('pending')),
@@ -103,10 +104,4 @@ export async function readConsumers(ask: Ask, key: Buffer, group: Uint8Array): P
 /** Whether the stream or group disappeared between two commands: then it holds nothing back. */
 function isGone(refusal: Refusal): boolean {
   return /^(NOGROUP|ERR no such key)/.test(refusal.message)
-}
-
-function pairs(fields: Reply): Map<string, Reply> {
-  const map = new Map<string, Reply>()
-  if (Array.isArray(fields)) for (let i = 0; i + 1 < fields.length; i += 2) map.set(String(fields[i]), fields[i + 1])
-  return map
 }

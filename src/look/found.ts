@@ -3,6 +3,7 @@
 import type { Command } from '../redis/connection.ts'
 import type { Refusal } from '../redis/refusal.ts'
 import type { StreamId } from '../retention/stream_id.ts'
+import type { Contents } from './entry_bytes.ts'
 import type { State } from './stream_state.ts'
 
 /** One stream as it was found. */
@@ -11,8 +12,10 @@ export interface Found {
   /** Index of its policy. */
   readonly policy: number
   readonly state: State
-  /** Memory in bytes where a limit needs it, else 0. */
+  /** Bytes that the entries take where a limit needs it, else 0. Where groups take memory too, known only if above the limit. */
   readonly memoryBytes: number
+  /** What it is made of, where `MEMORY USAGE` counts groups and is above the limit. */
+  readonly contents?: Contents
   /** False for a stream with custom IDs, which no age limit can judge. */
   readonly hasTimeIds: boolean
   /**

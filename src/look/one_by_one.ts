@@ -3,9 +3,11 @@
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
+import { Refused } from '../redis/refused.ts'
 import { leastCosts } from '../retention/bites.ts'
 import { needsOldest, type Policy } from '../retention/policy.ts'
 import { classifyIds } from '../retention/stream_id.ts'
+import { lookAtContents, memoryHabits } from './entry_bytes.ts'
 import type { Covered, Found, Looked } from './found.ts'
 import { argument } from './in_batches.ts'
 import { memoryCommand, oldestCommand, readOldest } from './stream_state.ts'
@@ -49,6 +51,30 @@ export async function lookOneByOne(
     found.push({ key, policy, state, memoryBytes: memory, hasTimeIds: ids === 'times' })
   })
   if (undecided.length > 0) await readSecondIds(ask, found, undecided, nowMs)
+  await lookBesideGroups(ask, policies, { found, unseen })
+}
+
+/** Tells the entries of streams that are over a limit on bytes from their groups, which `MEMORY USAGE` counts too. */
+async function lookBesideGroups(ask: Ask, policies: readonly Policy[], { found, unseen }: Looked): Promise<void> {
+  const habits = memoryHabits(ask)
+  const isOver = ({ policy, state, memoryBytes }: Found): boolean =>
+    memoryBytes > (policies[policy] as Policy).maxBytes && state.length > 1
+  const over = found.filter(isOver)
+  await Promise.all(
+    over.map(async (stream) => {
+      const { key, policy, memoryBytes } = stream
+      const place = found.indexOf(stream)
+      try {
+        const contents = await lookAtContents(ask, key, memoryBytes, habits)
+        if (contents !== null) found[place] = { ...stream, memoryBytes: contents.entries.bytes, contents }
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error
+        if (isServerWide(error.refusal)) throw Fault.of(error.refusal)
+        unseen.push({ key, policy, refusal: error.refusal, command: error.command.split(' ') })
+        found.splice(found.indexOf(stream), 1)
+      }
+    }),
+  )
 }
 
 /** A stream whose first ID does not show whether its IDs are times. */

@@ -82,7 +82,8 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     const { nowMs, ask } = visit
     try {
       if (isDue(stream, limits, nowMs) || isReapDue(state, limits, nowMs)) {
-        const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes: memory ?? 0 })
+        const bytes = stream.contents ? stream.memoryBytes : (memory ?? 0)
+        const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes })
         addForecast(sum, forecast)
         name(key, limits.name, forecast)
         task.onForecast?.(key, forecast)

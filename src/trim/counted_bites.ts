@@ -36,6 +36,8 @@ export class CountedBites {
   #groups: readonly Group[] = []
   /** Whether the guard stopped a bite because the groups have changed. */
   areGroupsOutdated = false
+  /** Redis's reply to the last bite. A script may reply with a list, of which the first is the number removed. */
+  reply: Reply = null
   #mayQueue = true
 
   constructor(key: Buffer, state: State, ask: Ask, missing: Missing) {
@@ -88,7 +90,8 @@ export class CountedBites {
   #count(reason: Reason, command: Command, replies: readonly Reply[]): number {
     let removed = 0
     for (const reply of replies) {
-      const gone = Number(accepted(reply, command))
+      this.reply = accepted(reply, command)
+      const gone = removedBy(this.reply)
       if (gone === GROUPS_CHANGED) {
         this.areGroupsOutdated = true
         continue
@@ -186,11 +189,15 @@ export class CountedBites {
   /** Counts the unread among the removed entries from the replies before the bite. @returns the replies from the bite on */
   #countUnread([groups, length, oldest, ...rest]: readonly Reply[]): readonly Reply[] {
     const removed = rest[0]
-    if (Array.isArray(groups) && typeof removed === 'number') {
+    if (Array.isArray(groups) && removed !== undefined && !(removed instanceof Refusal)) {
       this.#groups = groups.map(readGroup)
       const next = readIds(rest[2] ?? null)[0] ?? null
-      this.unread += unreadAmong(removed, Number(length), this.#groups, readIds(oldest ?? null), next)
+      this.unread += unreadAmong(removedBy(removed), Number(length), this.#groups, readIds(oldest ?? null), next)
     }
     return rest
   }
+}
+
+function removedBy(reply: Reply): number {
+  return Number(Array.isArray(reply) ? reply[0] : reply)
 }

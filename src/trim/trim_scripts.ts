@@ -1,7 +1,9 @@
 /** Scripts that check and remove in one step inside Redis, so that nothing can change in between. */
 
-import type { Command } from '../redis/connection.ts'
+import type { Command, Reply } from '../redis/connection.ts'
+import { AVERAGED, type Measured } from '../retention/entry_bytes.ts'
 import { formatStreamId, type StreamId } from '../retention/stream_id.ts'
+import { GROUPS_CHANGED } from './group_guard.ts'
 
 /**
  * Removes the oldest entries before a floor while the stream is longer than it may be. XTRIM takes either a length or a
@@ -32,22 +34,32 @@ export function cutToLength(
 }
 
 /**
- * Removes nodes one by one while Redis reports more memory than is allowed. Redis estimates that memory from a sample of
- * the oldest nodes: one large entry among them makes the whole stream look large, and the size of the next node is not
- * known. So the script measures again after each node. The number of entries in a node is not known either: the LIMIT
- * grows until the node goes, in small steps, so that small nodes after a large one are not removed with it.
+ * Removes the oldest node, but never the newest entry. The number of entries in a node is not known: the LIMIT grows until
+ * the node goes, in small steps, so that small nodes after a large one are not removed with it.
  */
-const SHRINK_LUA = `
-local removed = 0
-for _ = 1, tonumber(ARGV[4]) do
-  if redis.call('MEMORY', 'USAGE', KEYS[1]) <= tonumber(ARGV[1]) then break end
+const TAKE_NODE_LUA = `
+local function takeNode()
   local most = redis.call('XLEN', KEYS[1]) - 1
   local gone, limit, tried = 0, 1, 0
   while gone == 0 and tried < most do
     tried = math.min(limit, most)
-    gone = redis.call('XTRIM', KEYS[1], ARGV[2], '~', ARGV[3], 'LIMIT', tried)
+    gone = redis.call('XTRIM', KEYS[1], ARGV[1], '~', ARGV[2], 'LIMIT', tried)
     limit = limit + math.max(1, math.floor(limit / 8))
   end
+  return gone
+end`
+
+/**
+ * Removes nodes one by one while Redis reports more memory than is allowed. Redis estimates that memory from a sample of
+ * the oldest nodes: one large entry among them makes the whole stream look large, and the size of the next node is not
+ * known. So the script measures again after each node. It stops where there are groups: their memory is reported too.
+ */
+const SHRINK_LUA = `${TAKE_NODE_LUA}
+if #redis.call('XINFO', 'GROUPS', KEYS[1]) > 0 then return ${GROUPS_CHANGED} end
+local removed = 0
+for _ = 1, tonumber(ARGV[4]) do
+  if redis.call('MEMORY', 'USAGE', KEYS[1]) <= tonumber(ARGV[3]) then break end
+  local gone = takeNode()
   if gone == 0 then break end
   removed = removed + gone
 end
@@ -55,6 +67,74 @@ return removed`
 
 /** Removes the oldest nodes, at most `nodes`, until the stream takes `maxBytes`; only before `floor`, and never the newest entry. Replies with the number of entries. */
 export function shrink(key: Buffer, maxBytes: number, floor: StreamId | null, nodes: number): Command {
-  const limit = floor === null ? ['MAXLEN', '1'] : ['MINID', formatStreamId(floor)]
-  return ['EVAL', SHRINK_LUA, '1', key, String(maxBytes), ...limit, String(nodes)]
+  return ['EVAL', SHRINK_LUA, '1', key, ...upTo(floor), String(maxBytes), String(nodes)]
+}
+
+function upTo(floor: StreamId | null): readonly [string, string] {
+  return floor === null ? ['MAXLEN', '1'] : ['MINID', formatStreamId(floor)]
+}
+
+/**
+ * Removes nodes one by one until the entries take so many bytes less. The bytes of groups do not change meanwhile, so
+ * what Redis reports less is what entries took. The oldest entry must be the one that was seen: if somebody else has
+ * trimmed the stream, there is less to remove.
+ */
+const FREE_LUA = `${TAKE_NODE_LUA}
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', '1')[1]
+if not first or first[1] ~= ARGV[3] then return {0, 0} end
+local before = redis.call('MEMORY', 'USAGE', KEYS[1])
+local removed, freed = 0, 0
+for _ = 1, tonumber(ARGV[5]) do
+  if freed >= tonumber(ARGV[4]) then break end
+  local gone = takeNode()
+  if gone == 0 then break end
+  removed, freed = removed + gone, before - redis.call('MEMORY', 'USAGE', KEYS[1])
+end
+return {removed, freed}`
+
+/** Removes the oldest nodes, at most `nodes`, until the entries take `bytes` less. Replies with the entries removed and the bytes freed. */
+export function free(key: Buffer, bytes: number, oldest: string, floor: StreamId | null, nodes: number): Command {
+  return ['EVAL', FREE_LUA, '1', key, ...upTo(floor), oldest, String(Math.ceil(bytes)), String(nodes)]
+}
+
+/**
+ * Removes one node and measures the stream before and after: its tree, what `MEMORY USAGE` reports by 1, 2, … samples, and
+ * what it reports for all nodes.
+ */
+const MEASURE_LUA = `${TAKE_NODE_LUA}
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', '1')[1]
+if not first or first[1] ~= ARGV[3] then return {0} end
+local reply = {0}
+local function measure()
+  local told = redis.call('XINFO', 'STREAM', KEYS[1])
+  for i = 1, #told, 2 do
+    if told[i] == 'radix-tree-keys' then reply[#reply + 1] = told[i + 1] end
+  end
+  for i = 1, #told, 2 do
+    if told[i] == 'radix-tree-nodes' then reply[#reply + 1] = told[i + 1] end
+  end
+  for samples = 0, ${AVERAGED} do
+    reply[#reply + 1] = redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', samples)
+  end
+end
+measure()
+reply[1] = takeNode()
+measure()
+return reply`
+
+/** Removes the oldest node. Replies with the entries removed, then with the two measurements, to be read by `readMeasured`. */
+export function measure(key: Buffer, oldest: string, floor: StreamId | null): Command {
+  return ['EVAL', MEASURE_LUA, '1', key, ...upTo(floor), oldest]
+}
+
+/** The stream before and after; null where nothing was measured. */
+export function readMeasured(reply: Reply): readonly [before: Measured, after: Measured] | null {
+  const numbers = Array.isArray(reply) ? reply.slice(1).map(Number) : []
+  if (numbers.length !== 2 * (AVERAGED + 3)) return null
+  const read = ([nodes = 0, branches = 0, ofAll = 0, ...bySamples]: readonly number[]): Measured => ({
+    tree: { nodes, branches },
+    ofAll,
+    bySamples,
+  })
+  return [read(numbers.slice(0, AVERAGED + 3)), read(numbers.slice(AVERAGED + 3))]
 }

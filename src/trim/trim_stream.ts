@@ -3,17 +3,18 @@
 import { isOlderThan } from '../judge/due.ts'
 import { readGroups } from '../look/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
-import { memoryCommand, type State } from '../look/stream_state.ts'
+import type { State } from '../look/stream_state.ts'
 import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
-import { accepted, Refused } from '../redis/refused.ts'
+import { Refused } from '../redis/refused.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
 import { ackedFloor, type Group, groupDetail, type Hold, holdOf } from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { CountedBites, UNREAD_COUNT } from './counted_bites.ts'
 import { type Guard, guardOf } from './group_guard.ts'
-import { cutToLength, shrink } from './trim_scripts.ts'
+import { readBytes, type StreamBytes, shrinkStream } from './shrink_stream.ts'
+import { cutToLength } from './trim_scripts.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 
 /** Entries of one cut within a node. The script reads them to count them: 100 take Redis about 0.1 ms. */
@@ -21,9 +22,6 @@ const ENTRIES_AT_ONCE = 100
 
 /** How often the groups of one stream are judged anew while they change; after that the next sweep does the rest. */
 const MOST_JUDGED = 5
-
-/** Nodes removed for their memory in one script. Each takes Redis about 0.03 ms, mostly to find out how many entries it holds. */
-const NODES_AT_ONCE = 10
 
 /** Trims a stream. Never throws what Redis or the connection did: the result holds that, beside what was done before. */
 export async function trimStream(stream: Found, context: TrimContext): Promise<Trimmed> {
@@ -43,7 +41,6 @@ export async function trimStream(stream: Found, context: TrimContext): Promise<T
 
 class StreamWork {
   readonly bites: CountedBites
-  memoryBytes: number
   hold: Hold | null = null
   unarchived = 0
   readonly #key: Buffer
@@ -52,14 +49,17 @@ class StreamWork {
   readonly #archiveHold: Hold | null
   readonly #context: TrimContext
   readonly #limits: Limits
+  #bytes: StreamBytes
+  #hasGroups = false
   /** Guards bites that groups may hold back; null where nothing is protected. */
   #guard: Guard | null = null
   /** The groups as last judged. */
   #groups: readonly Group[] = []
 
-  constructor({ key, state, memoryBytes, hasTimeIds, archivedBefore }: Found, context: TrimContext) {
+  constructor(stream: Found, context: TrimContext) {
+    const { key, state, hasTimeIds, archivedBefore } = stream
     this.bites = new CountedBites(key, state, context.ask, context.missing)
-    this.memoryBytes = memoryBytes
+    this.#bytes = stream
     this.#key = key
     this.#hasTimeIds = hasTimeIds
     this.#archiveHold = archivedBefore ? { floor: archivedBefore, group: 'the archive', lastAliveMs: null } : null
@@ -91,6 +91,10 @@ class StreamWork {
     }
   }
 
+  get memoryBytes(): number {
+    return this.#bytes.memoryBytes
+  }
+
   get #state(): State {
     return this.bites.state
   }
@@ -120,6 +124,7 @@ class StreamWork {
     const groups = await this.#readGroups()
     this.#groups = groups
     const { protect, staleGroupAfterMs } = this.#limits
+    this.#hasGroups = groups.length > 0
     this.hold = holdOf(groups, this.#limits, this.#context.nowMs)
     this.#guard = protect === 'none' ? null : guardOf(groups, staleGroupAfterMs, this.#context.nowMs)
     this.bites.countUnreadOf(groups)
@@ -205,24 +210,16 @@ class StreamWork {
     }
   }
 
-  /** Brings the memory that Redis reports under `maxBytes`, node by node. The newest entry stays. */
   async #shrinkTo(maxBytes: number, hold: Hold | null, guard: Guard | null): Promise<void> {
     const { removed } = this.bites
-    // Entries removed for another limit have freed memory too.
-    if (sumOfReasons(removed) > removed.bytes) this.memoryBytes = await this.#readMemory()
-    const most = this.#state.length - 1
-    while (this.memoryBytes > maxBytes && removed.bytes < most && this.#mayGoOn) {
-      const command = shrink(this.#key, maxBytes, hold?.floor ?? null, NODES_AT_ONCE)
-      const gone = await this.bites.make('bytes', command, this.#state.length - 1, guard)
-      this.memoryBytes = await this.#readMemory()
-      if (gone === 0) break
-    }
-  }
-
-  async #readMemory(): Promise<number> {
-    const command = memoryCommand(this.#key)
-    const [reply] = await this.#context.ask([command])
-    return Number(accepted(reply, command))
+    const [ask, key] = [this.#context.ask, this.#key]
+    const mayBeOutdated =
+      sumOfReasons(removed) > 0 ||
+      (this.#bytes.memoryBytes > maxBytes && this.#hasGroups !== Boolean(this.#bytes.contents))
+    if (mayBeOutdated) this.#bytes = await readBytes(ask, key, maxBytes)
+    const mayGoOn = (): boolean => this.#mayGoOn
+    const context = { ask, key, bites: this.bites, maxBytes, hold, guard, mayGoOn }
+    this.#bytes = { ...this.#bytes, memoryBytes: await shrinkStream(this.#bytes, context) }
   }
 
   /**

@@ -107,6 +107,18 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
       assert.ok(Number(await redis.command('MEMORY', 'USAGE', KEY)) <= (512 + 4) * 1024)
     },
   },
+  '`--max-bytes` for streams with consumer groups': {
+    args: ['--max-bytes', '512kb', '--max-length', 'off', '--max-age', 'off'],
+    prepare: async (redis) => {
+      await fill(redis, 0, 500)
+      await read(redis, 2_000)
+    },
+    works: async ({ removed }, redis) => {
+      assert.ok((removed as { bytes: number }).bytes > 0)
+      await redis.command('XGROUP', 'DESTROY', KEY, 'group')
+      assert.ok(Number(await redis.command('MEMORY', 'USAGE', KEY)) >= 0.93 * 512 * 1024)
+    },
+  },
   '`--protect unread`': {
     args: ['--protect', 'unread'],
     prepare: async (redis) => {

@@ -20,7 +20,11 @@ export const ACL_LINES = [
   { feature: '`xtrimd_redis_memory_*`', rules: '+info' },
   { feature: '`xtrimd_entries_trimmed_unread_total`', rules: '+xinfo|groups +multi +exec' },
   { feature: '`--trim exact`', rules: '+eval' },
-  { feature: '`--max-bytes`', rules: '+eval +memory|usage' },
+  { feature: '`--max-bytes`', rules: '+eval +memory|usage +xinfo|groups' },
+  {
+    feature: '`--max-bytes` for streams with consumer groups',
+    rules: '+eval +memory|usage +xinfo|groups +xinfo|stream',
+  },
   { feature: '`--protect unread`', rules: '+eval +xinfo|groups +xinfo|consumers' },
   { feature: '`--protect unacked`', rules: '+eval +xinfo|groups +xinfo|consumers +xpending' },
   { feature: '`--acked-after`', rules: '+eval +xinfo|groups +xinfo|consumers +xpending' },

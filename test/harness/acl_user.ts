@@ -15,6 +15,7 @@ export const DISPENSABLE = [
   'eval_ro',
   'xread',
   'info',
+  'config|get',
   'xinfo|groups',
   'multi',
   'exec',

@@ -17,6 +17,8 @@ export interface RedisOptions {
    * a `requirepass`; `url` does not contain it.
    */
   readonly config?: Readonly<Record<string, string>>
+  /** Which server to start, where a test runs on several; see `servers.ts`. */
+  readonly program?: string
 }
 
 /** One entry of Redis's slow log. */
@@ -57,6 +59,9 @@ export interface RedisServer {
   callsOf(command: string): Promise<number>
 }
 
+/** The server that tests run on unless they name another. */
+export const DEFAULT_SERVER = process.env.TEST_REDIS_SERVER || 'redis-server'
+
 /** Includes loading the data, which a test may slow down. */
 const READY_WITHIN_MS = 60_000
 const CONNECT_WITHIN_MS = 10_000
@@ -78,8 +83,8 @@ export async function startRedis(t: TestContext, options: RedisOptions = {}): Pr
     await rm(folder, { recursive: true, force: true })
   })
 
-  const config = options.config ?? {}
-  const first = await launchOnFreePort(folder, config)
+  const { config = {}, program = DEFAULT_SERVER } = options
+  const first = await launchOnFreePort(program, folder, config)
   running = first
   const { port, socketPath } = first
   const testClient = await connectTestClient(port, config.requirepass)
@@ -123,7 +128,7 @@ export async function startRedis(t: TestContext, options: RedisOptions = {}): Pr
     },
     async restart() {
       if (running) await server.kill()
-      running = await launch(folder, port, config)
+      running = await launch(program, folder, port, config)
       await waitUntil(() => testClient.isReady, { timeoutMs: READY_WITHIN_MS, what: 'the test client to reconnect' })
     },
     async recordCommands() {
@@ -153,11 +158,15 @@ interface RunningServer {
 }
 
 /** Another process can take a free port before Redis does; then try the next port. */
-async function launchOnFreePort(folder: string, config: Readonly<Record<string, string>>): Promise<RunningServer> {
+async function launchOnFreePort(
+  program: string,
+  folder: string,
+  config: Readonly<Record<string, string>>,
+): Promise<RunningServer> {
   let lastError: unknown
   for (let attempt = 0; attempt < BIND_ATTEMPTS; attempt++) {
     try {
-      return await launch(folder, await freePort(), config)
+      return await launch(program, folder, await freePort(), config)
     } catch (error) {
       if (!String(error).includes('Address already in use')) throw error
       lastError = error
@@ -166,7 +175,12 @@ async function launchOnFreePort(folder: string, config: Readonly<Record<string, 
   throw lastError
 }
 
-async function launch(folder: string, port: number, config: Readonly<Record<string, string>>): Promise<RunningServer> {
+async function launch(
+  program: string,
+  folder: string,
+  port: number,
+  config: Readonly<Record<string, string>>,
+): Promise<RunningServer> {
   const socketPath = join(folder, 'redis.sock')
   const logPath = join(folder, 'redis.log')
   const settings = Object.entries({
@@ -181,7 +195,7 @@ async function launch(folder: string, port: number, config: Readonly<Record<stri
 
   // A new log for every launch, so that an earlier server's "Ready" is not taken for this one's.
   const log = openSync(logPath, 'w')
-  const child = spawn(process.env.TEST_REDIS_SERVER || 'redis-server', settings, { stdio: ['ignore', log, log] })
+  const child = spawn(program, settings, { stdio: ['ignore', log, log] })
   closeSync(log)
   const spawnFailure = new Promise<never>((_, reject) => child.once('error', reject))
   spawnFailure.catch(() => {})

@@ -3,6 +3,7 @@ import { RESP_TYPES } from '@redis/client'
 import type { RedisServer } from '../redis_server.ts'
 import { fieldsOf } from '../replies.ts'
 import { type Id, layoutOf, type Node } from './layout.ts'
+import { groupBytes } from './memory_ladder.ts'
 
 export interface GroupState {
   readonly name: string
@@ -24,6 +25,7 @@ export interface Snapshot {
   readonly nodes: readonly Node[]
   readonly groups: readonly GroupState[]
   readonly lastId: Id
+  /** Of the entries: what Redis reports, without what it adds for groups. */
   readonly memoryBytes: number
 }
 
@@ -48,14 +50,15 @@ export async function takeSnapshot(redis: RedisServer, key: string): Promise<Sna
   ])
   if (dump === null || stream === null) return ABSENT
   const entries = range as [string, string[]][]
+  const states = await Promise.all((groups as unknown[]).map((fields) => readGroup(redis, key, fields)))
   return {
     exists: true,
     entries: entries.map(([id]) => parseId(id)),
     contents: entries.map((entry) => entry.flat().join(' ')),
     nodes: layoutOf(dump as Buffer),
-    groups: await Promise.all((groups as unknown[]).map((fields) => readGroup(redis, key, fields))),
+    groups: states,
     lastId: parseId(String(fieldsOf(stream).get('last-generated-id'))),
-    memoryBytes: Number(memory),
+    memoryBytes: Number(memory) - (await groupBytes(redis, key, states)),
   }
 }
 

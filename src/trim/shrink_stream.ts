@@ -1,0 +1,113 @@
+/** Brings a stream under its limit on bytes, node by node. The newest entry stays. */
+
+import { type Contents, lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
+import { memoryCommand } from '../look/stream_state.ts'
+import type { Ask } from '../redis/ask.ts'
+import { accepted } from '../redis/refused.ts'
+import { type EntryBytes, measureEntries } from '../retention/entry_bytes.ts'
+import type { Hold } from '../retention/groups.ts'
+import type { CountedBites } from './counted_bites.ts'
+import type { Guard } from './group_guard.ts'
+import { free, measure, readMeasured, shrink } from './trim_scripts.ts'
+
+/** Nodes removed for their memory in one script. Each takes Redis about 0.03 ms, mostly to find out how many entries it holds. */
+const NODES_AT_ONCE = 10
+
+/** `MEMORY USAGE` takes Redis about 0.05 ms for a thousand consumers or nodes that it looks at. One script may look at so many. */
+const LOOKED_AT_ONCE = 10_000
+/** A measurement asks six times, before and after. */
+const MEASUREMENTS = 12
+/** `XINFO STREAM` carries two entries into the script. Larger ones than this are not carried. */
+const MOST_CARRIED_BYTES = 128 * 1024
+
+export interface ShrinkContext {
+  readonly key: Buffer
+  readonly bites: CountedBites
+  readonly ask: Ask
+  readonly maxBytes: number
+  readonly hold: Hold | null
+  readonly guard: Guard | null
+  readonly mayGoOn: () => boolean
+}
+
+/** The bytes that the entries of a stream take; with `contents` where they were told from those of its groups. */
+export interface StreamBytes {
+  readonly memoryBytes: number
+  readonly contents?: Contents
+}
+
+/** Reads what the entries of a stream take. Where `MEMORY USAGE` is within the limit, so are they. @throws Refused */
+export async function readBytes(ask: Ask, key: Buffer, maxBytes: number): Promise<StreamBytes> {
+  const command = memoryCommand(key)
+  const [reply] = await ask([command])
+  const memoryBytes = Number(accepted(reply, command))
+  if (memoryBytes <= maxBytes) return { memoryBytes }
+  const contents = await lookAtContents(ask, key, memoryBytes, memoryHabits(ask))
+  return contents === null ? { memoryBytes } : { memoryBytes: contents.entries.bytes, contents }
+}
+
+/** Shrinks a stream that takes `bytes`. @returns what it takes then @throws Refused */
+export async function shrinkStream({ memoryBytes, contents }: StreamBytes, context: ShrinkContext): Promise<number> {
+  return contents === undefined ? shrinkWhole(memoryBytes, context) : shrinkEntries(contents, context)
+}
+
+/** Without groups, what Redis reports is what the entries take. */
+async function shrinkWhole(bytes: number, context: ShrinkContext): Promise<number> {
+  const { bites, key, ask, maxBytes, hold, guard, mayGoOn } = context
+  const most = bites.state.length - 1
+  let memoryBytes = bytes
+  while (memoryBytes > maxBytes && bites.removed.bytes < most && mayGoOn()) {
+    const command = shrink(key, maxBytes, hold?.floor ?? null, NODES_AT_ONCE)
+    const gone = await bites.make('bytes', command, bites.state.length - 1, guard)
+    // Groups have appeared: they are judged first.
+    if (bites.areGroupsOutdated) break
+    memoryBytes = (await readBytes(ask, key, maxBytes)).memoryBytes
+    if (gone === 0) break
+  }
+  return memoryBytes
+}
+
+/**
+ * Beside groups, the first node that goes shows what the entries take; until then it is an estimate. From there on each
+ * bite tells how much less they take.
+ */
+async function shrinkEntries({ entries: estimated, counts, habits, newest }: Contents, context: ShrinkContext) {
+  const { bites, key, ask, maxBytes, hold, guard, mayGoOn } = context
+  const most = bites.state.length - 1
+  const floor = hold?.floor ?? null
+  const looked = habits.treeCount === 'by rule' ? counts.groups + counts.consumers : 0
+  const canMeasure =
+    MEASUREMENTS * looked + 2 * (estimated.tree.nodes + counts.groups + counts.consumers) < LOOKED_AT_ONCE &&
+    Math.max(newest.rawBytes, bites.state.oldest?.bytes ?? 0) < MOST_CARRIED_BYTES
+  const nodes = Math.max(1, Math.min(NODES_AT_ONCE, Math.floor(LOOKED_AT_ONCE / (looked + 1))))
+  // What is not over the limit for certain is kept. What is over it is brought to it.
+  let entries = estimated.bytes > maxBytes ? { ...estimated, bytes: estimated.likelyBytes } : estimated
+  let isMeasured = !canMeasure
+  while (entries.bytes > maxBytes && bites.removed.bytes < most && mayGoOn()) {
+    const oldest = bites.state.oldest?.id ?? ''
+    const command = isMeasured ? free(key, entries.bytes - maxBytes, oldest, floor, nodes) : measure(key, oldest, floor)
+    const gone = await bites.make('bytes', command, bites.state.length - 1, guard)
+    if (gone === 0) {
+      // Somebody else has trimmed it, or groups hold the rest.
+      if (bites.state.oldest?.id !== oldest) return (await readBytes(ask, key, maxBytes)).memoryBytes
+      break
+    }
+    entries = afterBite(entries)
+    isMeasured = true
+  }
+  return entries.bytes
+
+  function afterBite(before: EntryBytes): EntryBytes {
+    const measured = readMeasured(bites.reply)
+    if (measured !== null)
+      return measureEntries(...measured, before.newestNode, counts, habits) ?? estimateAfter(before, measured)
+    const freed = Array.isArray(bites.reply) ? Number(bites.reply[1]) : 0
+    return { ...before, bytes: before.bytes - freed }
+  }
+}
+
+/** Where more than one node went at once, what Redis reports less is all that is known. */
+function estimateAfter(entries: EntryBytes, [before, after]: NonNullable<ReturnType<typeof readMeasured>>): EntryBytes {
+  const freed = (before.bySamples.at(-1) ?? 0) - (after.bySamples.at(-1) ?? 0)
+  return { ...entries, tree: after.tree, bytes: entries.bytes - freed }
+}
