@@ -133,20 +133,32 @@ export function memoryHabits(ask: Ask): Habits {
 
 /** Asks what this server does with memory. What it does not tell is assumed so that entries seem smaller. */
 async function readMemoryHabits(ask: Ask): Promise<MemoryHabits> {
-  const commands = [['HELLO'], ['INFO', 'memory'], ['CONFIG', 'GET', 'stream-node-max-*']]
-  const [hello, memory, config] = await ask(commands)
-  return { treeCount: treeCountOf(hello), rounding: roundingOf(memory), rule: ruleOf(config) }
+  const [server, memory, config] = await ask([
+    ['INFO', 'server'],
+    ['INFO', 'memory'],
+    ['CONFIG', 'GET', 'stream-node-max-*'],
+  ])
+  const version = server instanceof Refusal ? await versionSaid(ask) : versionIn(String(server))
+  return { treeCount: treeCountOf(version), rounding: roundingOf(memory), rule: ruleOf(config) }
 }
 
-/** Valkey, and Redis since 8.2, count what a tree takes. */
-function treeCountOf(hello: Reply | undefined): MemoryHabits['treeCount'] {
+/** The version of a Redis, such as `7.0.15`; null of Valkey, and where it is not known. */
+function versionIn(info: string): string | null {
+  const isValkey = /^(?:valkey_version|server_name:valkey)/m.test(info)
+  return isValkey ? null : (/^redis_version:(\S+)/m.exec(info)?.[1] ?? null)
+}
+
+/** The same for a user who may not call `INFO`: everybody may say `HELLO`. */
+async function versionSaid(ask: Ask): Promise<string | null> {
+  const [hello] = await ask([['HELLO']])
   const told = fieldsOf(hello ?? null)
-  const version = /^(\d+)\.(\d+)/
-    .exec(String(told.get('version')))
-    ?.slice(1)
-    .map(Number)
-  if (version === undefined || String(told.get('server')) !== 'redis') return 'as allocated'
-  const [major = 0, minor = 0] = version
+  return String(told.get('server')) === 'redis' ? String(told.get('version')) : null
+}
+
+/** Redis counts what a tree takes from 8.2 on, and so does Valkey. */
+function treeCountOf(version: string | null): MemoryHabits['treeCount'] {
+  if (version === null) return 'as allocated'
+  const [major = 0, minor = 0] = version.split('.').map(Number)
   return major * 100 + minor < 802 ? 'by rule' : 'as allocated'
 }
 

@@ -43,7 +43,7 @@ testOnEach('pending references cost no entry: 2.6 MB of entries stay within 8 MB
 
   const { report } = await sweepOnce(redis.url, [...BYTES_ALONE, '--max-bytes', '8mb'])
 
-  assert.deepEqual(report.removed, { age: 0, length: 0, bytes: 0 })
+  assert.equal(report.removed.bytes, 0)
   assert.equal(report.result, 'success')
   assert.equal(await redis.command('XLEN', KEY), 20_000)
   assert.ok((await withoutGroups(redis)) < 4 * MB)
