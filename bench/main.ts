@@ -5,6 +5,7 @@ import { exitWhenAsked } from '../scripts/stage/undo.ts'
 import { catchUp } from './backlog.ts'
 import { barChart } from './chart.ts'
 import { compare } from './comparison.ts'
+import { countBacklogs } from './counting.ts'
 import { measureFootprint } from './footprint.ts'
 import { beGentle } from './gentle.ts'
 import { readOptions, SECTIONS } from './options.ts'
@@ -27,6 +28,7 @@ const runs: Readonly<Record<(typeof SECTIONS)[number], () => Promise<Section[]>>
   },
   gentle: async () => [await beGentle(options)],
   backlog: async () => [await catchUp(options)],
+  counting: async () => [await countBacklogs(options)],
   watch: async () => [await watchWriters(options)],
   pace: async () => [await keepPace(options)],
   memory: async () => [await measureFootprint(options)],

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export const SECTIONS = ['comparison', 'gentle', 'backlog', 'watch', 'pace', 'memory'] as const
+export const SECTIONS = ['comparison', 'gentle', 'backlog', 'counting', 'watch', 'pace', 'memory'] as const
 
 export interface Options {
   readonly streams: number
@@ -19,6 +19,8 @@ export interface Options {
   readonly gentleWarmingSweeps: number
   /** How long each load lasts. */
   readonly gentleMs: number
+  /** Old entries that plan counts. */
+  readonly countedEntries: number
   /** Number of writes, each with and without --watch. */
   readonly watchedWrites: number
   readonly memoryStreams: readonly number[]
@@ -57,6 +59,7 @@ export function readOptions(): Options {
     warmingEntries: quick ? 3_000 : 300_000,
     warmingSweeps: quick ? 1 : 4,
     gentleWarmingSweeps: quick ? 1 : 12,
+    countedEntries: quick ? 5_000 : 1_000_000,
     watchedWrites: quick ? 5_000 : 250_000,
     gentleMs: quick ? 300 : 1_000,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],

@@ -33,6 +33,7 @@ test('the benchmark writes a table for every section, and a chart', { timeout: 4
     'Three of ten streams have gone stale',
     'Gentle: how long a foreground writer waits',
     'Backlog: never trimmed before',
+    'Counting: what plan costs',
     'What --watch costs',
     'Pace: requested and measured',
     'Memory of the daemon',
