@@ -22,7 +22,7 @@ RUN set -eu; \
     printf 'xtrimd:x:65532:\n' >/image/etc/group
 
 FROM scratch
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 # Record where the image comes from: --build-arg SOURCE=https://… --build-arg REVISION="$(git rev-parse HEAD)"
 ARG SOURCE=https://github.com/your-fork/xtrimd
 ARG REVISION=unknown

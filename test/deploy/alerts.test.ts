@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { parse } from 'yaml'
+import { repository } from '../harness/checkout.ts'
 import { ROOT, temporaryFolder } from '../harness/files.ts'
 import { startDaemon } from '../harness/program.ts'
 import { startPrometheus } from '../harness/prometheus.ts'
@@ -206,7 +207,7 @@ test('the runbook_url of every alert leads to its runbook in docs', () => {
     const { host, pathname, hash } = new URL(annotations.runbook_url ?? '')
     assert.deepEqual(
       [host, pathname, hash],
-      ['github.com', `/your-fork/xtrimd/blob/main/${PAGE}`, `#${alert.toLowerCase()}`],
+      ['github.com', `/${repository()}/blob/main/${PAGE}`, `#${alert.toLowerCase()}`],
     )
     assert.ok(headings.includes(alert), `the page has a heading ${alert}`)
   }

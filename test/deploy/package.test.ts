@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
+import { repository } from '../harness/checkout.ts'
 import { ROOT, temporaryFolder } from '../harness/files.ts'
 import { startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
@@ -91,9 +92,8 @@ test('the bundle comes with the licence text of every package in it', async (t) 
 })
 
 test('the package says where its source is and where to report bugs', async () => {
-  const { bugs, repository } = PACKAGE
-  assert.equal(repository.url, 'git+https://github.com/your-fork/xtrimd.git')
-  assert.equal(bugs.url, 'https://github.com/your-fork/xtrimd/issues')
+  assert.equal(PACKAGE.repository.url, `git+https://github.com/${repository()}.git`)
+  assert.equal(PACKAGE.bugs.url, `https://github.com/${repository()}/issues`)
 })
 
 test('npm produces a bill of materials that names the dependencies', async () => {
