@@ -4,14 +4,18 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
-import { repository } from '../harness/checkout.ts'
+import { cleanCheckout, repository } from '../harness/checkout.ts'
 import { ROOT, temporaryFolder } from '../harness/files.ts'
 import { startDaemon } from '../harness/program.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
+
+const OWN_NODE = dirname(process.execPath)
+/** Packages that were downloaded before are taken from npm's cache. */
+const QUIETLY = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error']
 
 const PACKAGE = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -20,9 +24,9 @@ const PACKAGE = JSON.parse(await readFile(new URL('../../package.json', import.m
   bugs: { url: string }
 }
 
-/** Runs a program with this Node first in its PATH. @throws with its output unless it exits with 0 */
-async function run(folder: string, program: string, ...args: string[]): Promise<string> {
-  const env = { ...withoutOurs(), PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+/** Runs a program with a Node, else this one, first in its PATH. @throws with its output unless it exits with 0 */
+async function run(folder: string, program: string, args: readonly string[], node = OWN_NODE): Promise<string> {
+  const env = { ...withoutOurs(), PATH: `${node}:${process.env.PATH}` }
   const { stdout } = await promisify(execFile)(program, args, {
     cwd: folder,
     env,
@@ -32,30 +36,71 @@ async function run(folder: string, program: string, ...args: string[]): Promise<
   return stdout
 }
 
-test('the packed package contains the program and its documents, and works in an empty folder', async (t) => {
+/** The folder with the program of another version of Node, from npm's package `node`. */
+async function otherNode(t: TestContext, version: string): Promise<string> {
+  const folder = temporaryFolder(t, 'node')
+  await writeFile(join(folder, 'package.json'), '{ "private": true, "allowScripts": { "node": true } }')
+  await run(folder, 'npm', ['install', ...QUIETLY, `node@${version}`])
+  const bin = join(folder, 'node_modules/node/bin')
+  assert.equal(await run(folder, join(bin, 'node'), ['--version']), `v${version}\n`)
+  return bin
+}
+
+/** Packs a clean clone. @returns the path of the package */
+async function pack(t: TestContext): Promise<string> {
+  const clone = cleanCheckout(t)
+  return join(clone, (await run(clone, 'npm', ['pack', '--silent'])).trim())
+}
+
+/** Installs the package into an empty folder with the npm of that Node. */
+async function install(t: TestContext, packed: string, node: string): Promise<string> {
+  const folder = temporaryFolder(t, 'installed')
+  await writeFile(join(folder, 'package.json'), '{ "private": true }')
+  await run(folder, 'npm', ['install', ...QUIETLY, packed], node)
+  return folder
+}
+
+test('the packed package contains the program and its documents, and nothing else', async (t) => {
   const folder = temporaryFolder(t, 'package')
-  const [packed] = JSON.parse(await run(ROOT, 'npm', 'pack', '--json', '--pack-destination', folder)) as [
+  const [packed] = JSON.parse(await run(ROOT, 'npm', ['pack', '--json', '--pack-destination', folder])) as [
     { filename: string; files: { path: string; mode: number }[] },
   ]
   const sources = await readdir(new URL('../../src', import.meta.url), { recursive: true })
+  const schemas = await readdir(new URL('../../schema', import.meta.url))
   const expected = [
-    ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', 'schema/plan.json', 'schema/sweep.json'],
+    ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...schemas.map((name) => `schema/${name}`)],
     ...sources.filter((path) => path.endsWith('.ts')).map((path) => `dist/${path.replace(/ts$/, 'js')}`),
   ]
   assert.deepEqual(packed.files.map(({ path }) => path).sort(), expected.sort())
+})
 
-  await writeFile(join(folder, 'package.json'), '{ "private": true }')
-  await run(folder, 'npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', `./${packed.filename}`)
-  const installed = await readdir(join(folder, 'node_modules'))
-  for (const name of ['typescript', '@biomejs', 'kubernetes-models']) assert.ok(!installed.includes(name), name)
+for (const version of ['22.18.0', 'this']) {
+  const name = version === 'this' ? process.version : `v${version}`
+  test(`the package of a clean clone, installed into an empty folder, sweeps by npx on Node ${name}`, async (t) => {
+    const node = version === 'this' ? OWN_NODE : await otherNode(t, version)
+    const folder = await install(t, await pack(t), node)
+    const installed = await readdir(join(folder, 'node_modules'))
+    for (const unwanted of ['typescript', '@biomejs', 'kubernetes-models', 'node']) {
+      assert.ok(!installed.includes(unwanted), unwanted)
+    }
+    const xtrimd = (...args: string[]): Promise<string> => run(folder, 'npx', ['--offline', 'xtrimd', ...args], node)
+    assert.equal(await xtrimd('--version'), `${PACKAGE.version}\n`)
+    const redis = await startRedis(t)
+    const key = 'stream:conversation:a'
+    await fillStream(redis, key, { count: 3_000, from: (await redisNow(redis)) - 3_600_000, stepMs: 1, bytes: 10 })
+    assert.match(await xtrimd('sweep', '--redis-url', redis.url), /^success in /)
+    assert.equal(await redis.command('XLEN', key), 1_000)
+  })
+}
 
-  const program = join(folder, 'node_modules/.bin/xtrimd')
-  assert.equal(await run(folder, program, '--version'), `${PACKAGE.version}\n`)
-  const redis = await startRedis(t)
-  const key = 'stream:conversation:a'
-  await fillStream(redis, key, { count: 3_000, from: (await redisNow(redis)) - 3_600_000, stepMs: 1, bytes: 10 })
-  assert.match(await run(folder, program, 'sweep', '--redis-url', redis.url), /^success in /)
-  assert.equal(await redis.command('XLEN', key), 1_000)
+test('installed with Node 20, the package says in one sentence which Node it needs', async (t) => {
+  const node = await otherNode(t, '20.20.2')
+  const folder = await install(t, await pack(t), node)
+  await assert.rejects(run(folder, 'npx', ['--offline', 'xtrimd', 'sweep'], node), {
+    code: 2,
+    stdout: '',
+    stderr: 'xtrimd: needs Node.js 22.18 or newer, but this is Node.js 20.20.2\n',
+  })
 })
 
 test('the version is the same everywhere', async (t) => {
@@ -73,12 +118,12 @@ test('the bundle comes with the licence text of every package in it', async (t) 
   const folder = temporaryFolder(t, 'package')
   const meta = join(folder, 'meta.json')
   const how = ['--bundle', '--platform=node', '--format=esm', '--splitting', '--log-level=error', `--metafile=${meta}`]
-  await run(ROOT, join(ROOT, 'node_modules/.bin/esbuild'), 'src/main.ts', ...how, `--outdir=${folder}`)
+  await run(ROOT, join(ROOT, 'node_modules/.bin/esbuild'), ['src/main.ts', ...how, `--outdir=${folder}`])
   const { inputs } = JSON.parse(await readFile(meta, 'utf8')) as { inputs: Record<string, unknown> }
   const paths = Object.keys(inputs).flatMap((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? [])
   const bundled = new Set(paths)
   assert.ok(bundled.size > 20)
-  const told = (await run(ROOT, process.execPath, 'scripts/licences.ts')).split(`\n${'-'.repeat(80)}\n`)
+  const told = (await run(ROOT, process.execPath, ['scripts/licences.ts'])).split(`\n${'-'.repeat(80)}\n`)
   for (const path of bundled) {
     const { name, version, license } = JSON.parse(await readFile(join(ROOT, path, 'package.json'), 'utf8')) as {
       name: string
@@ -97,7 +142,9 @@ test('the package says where its source is and where to report bugs', async () =
 })
 
 test('npm produces a bill of materials that names the dependencies', async () => {
-  const bill = JSON.parse(await run(ROOT, 'npm', 'sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev')) as {
+  const bill = JSON.parse(
+    await run(ROOT, 'npm', ['sbom', '--package-lock-only', '--sbom-format', 'cyclonedx', '--omit', 'dev']),
+  ) as {
     components: { name: string; version: string }[]
   }
   const named = bill.components.map(({ name }) => name)
