@@ -67,9 +67,10 @@ export interface ForecastContext {
 }
 
 /** Looks at a stream that is due. @throws Refused, Fault */
-export async function forecastStream({ key, state, hasTimeIds }: Found, context: ForecastContext): Promise<Forecast> {
+export async function forecastStream(stream: Found, context: ForecastContext): Promise<Forecast> {
+  const { key, state, hasTimeIds } = stream
   const { ask, limits, nowMs, way, bytes } = context
-  if (state.length === 0) return { ...NOTHING, reap: await forecastReap(key, { entries: 0, first: null }, context) }
+  if (state.length === 0) return { ...NOTHING, reap: await forecastReap(stream, { entries: 0, first: null }, context) }
   const groups = await readKnownGroups(ask, key, limits, context.missing)
   const hold = holdOf(groups, limits, nowMs)
   const ends: Command[] = [['XLEN', key], oldestCommand(key), ['XREVRANGE', key, '+', '-', 'COUNT', '1']]
@@ -104,7 +105,7 @@ export async function forecastStream({ key, state, hasTimeIds }: Found, context:
     hasDeadGroup: groups.some((group) => isStale(group, limits.staleGroupAfterMs, nowMs)),
     isExact: removal.isExact && counter.isExact,
     reap: await forecastReap(
-      key,
+      stream,
       { entries: length - total, first: await firstLeft(total, length, counter, limits) },
       context,
     ),
@@ -116,9 +117,10 @@ async function firstLeft(
   removed: number,
   length: number,
   counter: EntryCounter,
-  { reapPending }: Limits,
+  { reapPending, reapGroups }: Limits,
 ): Promise<StreamId | null> {
-  return removed === length || !reapPending ? null : counter.idAt(removed)
+  const isNeeded = reapPending || reapGroups !== null
+  return removed === length || !isNeeded ? null : counter.idAt(removed)
 }
 
 /** The groups. Without protection they only tell what is unread, so a denied command costs that alone. @throws Refused */

@@ -17,11 +17,15 @@ export function isDue(found: Found, limits: Limits, nowMs: number): boolean {
   return false
 }
 
-/** Whether there may be something to reap from a stream in this state. */
-export function isReapDue(state: State, limits: Limits, nowMs: number): boolean {
+/** Whether there may be something to reap from a stream in this state. Custom IDs do not tell whether it is idle. */
+export function isReapDue(
+  { state, hasTimeIds }: Pick<Found, 'state' | 'hasTimeIds'>,
+  limits: Limits,
+  nowMs: number,
+): boolean {
   if (state.length === 0 && (limits.deleteEmpty || Number.isFinite(limits.deleteIdleMs))) return true
   if (state.hasGroups !== false && reapsGroups(limits)) return true
-  return !!state.oldest && state.oldest.ms < nowMs - limits.deleteIdleMs
+  return hasTimeIds && !!state.oldest && state.oldest.ms < nowMs - limits.deleteIdleMs
 }
 
 /** Whether the oldest entry would go if every group has acknowledged it. Custom IDs tell no age: only `0s` covers them. */

@@ -4,6 +4,7 @@ import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { accepted } from '../redis/refused.ts'
+import { LEAST_COST } from '../retention/bites.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import type { Consumer } from '../retention/reaping.ts'
@@ -83,14 +84,24 @@ export async function withLife(
   return { ...group, oldestPending, idleMs: idle.length > 0 ? Math.min(...idle) : null }
 }
 
-/** The consumers of a group; none if it is gone by now. @throws Refused */
-export async function readConsumers(ask: Ask, key: Buffer, group: Uint8Array): Promise<readonly Consumer[]> {
+/** The cost of `XINFO CONSUMERS` (see `redis/ask.ts`): 20,000 consumers take Redis about 4 ms. */
+export function costOfConsumers(consumers: number): number {
+  return LEAST_COST + consumers / 4000
+}
+
+/** The consumers of a group, about `consumers` of them; none if it is gone by now. @throws Refused */
+export async function readConsumers(
+  ask: Ask,
+  key: Buffer,
+  group: Uint8Array,
+  consumers: number,
+): Promise<readonly Consumer[]> {
   const command: Command = ['XINFO', 'CONSUMERS', key, Buffer.from(group)]
-  const [reply] = await ask([command])
+  const [reply] = await ask([command], costOfConsumers(consumers))
   if (reply instanceof Refusal && isGone(reply)) return []
-  const consumers = accepted(reply, command)
-  if (!Array.isArray(consumers)) return []
-  return consumers.map((fields: Reply) => {
+  const all = accepted(reply, command)
+  if (!Array.isArray(all)) return []
+  return all.map((fields: Reply) => {
     const told = fieldsOf(fields)
     return {
       name: told.get('name') as Buffer,

@@ -81,7 +81,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     const { key, state } = stream
     const { nowMs, ask } = visit
     try {
-      if (isDue(stream, limits, nowMs) || isReapDue(state, limits, nowMs)) {
+      if (isDue(stream, limits, nowMs) || isReapDue(stream, limits, nowMs)) {
         const bytes = stream.contents ? stream.memoryBytes : (memory ?? 0)
         const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes })
         addForecast(sum, forecast)

@@ -1,37 +1,53 @@
 /**
- * Remembers groups in which no consumer can become reapable for a while, since `XINFO CONSUMERS` cannot be paged and takes
- * Redis 4 ms for 20,000 consumers. A group that gains or loses consumers or pending references is asked again.
+ * Remembers until when a verdict on a group cannot change, since `XINFO CONSUMERS` cannot be paged and takes Redis 4 ms for
+ * 20,000 consumers. A group whose youngest consumer has been idle for `i` cannot be dead before the rest of
+ * `--stale-group-after` has passed, and a consumer that reads now cannot be reapable before `--reap-consumers-after` has.
  */
 
-/** Most groups remembered. The ones remembered longest are forgotten first, and asked again. */
+/** Most verdicts remembered. The ones remembered longest are forgotten first, and asked again. */
 const MOST_REMEMBERED = 20_000
 
-interface Quiet {
+/** What a verdict was about. `consumers`: none of them is reapable. `alive`: the group is not dead. */
+type Verdict = 'consumers' | 'alive'
+
+interface Remembered {
   readonly untilMs: number
   readonly consumers: number
   readonly pending: number
 }
 
-export class QuietGroups {
-  readonly #groups = new Map<string, Quiet>()
+/** A group as `XINFO GROUPS` reports it. */
+interface Counts {
+  readonly rawName: Uint8Array
+  readonly consumers: number
+  readonly pending: number
+}
 
-  /** Whether the group is as it was and still has nothing to reap. Times in ms of Redis's clock. */
-  isQuiet(key: Buffer, group: Uint8Array, consumers: number, pending: number, nowMs: number): boolean {
-    const quiet = this.#groups.get(nameOf(key, group))
-    return quiet !== undefined && quiet.consumers === consumers && quiet.pending === pending && nowMs < quiet.untilMs
+export class QuietGroups {
+  readonly #verdicts = new Map<string, Remembered>()
+
+  /**
+   * Whether the verdict still holds at `nowMs` of Redis's clock. A consumer with pending entries may acknowledge them and
+   * become reapable, so a group with other counts is asked again. Where a consumer disappeared, it may have been the youngest.
+   */
+  has(verdict: Verdict, key: Buffer, { rawName, consumers, pending }: Counts, nowMs: number): boolean {
+    const known = this.#verdicts.get(nameOf(verdict, key, rawName))
+    if (known === undefined || nowMs >= known.untilMs) return false
+    if (verdict === 'alive') return consumers >= known.consumers
+    return consumers === known.consumers && pending === known.pending
   }
 
-  set(key: Buffer, group: Uint8Array, consumers: number, pending: number, untilMs: number): void {
-    const name = nameOf(key, group)
-    this.#groups.delete(name)
-    if (this.#groups.size >= MOST_REMEMBERED) {
-      const [oldest] = this.#groups.keys()
-      if (oldest !== undefined) this.#groups.delete(oldest)
+  set(verdict: Verdict, key: Buffer, { rawName, consumers, pending }: Counts, untilMs: number): void {
+    const name = nameOf(verdict, key, rawName)
+    this.#verdicts.delete(name)
+    if (this.#verdicts.size >= MOST_REMEMBERED) {
+      const [oldest] = this.#verdicts.keys()
+      if (oldest !== undefined) this.#verdicts.delete(oldest)
     }
-    this.#groups.set(name, { untilMs, consumers, pending })
+    this.#verdicts.set(name, { untilMs, consumers, pending })
   }
 }
 
-function nameOf(key: Buffer, group: Uint8Array): string {
-  return `${key.length}:${key.toString('latin1')}${Buffer.from(group).toString('latin1')}`
+function nameOf(verdict: Verdict, key: Buffer, group: Uint8Array): string {
+  return `${verdict}:${key.length}:${key.toString('latin1')}${Buffer.from(group).toString('latin1')}`
 }

@@ -5,13 +5,13 @@ import type { Group } from '../retention/groups.ts'
 import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../retention/stream_id.ts'
 import type { DeleteReason } from './reaped.ts'
 
-/** Of groups with at most this many consumers, the scripts ask for the idle times again: 500 take Redis about 0.1 ms. */
-const CONSUMERS_ASKED = 500
+/** How many arguments `judged` passes for a group, its name included. */
+const ARGUMENTS_OF_GROUP = 6
 
 /**
- * Defines `isAsJudged(fields, at)`: whether a group is as it was judged. `ARGV[at]` holds its last delivered ID, and the next
- * ones its numbers of consumers and of pending references, and how long each consumer must have been idle, in ms. A
- * reader that woke up has moved the position, has something pending, or is idle no longer.
+ * Defines `isAsJudged(group, at)`: whether a group is as it was judged. `ARGV[at]` holds its name, and the next ones its
+ * last delivered ID, its numbers of consumers, pending references and entries read, and how long each consumer must have
+ * been idle, in ms. A reader that woke up has moved the position, has something pending, or is idle no longer.
  */
 const AS_JUDGED_LUA = `
 local function told(fields)
@@ -20,33 +20,39 @@ local function told(fields)
   return map
 end
 local function isAsJudged(group, at)
-  if group['last-delivered-id'] ~= ARGV[at] or group.consumers ~= tonumber(ARGV[at + 1])
-    or group.pending ~= tonumber(ARGV[at + 2]) then return false end
-  if group.consumers == 0 or group.consumers > ${CONSUMERS_ASKED} then return true end
+  if group['last-delivered-id'] ~= ARGV[at + 1] or group.consumers ~= tonumber(ARGV[at + 2])
+    or group.pending ~= tonumber(ARGV[at + 3]) or tostring(group['entries-read'] or '') ~= ARGV[at + 4] then return false end
+  if group.consumers == 0 then return true end
+  local idle = tonumber(ARGV[at + 5])
   for _, fields in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], group.name)) do
-    if told(fields).idle < tonumber(ARGV[at + 3]) then return false end
+    for i = 1, #fields, 2 do
+      if fields[i] == 'idle' and fields[i + 1] < idle then return false end
+    end
   end
   return true
 end`
 
-function judged(group: Group, idleMs: number): string[] {
-  const { lastDelivered, consumers, pending } = group
-  return [formatStreamId(lastDelivered), String(consumers), String(pending), String(Math.min(idleMs, 2 ** 52))]
+function judged(group: Group, idleMs: number): (string | Buffer)[] {
+  const { rawName, lastDelivered, consumers, pending, entriesRead } = group
+  const counts = [consumers, pending, entriesRead ?? '', Math.min(idleMs, 2 ** 52)]
+  return [Buffer.from(rawName), formatStreamId(lastDelivered), ...counts.map(String)]
 }
 
-const DESTROY_GROUP_LUA = `${AS_JUDGED_LUA}
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
-for _, fields in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+const DESTROY_GROUPS_LUA = `${AS_JUDGED_LUA}
+local groups, destroyed = {}, {}
+for _, fields in ipairs(redis.call('EXISTS', KEYS[1]) == 0 and {} or redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = told(fields)
-  if group.name == ARGV[1] then
-    return isAsJudged(group, 2) and redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[1]) or 0
-  end
+  groups[group.name] = group
 end
-return 0`
+for at = 1, #ARGV, ${ARGUMENTS_OF_GROUP} do
+  local group = groups[ARGV[at]]
+  destroyed[#destroyed + 1] = group and isAsJudged(group, at) and redis.call('XGROUP', 'DESTROY', KEYS[1], ARGV[at]) or 0
+end
+return destroyed`
 
-/** Destroys a group that is still as it was judged. Replies with 1 if it did. */
-export function destroyGroup(key: Buffer, group: Group, staleGroupAfterMs: number): Command {
-  return ['EVAL', DESTROY_GROUP_LUA, '1', key, Buffer.from(group.rawName), ...judged(group, staleGroupAfterMs)]
+/** Destroys those of the groups that are still as they were judged. Replies with 1 or 0 for each. */
+export function destroyGroups(key: Buffer, groups: readonly Group[], staleGroupAfterMs: number): Command {
+  return ['EVAL', DESTROY_GROUPS_LUA, '1', key, ...groups.flatMap((group) => judged(group, staleGroupAfterMs))]
 }
 
 /**
@@ -80,59 +86,30 @@ export function deleteConsumers(key: Buffer, group: Uint8Array, names: readonly 
 }
 
 /**
- * Acknowledges references in a range whose entries no longer exist. Before the first entry of the stream nothing exists,
- * and nothing ever will, since IDs only grow: there the script need not check. Replies with the number dropped, and the last
- * ID of the references it looked at, `''` at the end of the range.
- */
-const DROP_PENDING_LUA = `
-local listed = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
-if listed.err then return string.find(listed.err, 'NOGROUP', 1, true) and {0, ''} or listed end
-local gone = {}
-for _, reference in ipairs(listed) do
-  local id = reference[1]
-  if ARGV[5] == 'all' or #redis.call('XRANGE', KEYS[1], id, id) == 0 then gone[#gone + 1] = id end
-end
-local dropped = #gone > 0 and redis.call('XACK', KEYS[1], ARGV[1], unpack(gone)) or 0
-local last = listed[#listed]
-return {dropped, #listed == tonumber(ARGV[4]) and last[1] or ''}`
-
-/** Drops references to missing entries between two IDs, which may be exclusive (`(id`). `all` means that none of them exists. */
-export function dropPending(
-  key: Buffer,
-  group: Uint8Array,
-  from: string,
-  to: string,
-  count: number,
-  which: 'all' | 'missing',
-): Command {
-  return ['EVAL', DROP_PENDING_LUA, '1', key, Buffer.from(group), from, to, String(count), which]
-}
-
-/**
  * Unlinks a stream. A producer's `XADD` runs either before the script, and the stream has a newer last ID, or after it, and
- * makes a new stream. A custom ID tells no age, so a stream with custom IDs stays. Replies with whether it did, how many
- * entries went with it, and how many of them the group furthest behind had not read.
+ * makes a new stream. A custom ID tells no age, so a stream with custom IDs stays. Replies with whether it did, and how many
+ * of its entries the group furthest behind had not read.
  */
 const DELETE_STREAM_LUA = `${AS_JUDGED_LUA}
 local function padded(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
   return string.rep('0', 20 - #ms) .. ms .. string.rep('0', 20 - #seq) .. seq
 end
-if redis.call('TYPE', KEYS[1]).ok ~= 'stream' then return {0, 0, 0} end
+if redis.call('TYPE', KEYS[1]).ok ~= 'stream' then return {0, 0} end
 local length = redis.call('XLEN', KEYS[1])
-if ARGV[1] == 'empty' and length > 0 then return {0, 0, 0} end
+if ARGV[1] == 'empty' and length > 0 then return {0, 0} end
 local last = told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id']
 local ms = tonumber(string.match(last, '^%d+'))
-if ms < tonumber(ARGV[2]) or ms >= tonumber(ARGV[3]) then return {0, 0, 0} end
-if length > 0 and ARGV[4] ~= '' and padded(last) >= padded(ARGV[4]) then return {0, 0, 0} end
+if ms < tonumber(ARGV[2]) or ms >= tonumber(ARGV[3]) then return {0, 0} end
+if length > 0 and ARGV[4] ~= '' and padded(last) >= padded(ARGV[4]) then return {0, 0} end
 local known, unread = {}, 0
-for at = 5, #ARGV, 5 do known[ARGV[at]] = at + 1 end
+for at = 5, #ARGV, ${ARGUMENTS_OF_GROUP} do known[ARGV[at]] = at end
 for _, fields in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = told(fields)
-  if not known[group.name] or not isAsJudged(group, known[group.name]) then return {0, 0, 0} end
+  if not known[group.name] or not isAsJudged(group, known[group.name]) then return {0, 0} end
   unread = math.max(unread, tonumber(group.lag) or 0)
 end
-return {redis.call('UNLINK', KEYS[1]), length, math.min(unread, length)}`
+return {redis.call('UNLINK', KEYS[1]), math.min(unread, length)}`
 
 /**
  * Unlinks the stream if its last ID is a time before `beforeMs` and it has no groups but these, still dead as they were
@@ -146,7 +123,7 @@ export function deleteStream(
   staleGroupAfterMs: number,
   archivedBefore: StreamId | null,
 ): Command {
-  const groups = deadGroups.flatMap((group) => [Buffer.from(group.rawName), ...judged(group, staleGroupAfterMs)])
+  const groups = deadGroups.flatMap((group) => judged(group, staleGroupAfterMs))
   const archived = archivedBefore === null ? '' : formatStreamId(archivedBefore)
   return ['EVAL', DELETE_STREAM_LUA, '1', key, kind, String(EARLIEST_TIME_MS), String(beforeMs), archived, ...groups]
 }

@@ -1,29 +1,39 @@
 /** Removes what one stream leaves behind: dead groups, dead consumers, references to missing entries, and the stream itself. */
 
-import { readConsumers, readGroupsToReap, withLife } from '../look/consumer_groups.ts'
-import { endsCommand, readEnds } from '../look/stream_ends.ts'
-import type { State } from '../look/stream_state.ts'
+import { costOfConsumers, readConsumers, readGroupsToReap, withLife } from '../look/consumer_groups.ts'
+import type { Found } from '../look/found.ts'
+import {
+  costOfReferences,
+  missingCommand,
+  missingRange,
+  type ReferenceRange,
+  readBitten,
+} from '../look/missing_references.ts'
+import { endsCommand, readEnds, type StreamEnds } from '../look/stream_ends.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { accepted, Refused } from '../redis/refused.ts'
 import { LEAST_COST } from '../retention/bites.ts'
-import { type Group, isStale } from '../retention/groups.ts'
+import type { Group } from '../retention/groups.ts'
 import { reapsGroups } from '../retention/policy.ts'
-import { isReapable, msToNextReapable, reapableConsumers } from '../retention/reaping.ts'
-import { formatStreamId, isBefore } from '../retention/stream_id.ts'
-import { deleteConsumers, deleteStream, destroyGroup, dropPending } from './reap_scripts.ts'
+import {
+  type Consumer,
+  isReapable,
+  judgesLife,
+  MOST_LIVING_REFERENCES,
+  msToNextReapable,
+  reapableConsumers,
+} from '../retention/reaping.ts'
+import { costOfDestroying, inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
+import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
 
 /** Consumers checked and deleted by one script: each takes Redis 3 to 5 microseconds. */
 const CONSUMERS_AT_ONCE = 100
-/** References dropped by one script: each takes Redis about a microsecond, and twice that where its entry is looked for. */
-const REFERENCES_AT_ONCE = { all: 400, missing: 200 } as const
-/** The cost of a script that takes Redis about 0.4 ms (see `redis/ask.ts`). */
-const SCRIPT_COST = 0.5
 
 /** Reaps one stream. Never throws what Redis or the connection did: the result holds that, beside what was done before. */
-export async function reapStream(key: Buffer, state: State, context: ReapContext): Promise<Reaped> {
-  const work = new ReapWork(key, state, context)
+export async function reapStream(stream: Found, context: ReapContext): Promise<Reaped> {
+  const work = new ReapWork(stream, context)
   let [refused, fault]: [Refused | null, Fault | null] = [null, null]
   try {
     await work.run()
@@ -32,143 +42,207 @@ export async function reapStream(key: Buffer, state: State, context: ReapContext
     else if (error instanceof Fault) fault = error
     else throw error
   }
-  const { counts, deleted, unread, entries } = work
-  return { counts, deleted, unread, entries, refused, fault }
-}
-
-/** A stream to unlink if its last ID is before a time and no groups are left but dead ones. */
-interface Deletion {
-  readonly kind: DeleteReason
-  readonly beforeMs: number
-  readonly dead: readonly Group[]
+  const { counts, deleted, unread } = work
+  return { counts, deleted, unread, refused, fault }
 }
 
 class ReapWork {
   readonly counts: ReapCounts = { consumers: 0, groups: 0, pending: 0 }
   deleted: DeleteReason | null = null
   unread = 0
-  entries = 0
+  readonly #stream: Found
   readonly #key: Buffer
-  readonly #state: State
   readonly #context: ReapContext
+  #ends: StreamEnds | null = null
+  readonly #consumers = new Map<Group, readonly Consumer[]>()
+  /** References to missing entries that were dropped before their group was to be destroyed. */
+  readonly #droppedFirst = new Map<string, number>()
 
-  constructor(key: Buffer, state: State, context: ReapContext) {
-    this.#key = key
-    this.#state = state
+  constructor(stream: Found, context: ReapContext) {
+    this.#stream = stream
+    this.#key = stream.key
     this.#context = context
   }
 
+  /** Groups first, since they keep the stream; then the stream, since all the rest goes with it. */
   async run(): Promise<void> {
     const { limits, ask } = this.#context
-    const mayDelete = this.#mayDeleteEmpty || this.#mayDeleteIdle
-    const readsGroups = this.#state.hasGroups !== false && (reapsGroups(limits) || this.#mayDeleteIdle)
+    const readsGroups = this.#stream.state.hasGroups !== false && (reapsGroups(limits) || this.#mayDeleteIdle)
     let groups = readsGroups ? await readGroupsToReap(ask, this.#key) : []
     if (limits.reapGroups !== null) groups = await this.#destroyDead(groups)
+    if (this.#mayDeleteEmpty && groups.length === 0) await this.#unlink('empty', limits.maxAgeMs, [])
+    if (this.deleted === null && this.#mayDeleteIdle) await this.#deleteIdle(groups)
+    if (this.deleted !== null) return
     if (Number.isFinite(limits.reapConsumersAfterMs)) for (const group of groups) await this.#deleteConsumers(group)
     if (limits.reapPending) await this.#dropPending(groups)
-    if (mayDelete && !this.#context.stop.aborted) await this.#deleteStream()
+  }
+
+  get #mayGoOn(): boolean {
+    return !this.#context.stop.aborted
   }
 
   get #mayDeleteEmpty(): boolean {
-    return this.#context.limits.deleteEmpty && this.#state.length === 0
+    return this.#context.limits.deleteEmpty && this.#stream.state.length === 0
   }
 
-  /** A stream whose oldest entry is younger than that was written since. */
+  /** A stream whose oldest entry is younger than that was written since. Custom IDs do not tell when. */
   get #mayDeleteIdle(): boolean {
     const { limits, nowMs } = this.#context
-    if (limits.deleteIdleMs === Number.POSITIVE_INFINITY) return false
-    const { length, oldest } = this.#state
+    const { state, hasTimeIds } = this.#stream
+    if (limits.deleteIdleMs === Number.POSITIVE_INFINITY || !hasTimeIds) return false
+    const { length, oldest } = state
     return length === 0 || oldest === undefined || (oldest !== null && oldest.ms < nowMs - limits.deleteIdleMs)
   }
 
   /** Destroys dead groups whose name matches. @returns the groups that are left */
   async #destroyDead(groups: readonly Group[]): Promise<readonly Group[]> {
-    const { ask, limits, nowMs, stop } = this.#context
-    const left: Group[] = []
-    for (const group of groups) {
-      if (stop.aborted || !limits.reapGroups?.matches(group.rawName)) {
-        left.push(group)
+    const { limits } = this.#context
+    const matching = groups.filter(({ rawName }) => limits.reapGroups?.matches(rawName))
+    const judged = await Promise.all(matching.map((group) => this.#ifDead(group)))
+    const destroyed = new Set<string>()
+    for (const batch of inBatches(await this.#withoutMany(judged.filter((group) => group !== null)))) {
+      if (!this.#mayGoOn) break
+      const cost = batch.reduce((sum, group) => sum + costOfDestroying(group), 0)
+      const replies = (await this.#send(destroyGroups(this.#key, batch, limits.staleGroupAfterMs), cost)) as number[]
+      batch.forEach(({ rawName }, i) => {
+        if (replies[i] !== 1) return
+        const name = nameOf(rawName)
+        this.counts.groups++
+        destroyed.add(name)
+        // They went with their group after all.
+        this.counts.pending -= this.#droppedFirst.get(name) ?? 0
+      })
+    }
+    return groups.filter(({ rawName }) => !destroyed.has(nameOf(rawName)))
+  }
+
+  /** The group with its signs of life if it is dead, else null. */
+  async #ifDead(group: Group): Promise<Group | null> {
+    const { ask, limits, nowMs, quietGroups } = this.#context
+    if (quietGroups.has('alive', this.#key, group, nowMs)) return null
+    const judged = group.consumers > 0 ? await this.#withIdle(group) : await withLife(ask, this.#key, group)
+    return judged !== null && isReapable(judged, limits, nowMs) ? judged : null
+  }
+
+  async #withIdle(group: Group): Promise<Group> {
+    const { limits, nowMs, quietGroups } = this.#context
+    const idle = (await this.#consumersOf(group)).map(({ idleMs }) => idleMs)
+    if (idle.length === 0) return group
+    const idleMs = idle.reduce((least, ms) => Math.min(least, ms))
+    quietGroups.set('alive', this.#key, group, nowMs + limits.staleGroupAfterMs - idleMs)
+    return { ...group, idleMs }
+  }
+
+  /** Reads the consumers of a group once. */
+  async #consumersOf(group: Group): Promise<readonly Consumer[]> {
+    const known = this.#consumers.get(group)
+    if (known !== undefined) return known
+    const consumers = await readConsumers(this.#context.ask, this.#key, group.rawName, group.consumers)
+    this.#consumers.set(group, consumers)
+    return consumers
+  }
+
+  /**
+   * `XGROUP DESTROY` frees all references of a group in one step. So a group with many first loses those to missing entries,
+   * in bites: nobody needs them, even if the group wakes up meanwhile. A group with many references to entries that exist is
+   * left out.
+   */
+  async #withoutMany(dead: readonly Group[]): Promise<readonly Group[]> {
+    const few: Group[] = []
+    for (const group of dead) {
+      if (group.pending <= REFERENCES_DESTROYED_AT_ONCE) {
+        few.push(group)
         continue
       }
-      const judged = await withLife(ask, this.#key, group)
-      const isDead = judged !== null && isReapable(judged, limits, nowMs)
-      const command = destroyGroup(this.#key, group, limits.staleGroupAfterMs)
-      const destroyed = isDead ? Number(await this.#send(command)) : 0
-      this.counts.groups += destroyed
-      if (destroyed === 0) left.push(group)
+      const range = await this.#missingRange()
+      const missing = await this.#throughReferences('count', group, range)
+      if (group.pending - missing > MOST_LIVING_REFERENCES || !this.#mayGoOn) continue
+      const dropped = await this.#throughReferences('drop', group, range)
+      this.#droppedFirst.set(nameOf(group.rawName), dropped)
+      few.push({ ...group, pending: group.pending - dropped })
     }
-    return left
+    return few
   }
 
-  async #deleteConsumers(group: Group): Promise<void> {
-    const { ask, limits, nowMs, stop, quietGroups } = this.#context
-    const { rawName, consumers, pending } = group
-    if (stop.aborted || consumers === 0) return
-    if (quietGroups.isQuiet(this.#key, rawName, consumers, pending, nowMs)) return
-    const all = await readConsumers(ask, this.#key, rawName)
-    const reapable = reapableConsumers(all, limits.reapConsumersAfterMs)
-    let deleted = 0
-    for (let from = 0; from < reapable.length && !stop.aborted; from += CONSUMERS_AT_ONCE) {
-      const names = reapable.slice(from, from + CONSUMERS_AT_ONCE).map(({ name }) => name)
-      deleted += Number(await this.#send(deleteConsumers(this.#key, rawName, names)))
+  /** Unlinks the stream if no group on it is alive. */
+  async #deleteIdle(groups: readonly Group[]): Promise<void> {
+    const { limits, nowMs } = this.#context
+    if (groups.length > 0) {
+      const { last } = await this.#readEnds()
+      if (last === null || Number(last.ms) >= nowMs - limits.deleteIdleMs) return
     }
-    this.counts.consumers += deleted
-    const quietMs = msToNextReapable(all, limits.reapConsumersAfterMs)
-    quietGroups.set(this.#key, rawName, consumers - deleted, pending, nowMs + quietMs)
+    const dead = (await Promise.all(groups.map((group) => this.#ifDead(group)))).filter((group) => group !== null)
+    if (dead.length === groups.length) await this.#unlink('idle', limits.deleteIdleMs, dead)
   }
 
-  /** Drops references to missing entries, oldest first: all before the first entry, and after it where `XDEL` left holes. */
-  async #dropPending(groups: readonly Group[]): Promise<void> {
-    const behind = groups.filter(({ pending }) => pending > 0)
-    if (behind.length === 0) return
-    const { first, deleted } = readEnds(await this.#send(endsCommand('EVAL', this.#key)))
-    for (const { rawName } of behind) {
-      await this.#dropRange(rawName, '-', first === null ? '+' : `(${formatStreamId(first)}`, 'all')
-      if (first === null) continue
-      // Redis before 7.0 does not know whether there are holes: then the whole list is gone through.
-      const hasHoles = deleted === null || !isBefore(deleted, first)
-      const to = deleted === null ? '+' : formatStreamId(deleted)
-      if (hasHoles) await this.#dropRange(rawName, formatStreamId(first), to, 'missing')
-    }
-  }
-
-  async #dropRange(group: Uint8Array, from: string, to: string, which: 'all' | 'missing'): Promise<void> {
-    for (let next = from; !this.#context.stop.aborted; ) {
-      const command = dropPending(this.#key, group, next, to, REFERENCES_AT_ONCE[which], which)
-      const [dropped, last] = (await this.#send(command)) as [number, Buffer]
-      this.counts.pending += dropped
-      if (last.length === 0) return
-      next = `(${last}`
-    }
-  }
-
-  async #deleteStream(): Promise<void> {
-    const { ask, limits, nowMs } = this.#context
-    if (this.#mayDeleteEmpty) await this.#unlink({ kind: 'empty', beforeMs: nowMs - limits.maxAgeMs, dead: [] })
-    if (this.deleted !== null || !this.#mayDeleteIdle) return
-    const groups = this.#state.hasGroups === false ? [] : await readGroupsToReap(ask, this.#key)
-    const judged = await Promise.all(groups.map((group) => withLife(ask, this.#key, group)))
-    const isLiving = (group: Group | null): boolean =>
-      group !== null && !isStale(group, limits.staleGroupAfterMs, nowMs)
-    if (judged.some(isLiving)) return
-    const dead = judged.filter((group) => group !== null)
-    await this.#unlink({ kind: 'idle', beforeMs: nowMs - limits.deleteIdleMs, dead })
-  }
-
-  async #unlink({ kind, beforeMs, dead }: Deletion): Promise<void> {
-    const { staleGroupAfterMs } = this.#context.limits
-    const [unlinked, entries, unread] = (await this.#send(
-      deleteStream(this.#key, kind, beforeMs, dead, staleGroupAfterMs, this.#context.archivedBefore),
-    )) as [number, number, number]
+  async #unlink(kind: DeleteReason, idleMs: number, dead: readonly Group[]): Promise<void> {
+    if (!this.#mayGoOn) return
+    const { limits, nowMs } = this.#context
+    const command = deleteStream(this.#key, kind, nowMs - idleMs, dead, limits.staleGroupAfterMs, this.#context.archivedBefore)
+    const cost = dead.reduce((sum, { consumers }) => sum + costOfConsumers(consumers), 4 * LEAST_COST)
+    const [unlinked, unread] = (await this.#send(command, cost)) as [number, number]
     if (unlinked === 0) return
     this.deleted = kind
-    this.entries = entries
     this.unread = unread
   }
 
+  async #deleteConsumers(group: Group): Promise<void> {
+    const { limits, nowMs, quietGroups } = this.#context
+    const { rawName, consumers } = group
+    if (!this.#mayGoOn || consumers === 0 || quietGroups.has('consumers', this.#key, group, nowMs)) return
+    const all = await this.#consumersOf(group)
+    const reapable = reapableConsumers(all, limits.reapConsumersAfterMs, judgesLife(limits, rawName))
+    let deleted = 0
+    for (let from = 0; from < reapable.length && this.#mayGoOn; from += CONSUMERS_AT_ONCE) {
+      const names = reapable.slice(from, from + CONSUMERS_AT_ONCE).map(({ name }) => name)
+      const gone = Number(await this.#send(deleteConsumers(this.#key, rawName, names), (names.length + 5) * LEAST_COST))
+      this.counts.consumers += gone
+      deleted += gone
+    }
+    if (deleted < reapable.length) return
+    const untilMs = nowMs + msToNextReapable(all, limits.reapConsumersAfterMs)
+    quietGroups.set('consumers', this.#key, { ...group, consumers: consumers - deleted }, untilMs)
+  }
+
+  /** Drops references to missing entries, oldest first: before the first entry, and after it where `XDEL` left holes. */
+  async #dropPending(groups: readonly Group[]): Promise<void> {
+    for (const group of groups) {
+      if (group.pending > 0 && this.#mayGoOn) await this.#throughReferences('drop', group, await this.#missingRange())
+    }
+  }
+
+  async #missingRange(): Promise<ReferenceRange> {
+    const { first, deleted } = await this.#readEnds()
+    return missingRange(first, deleted)
+  }
+
+  /** Counts or drops references to missing entries, bite by bite. @returns how many there were */
+  async #throughReferences(act: 'count' | 'drop', { rawName, pending }: Group, range: ReferenceRange): Promise<number> {
+    let sum = 0
+    let rest: ReferenceRange | null = range
+    while (rest !== null && this.#mayGoOn) {
+      const command = missingCommand(act, 'EVAL', this.#key, rawName, rest)
+      const bitten = readBitten(await this.#send(command, costOfReferences(pending)), rest)
+      sum += bitten.missing
+      if (act === 'drop') this.counts.pending += bitten.missing
+      rest = bitten.rest
+    }
+    return sum
+  }
+
+  /** Reads the ends of the stream once. */
+  async #readEnds(): Promise<StreamEnds> {
+    this.#ends ??= readEnds(await this.#send(endsCommand('EVAL', this.#key), 3 * LEAST_COST))
+    return this.#ends
+  }
+
   /** @throws Refused, Fault */
-  async #send(command: Command): Promise<Reply> {
-    const [reply] = await this.#context.ask([command], Math.max(LEAST_COST, SCRIPT_COST))
+  async #send(command: Command, cost: number): Promise<Reply> {
+    const [reply] = await this.#context.ask([command], cost)
     return accepted(reply, command)
   }
+}
+
+function nameOf(group: Uint8Array): string {
+  return Buffer.from(group).toString('latin1')
 }

@@ -37,8 +37,6 @@ export interface Reaped {
   readonly deleted: DeleteReason | null
   /** Of the entries that went with an idle stream, those that a dead group had not read. */
   readonly unread: number
-  /** Entries that went with an idle stream. */
-  readonly entries: number
   readonly refused: Refused | null
   readonly fault: Fault | null
 }
@@ -47,7 +45,6 @@ export const NOTHING_REAPED: Reaped = {
   counts: { consumers: 0, groups: 0, pending: 0 },
   deleted: null,
   unread: 0,
-  entries: 0,
   refused: null,
   fault: null,
 }

@@ -19,14 +19,38 @@ export interface Consumer {
 /**
  * The consumers that may be deleted: nothing pending, and idle for `afterMs`. Where attempts that found nothing do not count,
  * idle is measured from the most recently active consumer of the group, so that an application that is quiet as a whole
- * keeps its consumers (as zeebe-redis-exporter does).
+ * keeps its consumers (as zeebe-redis-exporter does). With `keepsYoungest`, the most recently active consumer stays.
  */
-export function reapableConsumers(consumers: readonly Consumer[], afterMs: number): readonly Consumer[] {
+export function reapableConsumers(
+  consumers: readonly Consumer[],
+  afterMs: number,
+  keepsYoungest: boolean,
+): readonly Consumer[] {
   const youngestMs = consumers.reduce((least, { idleMs }) => Math.min(least, idleMs), Number.POSITIVE_INFINITY)
-  return consumers.filter(
+  const reapable = consumers.filter(
     ({ pending, idleMs, countsAttempts }) => pending === 0 && idleMs >= afterMs + (countsAttempts ? 0 : youngestMs),
   )
+  if (!keepsYoungest) return reapable
+  const kept = reapable.find(({ idleMs }) => idleMs === youngestMs)
+  const going = new Set(reapable)
+  const isTold = consumers.some((consumer) => consumer.idleMs === youngestMs && !going.has(consumer))
+  return kept === undefined || isTold ? reapable : reapable.filter((consumer) => consumer !== kept)
 }
+
+/**
+ * Whether the policy asks if a group is alive. Its most recently active consumer tells that, so this consumer stays:
+ * without it, a group that was alive yesterday would look as dead as its oldest crashed consumer.
+ */
+export function judgesLife({ protect, ackedAfterMs, deleteIdleMs, reapGroups }: Limits, group: Uint8Array): boolean {
+  const usesLife = protect !== 'none' || Number.isFinite(ackedAfterMs) || Number.isFinite(deleteIdleMs)
+  return usesLife || (reapGroups?.matches(group) ?? false)
+}
+
+/**
+ * A dead group with more references than this to entries that still exist is left until trimming has removed those entries:
+ * `XGROUP DESTROY` frees all references in one step, which takes Redis about 0.3 ms for each 1,000.
+ */
+export const MOST_LIVING_REFERENCES = 20_000
 
 /** How long until another consumer may become reapable, in ms, if none of them reads and none acknowledges. */
 export function msToNextReapable(consumers: readonly Consumer[], afterMs: number): number {
@@ -36,7 +60,7 @@ export function msToNextReapable(consumers: readonly Consumer[], afterMs: number
 }
 
 /**
- * Whether a group may be destroyed: dead for `staleGroupAfterMs`. Redis does not say when a group was created, and a group
+ * Whether a group may be destroyed, or its stream deleted with it: dead for `staleGroupAfterMs`. Redis does not say when a group was created, and a group
  * without consumers that was just created at an old ID looks as dead as an abandoned one. So such a group must have been
  * delivered something (its entries-read is known and not 0); otherwise it is alive.
  */

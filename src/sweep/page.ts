@@ -84,7 +84,7 @@ function judged(found: readonly Found[], { policies, nowMs }: PageContext): Judg
   for (const stream of found) {
     const limits = policies[stream.policy] as Policy
     if (isDue(stream, limits, nowMs)) due.push(stream)
-    else if (isReapDue(stream.state, limits, nowMs)) toReap.push(stream)
+    else if (isReapDue(stream, limits, nowMs)) toReap.push(stream)
     else inside.push(stream)
   }
   return { due, toReap, inside }
@@ -98,9 +98,10 @@ async function reap(stream: Found, trimmed: Trimmed, page: PageContext): Promise
   const { length, oldest = length === 0 ? null : stream.state.oldest } = trimmed.state
   const { hasGroups } = stream.state
   const state: State = { length, oldest, ...(hasGroups === undefined ? {} : { hasGroups }) }
+  const left: Found = { ...stream, state }
   const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
-  if (isCutShort || quietGroups === undefined || !isReapDue(state, limits, nowMs)) return NOTHING_REAPED
-  return reapStream(stream.key, state, { ask, limits, nowMs, stop, quietGroups, archivedBefore })
+  if (isCutShort || quietGroups === undefined || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
+  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, archivedBefore })
 }
 
 /** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */

@@ -69,25 +69,28 @@ test('an empty stream has nothing to trim, and something to reap only with --del
   const empty = foundStream({ length: 0, oldest: null, hasGroups: false })
   const limits = { ...LIMITS, deleteEmpty: true }
   assert.equal(isDue(empty, limits, NOW), false)
-  assert.equal(isReapDue(empty.state, LIMITS, NOW), false)
-  assert.equal(isReapDue(empty.state, limits, NOW), true)
-  assert.equal(isReapDue(empty.state, { ...LIMITS, deleteIdleMs: DAY }, NOW), true)
-  assert.equal(isReapDue({ length: 1, oldest: aged(9 * DAY), hasGroups: false }, limits, NOW), false)
+  assert.equal(isReapDue(empty, LIMITS, NOW), false)
+  assert.equal(isReapDue(empty, limits, NOW), true)
+  assert.equal(isReapDue(empty, { ...LIMITS, deleteIdleMs: DAY }, NOW), true)
+  assert.equal(isReapDue(foundStream({ length: 1, oldest: aged(9 * DAY), hasGroups: false }), limits, NOW), false)
 })
 
 test('with --delete-idle a stream may be reaped once its oldest entry is old enough', () => {
   const limits = { ...LIMITS, deleteIdleMs: DAY }
-  const isDueAt = (age: number) => isReapDue({ length: 1, oldest: aged(age), hasGroups: false }, limits, NOW)
+  const isDueAt = (age: number) =>
+    isReapDue(foundStream({ length: 1, oldest: aged(age), hasGroups: false }), limits, NOW)
   assert.deepEqual([isDueAt(DAY), isDueAt(DAY + 1)], [false, true])
+  const custom = foundStream({ length: 1, oldest: aged(9 * DAY), hasGroups: false }, { hasTimeIds: false })
+  assert.equal(isReapDue(custom, limits, NOW), false)
 })
 
 test('with --reap-consumers-after a stream may be reaped if it has groups, or if nobody asked', () => {
   const limits = { ...LIMITS, reapConsumersAfterMs: DAY }
   const state = { length: 1, oldest: aged(0) }
-  assert.equal(isReapDue({ ...state, hasGroups: false }, limits, NOW), false)
-  assert.equal(isReapDue({ ...state, hasGroups: true }, limits, NOW), true)
-  assert.equal(isReapDue(state, limits, NOW), true)
-  assert.equal(isReapDue({ ...state, hasGroups: true }, LIMITS, NOW), false)
+  assert.equal(isReapDue(foundStream({ ...state, hasGroups: false }), limits, NOW), false)
+  assert.equal(isReapDue(foundStream({ ...state, hasGroups: true }), limits, NOW), true)
+  assert.equal(isReapDue(foundStream(state), limits, NOW), true)
+  assert.equal(isReapDue(foundStream({ ...state, hasGroups: true }), LIMITS, NOW), false)
 })
 
 test('an oldest entry is older than an ID only if it is known and comes before it', () => {
