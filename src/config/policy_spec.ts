@@ -1,5 +1,6 @@
 /** Policies: specs (a glob, then limits by their flags' names, separated by commas) from `--policy` and a file, and the plain flags. */
-import { type Limits, makePolicy, type Policy } from '../retention/policy.ts'
+import { type Limits, makePolicy, type Policy, reapsGroups } from '../retention/policy.ts'
+
 import { nearest } from '../text/nearest.ts'
 import { BrokenRule, formatDuration } from '../text/quantities.ts'
 import { type Flag, type FlagValue, limitFlags } from './flags.ts'
@@ -134,12 +135,9 @@ interface Contradiction {
 
 function contradictionsIn(limits: Limits): Contradiction[] {
   const found: Contradiction[] = []
-  const { maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs, ackedAfterMs } = limits
-  if (
-    [maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs, ackedAfterMs].every(
-      (limit) => limit === Number.POSITIVE_INFINITY,
-    )
-  ) {
+  const { maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs, ackedAfterMs, deleteIdleMs } = limits
+  const all = [maxLength, maxAgeMs, maxBytes, hardMaxLength, hardMaxAgeMs, ackedAfterMs, deleteIdleMs]
+  if (!all.some(Number.isFinite) && !reapsGroups(limits)) {
     found.push({
       flags: ['max-length', 'max-age', 'max-bytes'],
       rule: 'must not be off when max-age and max-bytes are off too; nothing would ever be trimmed',
@@ -152,6 +150,10 @@ function contradictionsIn(limits: Limits): Contradiction[] {
   if (hardMaxAgeMs < maxAgeMs && maxAgeMs !== Number.POSITIVE_INFINITY) {
     const rule = `must not be shorter than max-age (${formatDuration(maxAgeMs)})`
     found.push({ flags: ['hard-max-age', 'max-age'], rule })
+  }
+  if (limits.reapGroups !== null && limits.staleGroupAfterMs === Number.POSITIVE_INFINITY) {
+    const rule = 'must be used with a stale-group-after; it destroys only groups that are dead by it'
+    found.push({ flags: ['reap-groups', 'stale-group-after'], rule })
   }
   if (limits.deleteEmpty && maxAgeMs === Number.POSITIVE_INFINITY) {
     const rule = 'must be used with a max-age; it deletes only streams last written longer ago'

@@ -178,7 +178,14 @@ class ReapWork {
   async #unlink(kind: DeleteReason, idleMs: number, dead: readonly Group[]): Promise<void> {
     if (!this.#mayGoOn) return
     const { limits, nowMs } = this.#context
-    const command = deleteStream(this.#key, kind, nowMs - idleMs, dead, limits.staleGroupAfterMs, this.#context.archivedBefore)
+    const command = deleteStream(
+      this.#key,
+      kind,
+      nowMs - idleMs,
+      dead,
+      limits.staleGroupAfterMs,
+      this.#context.archivedBefore,
+    )
     const cost = dead.reduce((sum, { consumers }) => sum + costOfConsumers(consumers), 4 * LEAST_COST)
     const [unlinked, unread] = (await this.#send(command, cost)) as [number, number]
     if (unlinked === 0) return

@@ -90,6 +90,17 @@ test('each bad policy gets its own message, with the place of the mistake', () =
   }
 })
 
+test('a policy without limits is accepted if it removes something else', () => {
+  for (const settings of [
+    'acked-after=0s',
+    'delete-idle=30d',
+    'reap-groups=a*',
+    'reap-consumers-after=1d',
+    'reap-pending=true',
+  ])
+    assert.deepEqual(problemsOf(['--policy', `a,max-age=off,max-length=off,${settings}`]), [], settings)
+})
+
 test('a conflict between limits names the variable it came from, and a bad policy hides no later one', () => {
   assert.deepEqual(problemsOf([], { XTRIMD_HARD_MAX_LENGTH: '999' }), [
     '--hard-max-length (from XTRIMD_HARD_MAX_LENGTH) must not be below max-length (1000); got "999"',

@@ -42,6 +42,10 @@ const BAD: readonly [args: readonly string[], line: string][] = [
     ['--delete-empty', '--max-age', 'off'],
     '--delete-empty must be used with a max-age; it deletes only streams last written longer ago; got "true"',
   ],
+  [
+    ['--reap-groups', 'a*', '--stale-group-after', 'off'],
+    '--reap-groups must be used with a stale-group-after; it destroys only groups that are dead by it; got "a*"',
+  ],
   [['--trim', 'EXACT'], '--trim must be one of approx, exact; got "EXACT"'],
   [['--protect', 'all'], '--protect must be one of none, unread, unacked; got "all"'],
   [['--match', ''], '--match must not be empty; got ""'],
