@@ -1,6 +1,5 @@
 /** Policies: specs (a glob, then limits by their flags' names, separated by commas) from `--policy` and a file, and the plain flags. */
 import { type Limits, makePolicy, type Policy, reapsGroups } from '../retention/policy.ts'
-
 import { nearest } from '../text/nearest.ts'
 import { BrokenRule, formatDuration } from '../text/quantities.ts'
 import { type Flag, type FlagValue, limitFlags } from './flags.ts'
