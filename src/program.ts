@@ -8,7 +8,10 @@ import { formatProblem } from './config/problem.ts'
 import { subjectOf } from './config/reader.ts'
 import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
+import { explain } from './explain/explain.ts'
 import { plan } from './plan/plan.ts'
+import { explainJson } from './report/explain_json.ts'
+import { explainSummary } from './report/explain_summary.ts'
 import { planJson, startFields, sweepJson } from './report/json.ts'
 import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
@@ -98,6 +101,16 @@ async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Pro
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
+async function explainOnce(config: Config, { paceOf }: SweepTask, stop: AbortSignal): Promise<number> {
+  const { topology, reach } = config.redis
+  const explanation = await explain(config.operand ?? '', { topology, reach, policies: config.policies, paceOf }, stop)
+  await write(
+    process.stdout,
+    config.output === 'json' ? `${JSON.stringify(explainJson(explanation))}\n` : explainSummary(explanation),
+  )
+  return explanation.result === 'success' ? EXIT.success : EXIT.failure
+}
+
 /** Shows a progress line while the work runs: only on a terminal that can redraw a line, where nothing else writes. */
 async function withProgress<T>(
   { logLevel }: Config,
@@ -114,7 +127,7 @@ async function withProgress<T>(
   }
 }
 
-const COMMANDS = { run, sweep: sweepOnce, plan: planOnce } as const
+const COMMANDS = { run, sweep: sweepOnce, plan: planOnce, explain: explainOnce } as const
 
 /**
  * CPU time of this thread in ms, or of all threads (such as garbage collection) if Node cannot tell them apart. System time

@@ -11,8 +11,12 @@ export const COMMANDS = {
   run: 'the daemon: sweep on a schedule until stopped (the default)',
   sweep: 'sweep once, now, and print what it did',
   plan: 'print what a sweep would remove; writes nothing',
+  explain: 'say of one stream what holds it, and why; writes nothing',
 } as const
 export type CommandName = keyof typeof COMMANDS
+
+/** What follows the name of a command. */
+const OPERANDS: Partial<Record<CommandName, string>> = { explain: '<key>' }
 
 /** The help fits a terminal of 80 columns: flags on the left, their texts from this column on. */
 const WIDTH = 80
@@ -23,7 +27,7 @@ or too many, and nothing else.
 
 Commands:
 ${Object.entries(COMMANDS)
-  .map(([name, what]) => `  ${name.padEnd(8)}${what}`)
+  .map(([name, what]) => `  ${[name, OPERANDS[name as CommandName]].join(' ').trim().padEnd(15)}${what}`)
   .join('\n')}`
 
 const AFTER = `
@@ -35,20 +39,24 @@ Durations are 500ms, 90s, 15m, 24h, 7d or 1h30m; sizes are 512kb, 64mb or 1gb.
 Examples:
   xtrimd plan --redis-url redis://127.0.0.1:6379
   xtrimd sweep --max-age 24h --max-length 1000
+  xtrimd explain stream:conversation:42
   xtrimd run --cron '*/15 * * * *' --policy 'stream:fanout:*,max-age=1h'
 
 Exit codes: 0 success; 1 partial, failed or stopped, or a bug;
 2 a bad flag, variable or combination`
 
-/** A text to print before exiting, or the values by flag, not yet parsed. */
-export type CommandLine =
-  | { readonly kind: 'text'; readonly text: string }
-  | {
-      readonly kind: 'parsed'
-      readonly command: CommandName
-      readonly given: ReadonlyMap<string, readonly string[]>
-      readonly problems: readonly Problem[]
-    }
+/** The command, and the values by flag, not yet parsed. */
+export interface ParsedLine {
+  readonly kind: 'parsed'
+  readonly command: CommandName
+  /** What followed the command; null if it takes nothing, or is missing. */
+  readonly operand: string | null
+  readonly given: ReadonlyMap<string, readonly string[]>
+  readonly problems: readonly Problem[]
+}
+
+/** A text to print before exiting, or what was typed. */
+export type CommandLine = { readonly kind: 'text'; readonly text: string } | ParsedLine
 
 /** Returns every problem at once; never throws for bad arguments. */
 export function parseCommandLine(args: readonly string[], version: string): CommandLine {
@@ -68,7 +76,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
     if (error.exitCode === 0) return { kind: 'text', text }
     problems.push({ subject: 'command line', rule: error.message.replace(/^error: /, ''), value: null })
   }
-  const command = readOperands(program, problems)
+  const { command, operand } = readOperands(program, problems)
   const given = new Map<string, readonly string[]>()
   for (const option of program.options) {
     const value: unknown = program.getOptionValue(option.attributeName())
@@ -76,7 +84,7 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
       given.set(option.name(), Array.isArray(value) ? value : [String(value)])
     }
   }
-  return { kind: 'parsed', command, given, problems }
+  return { kind: 'parsed', command, operand, given, problems }
 }
 
 function makeProgram(version: string): Command {
@@ -114,15 +122,17 @@ function item(term: string, text: string): string {
  */
 function completed(args: readonly string[], problems: Problem[]): string[] {
   const result: string[] = []
+  let takesOperand = false
   for (let i = 0; i < args.length; i++) {
     const arg = args[i] ?? ''
     const flag = knownFlag(arg)
     const next = args[i + 1]
     if (arg === '--') {
       // Some package managers pass on the `--` that was meant for them. Ignore it: our operands never start with a dash.
-    } else if (arg === 'help') {
+    } else if (arg === 'help' && !takesOperand) {
       result.push('--help')
     } else if (flag === null) {
+      takesOperand ||= isCommand(arg) && OPERANDS[arg] !== undefined
       result.push(arg)
     } else if (flag.isSwitch) {
       const isValue = next !== undefined && !next.startsWith('-') && !isCommand(next)
@@ -143,9 +153,13 @@ function knownFlag(arg: string): Flag<unknown> | null {
   return Object.hasOwn(flags, name) ? flags[name as keyof typeof flags] : null
 }
 
-/** Finds the command, and notes a problem for every unknown argument. The value of an unknown flag may be a secret: never quote it. */
-function readOperands(program: Command, problems: Problem[]): CommandName {
+/**
+ * Finds the command and what follows it, and notes a problem for every unknown argument. The value of an unknown flag may
+ * be a secret: never quote it.
+ */
+function readOperands(program: Command, problems: Problem[]): { command: CommandName; operand: string | null } {
   let command: CommandName | null = null
+  let following: string | null = null
   let mayBeValue = false
   for (const operand of program.args) {
     if (operand.startsWith('-')) {
@@ -157,6 +171,8 @@ function readOperands(program: Command, problems: Problem[]): CommandName {
       mayBeValue = false
     } else if (mayBeValue) {
       mayBeValue = false
+    } else if (command !== null && OPERANDS[command] !== undefined && following === null) {
+      following = operand
     } else {
       // A longer one may be a URL with a password.
       const quoted = /^[\w-]{1,20}$/.test(operand) ? ` "${operand}"` : ''
@@ -167,7 +183,12 @@ function readOperands(program: Command, problems: Problem[]): CommandName {
       problems.push({ subject: null, rule, value: null })
     }
   }
-  return command ?? 'run'
+  const missing = command !== null && following === null ? OPERANDS[command] : undefined
+  if (missing !== undefined) {
+    const rule = `must be followed by ${missing}, as in xtrimd ${command} ${missing}`
+    problems.push({ subject: command, rule, value: null })
+  }
+  return { command: command ?? 'run', operand: following }
 }
 
 /** Suggests a known flag. `--no-lease` is how other programs write `--lease=false`. */

@@ -5,7 +5,7 @@ import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import { suggestion } from '../text/nearest.ts'
 import type { Bind } from './bind.ts'
-import { type CommandName, parseCommandLine } from './command_line.ts'
+import { type CommandName, type ParsedLine, parseCommandLine } from './command_line.ts'
 import { type FlagName, type FlagValue, flags, PACES, PAGE_SIZES, variableOf } from './flags.ts'
 import { type PolicySet, readPolicies } from './policy_spec.ts'
 import { formatProblem } from './problem.ts'
@@ -15,6 +15,8 @@ import { type Setting, settingsInEffect } from './settings.ts'
 
 export interface Config {
   readonly command: CommandName
+  /** What followed the command, such as the key for `explain`; null if it takes nothing. */
+  readonly operand: string | null
   readonly output: FlagValue<'output'>
   readonly redis: RedisSettings
   /** The first one that matches a key wins. */
@@ -89,10 +91,7 @@ export function configure(
   const line = parseCommandLine(args, version)
   if (line.kind === 'text') return line
   const reader = new Reader(line.given, env, line.problems)
-  // A variable is not refused: it may be set for the other commands.
-  const output = line.given.get('output')
-  if (line.command === 'run' && output !== undefined)
-    reader.problem('--output', 'must be used with sweep or plan; the daemon writes a log', output.join(','))
+  refuseForOtherCommands(reader, line)
 
   const { policies, fileVersion = null } = readPolicies(reader) ?? {}
   const redis = readRedis(reader)
@@ -100,6 +99,7 @@ export function configure(
   const pacePercent = reader.value('pace') ?? (watch === null ? PACES.alone : PACES.watching)
   const config = {
     command: line.command,
+    operand: line.operand,
     output: reader.value('output'),
     redis,
     policies,
@@ -141,6 +141,13 @@ function readPoliciesAgain(reader: Reader): ReturnType<PolicyFile['readAgain']> 
 
 function problemLines({ problems }: Reader): string[] {
   return [...new Set(problems.map(formatProblem))]
+}
+
+/** Refuses flags that the command does not use. A variable is not refused: it may be set for the other commands. */
+function refuseForOtherCommands(reader: Reader, { command, given }: Pick<ParsedLine, 'command' | 'given'>): void {
+  const output = given.get('output')
+  if (command === 'run' && output !== undefined)
+    reader.problem('--output', 'must be used with sweep, plan or explain; the daemon writes a log', output.join(','))
 }
 
 function readLease(reader: Reader): LeaseTerms | null | undefined {

@@ -155,7 +155,7 @@ export const flagGroups = {
       parseBind,
       'status page, /metrics and probes; port 0 picks a free port',
     ),
-    output: flag('<text|json>', 'text', oneOf('text', 'json'), 'format of what sweep and plan print'),
+    output: flag('<text|json>', 'text', oneOf('text', 'json'), 'format of what commands print'),
     'stream-metrics': flag('<n>', '100', wholeNumber(0, 10_000), 'longest streams with own metric series'),
     'log-level': flag(
       '<level>',

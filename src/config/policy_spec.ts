@@ -85,7 +85,9 @@ export function readPolicies(reader: Reader): PolicySet | undefined {
       reader.problem(given.subject, rule, given.text, at ?? indentOf(given.text))
     }
     for (const { flags, rule } of contradictionsIn(limits)) refuse(`${flags[0]} ${rule}`, flags)
-    const policy = makePolicy(spec.name ?? spec.match, spec.match, limits)
+    const from = originOfLimits(reader, spec.values)
+    const origin = { policy: given.source === 'file' ? given.subject : given.source, limits: from }
+    const policy = makePolicy(spec.name ?? spec.match, spec.match, limits, origin)
     if (policies.some(({ name }) => name === policy.name))
       refuse('must have a name of its own; metrics tell policies apart by name', ['name'])
     // If a spec has the pattern of --match, the plain flags make no policy of that name.
@@ -94,8 +96,19 @@ export function readPolicies(reader: Reader): PolicySet | undefined {
     policies.push(policy)
   }
   if (policies.length < specs.length) return undefined
-  if (!policies.some((policy) => policy.match === match)) policies.push(makePolicy(match, match, plain))
+  if (!policies.some((policy) => policy.match === match)) {
+    const origin = { policy: reader.text('match')?.source ?? 'default', limits: originOfLimits(reader) }
+    policies.push(makePolicy(match, match, plain, origin))
+  }
   return { policies, fileVersion: file?.version ?? null }
+}
+
+/** Where the limits came from: the policy's own values, or the plain flags. */
+function originOfLimits(reader: Reader, own?: ReadonlyMap<string, unknown>): Record<string, string> {
+  const flags = Object.keys(limitOf) as LimitFlag[]
+  return Object.fromEntries(
+    flags.map((flag) => [flag, own?.has(flag) ? 'policy' : (reader.text(flag)?.source ?? 'default')]),
+  )
 }
 
 type LimitFlag = keyof typeof limitFlags

@@ -49,7 +49,7 @@ export class CountingWay {
     if (denied === null && !isUnknown) return false
     if (this.#evaluate !== evaluate) return true
     this.#evaluate = evaluate === 'EVAL_RO' && isUnknown ? 'EVAL' : null
-    if (this.#evaluate === null) this.#missing(denied?.command ?? evaluate, 'an exact count in plan')
+    if (this.#evaluate === null) this.#missing(denied?.command ?? evaluate, 'an exact count')
     return true
   }
 }

@@ -46,8 +46,8 @@ export class EntryCounter {
   readonly #ask: Ask
   readonly #way: CountingWay
   readonly #step: number
-  readonly #length: number
-  readonly #newest: StreamId
+  readonly length: number
+  readonly newest: StreamId
   /** In the order of their IDs. */
   readonly #anchors: Anchor[]
 
@@ -61,8 +61,8 @@ export class EntryCounter {
     this.#ask = ask
     this.#way = way
     this.#step = stepFor(stream.entryBytes)
-    this.#length = stream.length
-    this.#newest = stream.newest
+    this.length = stream.length
+    this.newest = stream.newest
     this.#anchors = [
       { id: stream.oldest, entries: 0 },
       { id: stream.newest, entries: stream.length - 1 },
@@ -71,7 +71,7 @@ export class EntryCounter {
 
   /** How many entries come before `id`. @throws Refused, Fault */
   async before(id: StreamId): Promise<number> {
-    if (isBefore(this.#newest, id)) return this.#length
+    if (isBefore(this.newest, id)) return this.length
     const at = this.#anchors.findIndex((anchor) => !isBefore(anchor.id, id))
     const [below, above] = [this.#anchors[at - 1], this.#anchors[at] as Anchor]
     if (below === undefined || !isBefore(id, above.id)) return above.entries
@@ -82,7 +82,7 @@ export class EntryCounter {
 
   /** The ID of the entry that `entries` others come before; null where there is none. @throws Refused, Fault */
   async idAt(entries: number): Promise<StreamId | null> {
-    if (entries >= this.#length) return null
+    if (entries >= this.length) return null
     const above = this.#anchors.findIndex((anchor) => anchor.entries > entries)
     const low = this.#anchors[above < 0 ? this.#anchors.length - 1 : above - 1] as Anchor
     const high = this.#anchors[above]

@@ -95,18 +95,19 @@ async function isDeleted(
   return dead.every(Boolean)
 }
 
-async function readStreamEnds(key: Buffer, ask: Ask, way: CountingWay): Promise<StreamEnds | null> {
+/** The ends; null where scripts are not allowed. @throws Refused, Fault */
+export async function readStreamEnds(key: Buffer, ask: Ask, way: CountingWay): Promise<StreamEnds | null> {
   const reply = await way.evaluate(ask, (evaluate) => endsCommand(evaluate, key))
   return reply === null ? null : readEnds(reply)
 }
 
 /** References that will be dangling: all before the first entry that trimming leaves, and after it those to deleted ones. */
-async function countMissing(
+export async function countMissing(
   key: Buffer,
   { rawName }: Group,
   left: LeftByTrim,
   ends: StreamEnds | null,
-  { ask, way }: ReapForecastContext,
+  { ask, way }: Pick<ReapForecastContext, 'ask' | 'way'>,
 ): Promise<number> {
   const isUnknown = left.first === null && left.entries > 0
   if (ends === null || isUnknown) return 0

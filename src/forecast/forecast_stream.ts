@@ -42,9 +42,12 @@ export interface Forecast extends Removal {
   readonly hold: Hold | null
   readonly hasDeadGroup: boolean
   readonly reap: Readonly<ReapForecast>
+  /** Counts on in the stream as the forecast saw it; null where it counted nothing. */
+  readonly counter: EntryCounter | null
 }
 
-const NOTHING: Forecast = {
+/** For a stream that is inside its policy, or empty. */
+export const NOTHING: Forecast = {
   removed: forEachReason(0),
   bytes: 0,
   isExact: true,
@@ -53,6 +56,7 @@ const NOTHING: Forecast = {
   hold: null,
   hasDeadGroup: false,
   reap: NOTHING_TO_REAP,
+  counter: null,
 }
 
 export interface ForecastContext {
@@ -109,6 +113,7 @@ export async function forecastStream(stream: Found, context: ForecastContext): P
       { entries: length - total, first: await firstLeft(total, length, counter, limits) },
       context,
     ),
+    counter,
   }
 }
 

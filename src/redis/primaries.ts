@@ -31,7 +31,7 @@ export async function findPrimaries(topology: Topology, reach: Reach, stop?: Abo
 }
 
 /** The primary of a key; undefined if none serves its slot. */
-export function primaryOf(key: string, { addresses, haveSlots, slots }: Primaries): Address | undefined {
+export function primaryOf(key: string | Uint8Array, { addresses, haveSlots, slots }: Primaries): Address | undefined {
   if (!haveSlots) return addresses[0]
   const slot = slotOf(key)
   return slots.find(({ from, to }) => from <= slot && slot <= to)?.address

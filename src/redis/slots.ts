@@ -14,9 +14,11 @@ export interface SlotRange {
 }
 
 /** The slot of a key. If its first braces hold something (a hash tag), only that counts. */
-export function slotOf(key: string): number {
-  const tag = /^[^{]*\{([^}]+)\}/s.exec(key)?.[1]
-  return crc16(Buffer.from(tag ?? key)) % SLOTS
+export function slotOf(key: string | Uint8Array): number {
+  const bytes = Buffer.from(key)
+  const open = bytes.indexOf('{')
+  const close = open < 0 ? -1 : bytes.indexOf('}', open)
+  return crc16(close > open + 1 ? bytes.subarray(open + 1, close) : bytes) % SLOTS
 }
 
 /** CRC-16/XMODEM, the hash that Redis Cluster uses. */

@@ -46,6 +46,14 @@ const NO_REAPING = {
   reapPending: false,
 } as const
 
+/** Where a policy and its limits came from: `flag`, `default`, or the name of a variable. */
+export interface Origin {
+  /** The text that made the policy; a line of a file too. */
+  readonly policy: string
+  /** Each limit by the name of its flag; `policy` where the policy itself sets it. */
+  readonly limits: Readonly<Record<string, string>>
+}
+
 /** Limits for the streams whose keys match. */
 export interface Policy extends Limits {
   /** The label in metrics and reports. */
@@ -54,6 +62,7 @@ export interface Policy extends Limits {
   readonly matches: (key: Uint8Array) => boolean
   /** The configured limits. They decide whether a stream is over its limits, also when one sweep trims to tighter ones. */
   readonly configured: Limits
+  readonly origin: Origin
 }
 
 /** Limits that a stream can be over. */
@@ -80,8 +89,13 @@ export function sumOfReasons(removed: Readonly<Record<Reason, number>>): number 
 }
 
 /** `match` is a glob as Redis understands it. */
-export function makePolicy(name: string, match: string, limits: Limits): Policy {
-  return Object.freeze({ ...limits, name, match, matches: compileGlob(match), configured: limits })
+export function makePolicy(
+  name: string,
+  match: string,
+  limits: Limits,
+  origin: Origin = { policy: 'default', limits: {} },
+): Policy {
+  return Object.freeze({ ...limits, name, match, matches: compileGlob(match), configured: limits, origin })
 }
 
 /** The index of the first policy whose pattern matches the key, or -1. */

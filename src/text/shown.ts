@@ -23,3 +23,15 @@ function escapeCharacter(character: string): string {
 function hex(byte: number): string {
   return byte === 0x5c ? '\\\\' : `\\x${byte.toString(16).padStart(2, '0')}`
 }
+
+/** The key that `shown` gives this text for; null if it gives it for none, such as for a single backslash. */
+export function readShown(text: string): Buffer | null {
+  if (!/^(?:[^\\]|\\\\|\\x[0-9a-f]{2})*$/i.test(text)) return null
+  const parts = text.split(/(\\\\|\\x[0-9a-f]{2})/i)
+  return Buffer.concat(
+    parts.map((part) => {
+      if (part === '\\\\') return Buffer.from('\\')
+      return part.startsWith('\\x') ? Buffer.from(part.slice(2), 'hex') : Buffer.from(part)
+    }),
+  )
+}

@@ -14,7 +14,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--frobnicate'], 'unknown flag --frobnicate'],
   [['-v'], 'unknown flag -v'],
   [['sweeep'], 'unknown command "sweeep"; did you mean sweep?'],
-  [['constructor'], 'unknown command "constructor"; must be one of run, sweep, plan'],
+  [['constructor'], 'unknown command "constructor"; must be one of run, sweep, plan, explain'],
   [['run', 'sweep'], 'unexpected argument "sweep" after run'],
   [['plan', 'stream:*'], 'unexpected argument after plan'],
   [['--max-age', '24'], `--max-age ${DURATION}, or off; got "24"`],
@@ -100,7 +100,10 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   ],
   [['--log-level', 'loud'], '--log-level must be one of trace, debug, info, warn, error, fatal, silent; got "loud"'],
   [['--log-format', 'xml'], '--log-format must be one of json, pretty; got "xml"'],
-  [['run', '--output', 'json'], '--output must be used with sweep or plan; the daemon writes a log; got "json"'],
+  [
+    ['run', '--output', 'json'],
+    '--output must be used with sweep, plan or explain; the daemon writes a log; got "json"',
+  ],
   [['--redis-url', `http://me:${SECRET}@host`], '--redis-url must start with redis://, rediss:// or unix://'],
   [['--redis-url', 'localhost:6379'], '--redis-url must start with redis://, rediss:// or unix://'],
   [
@@ -129,7 +132,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [[`--token=${SECRET}`], 'unknown flag --token'],
   [[`-p${SECRET}`], 'unknown flag -p'],
   [['-a', SECRET], 'unknown flag -a'],
-  [[`redis://:${SECRET}@host`], 'unknown command; must be one of run, sweep, plan'],
+  [[`redis://:${SECRET}@host`], 'unknown command; must be one of run, sweep, plan, explain'],
   [
     ['--redis-password-file', '/nowhere/at/all'],
     '--redis-password-file must be a readable file (ENOENT); got "/nowhere/at/all"',

@@ -3,11 +3,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { plan } from '../../src/plan/plan.ts'
+import { explainJson } from '../../src/report/explain_json.ts'
 import { planJson, sweepJson } from '../../src/report/json.ts'
 import { sweep } from '../../src/sweep/sweep.ts'
 import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from '../harness/acl.ts'
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from '../harness/acl_user.ts'
 import { readPage, sectionOf } from '../harness/documents.ts'
+import { explainHere } from '../harness/explain_here.ts'
 import { readOutput } from '../harness/output.ts'
 import { HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
@@ -21,7 +23,7 @@ const HOUR = 3_600_000
 const UNTOLD = ['+client|setname', '+client|no-touch', '+eval_ro', '+xread']
 
 interface Scenario {
-  readonly command?: 'sweep' | 'plan'
+  readonly command?: 'sweep' | 'plan' | 'explain'
   readonly args?: readonly string[]
   readonly database?: number
   readonly config?: Readonly<Record<string, string>>
@@ -51,6 +53,18 @@ function planned({ streams, remove }: Report): void {
   assert.ok(age + length >= 1_900, `${age} by age, ${length} by length`)
 }
 
+/** Explain reads one key, so it neither scans nor trims. */
+const EXPLAINS = { command: 'explain', instead: ['+scan', '+xtrim'], prepare: fill } as const
+
+function explained({ entries, nextSweep }: Report): void {
+  assert.equal(entries, 3_000)
+  assert.ok((nextSweep as { remove: { age: number } }).remove.age >= 900)
+}
+
+async function knowsEvalRo(redis: RedisServer): Promise<boolean> {
+  return ((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] !== null
+}
+
 const greets = (command: string): Scenario => ({
   ...trimmed,
   isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', command)) as unknown[])[0] !== null,
@@ -78,7 +92,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
       await fill(redis)
       await redis.command('XADD', 'stream:conversation:young', '*', 'a', 'b')
     },
-    isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] !== null,
+    isKnown: knowsEvalRo,
     works: async (report, redis) => {
       trimmed.works(report)
       assert.equal(await redis.callsOf('xread'), 1)
@@ -221,7 +235,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
   'an exact count in `xtrimd plan`; without it long streams are estimated': {
     command: 'plan',
     instead: ['+xtrim'],
-    isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] !== null,
+    isKnown: knowsEvalRo,
     args: ['--trim', 'exact'],
     prepare: fill,
     works: (report) => {
@@ -249,6 +263,58 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
       planned(report)
       assert.ok(Number(report.bytes) > 10_000)
     },
+  },
+}
+
+SCENARIOS['`xtrimd explain`, which does not need `+scan +xtrim`'] = { ...EXPLAINS, works: explained }
+SCENARIOS['an exact count in `xtrimd explain`; without it long streams are estimated'] = {
+  ...EXPLAINS,
+  isKnown: knowsEvalRo,
+  args: ['--trim', 'exact'],
+  works: (report) => {
+    explained(report)
+    assert.equal('EVAL_RO' in (report.missing as object), false)
+  },
+}
+SCENARIOS['the groups that `xtrimd explain` shows'] = {
+  ...EXPLAINS,
+  prepare: async (redis) => {
+    await fill(redis)
+    await read(redis, 500)
+  },
+  works: (report) => {
+    explained(report)
+    const [group] = report.groups as {
+      pending: number
+      consumers: unknown[]
+      dangling: number
+      allPendingChecked: boolean
+    }[]
+    assert.deepEqual([group?.pending, group?.consumers.length], [500, 1])
+    assert.equal('XPENDING' in (report.missing as object), false)
+  },
+}
+SCENARIOS['all dangling references in `xtrimd explain`; without it those to single deleted entries are left out'] = {
+  ...EXPLAINS,
+  isKnown: knowsEvalRo,
+  prepare: async (redis) => {
+    await fill(redis)
+    await read(redis, 500)
+    const [, second] = (await redis.command('XRANGE', KEY, '-', '+', 'COUNT', '2')) as [string][]
+    await redis.command('XDEL', KEY, String(second?.[0]))
+    await redis.command('XADD', KEY, '*', 'a', 'b')
+  },
+  works: (report) => {
+    explained(report)
+    const [group] = report.groups as { dangling: number; allPendingChecked: boolean; consumers: unknown[] }[]
+    assert.deepEqual([group?.dangling, group?.allPendingChecked, group?.consumers.length], [1, true, 1])
+  },
+}
+SCENARIOS['the bytes that `xtrimd explain` shows'] = {
+  ...EXPLAINS,
+  works: (report) => {
+    explained(report)
+    assert.ok(Number(report.bytes) > 10_000)
   },
 }
 
@@ -354,12 +420,22 @@ function assertSaid({ result, reason, missing }: Report, command: string): void 
 /** Runs the program as an operator would. */
 async function runProgram(redis: RedisServer, scenario: Scenario): Promise<{ code: number | null; report: Report }> {
   const { command = 'sweep', args = [] } = scenario
-  const ended = await runXtrimd([command, '--output', 'json', '--redis-url', urlOf(redis, scenario.database), ...args])
+  const operand = command === 'explain' ? [KEY] : []
+  const ended = await runXtrimd([
+    command,
+    ...operand,
+    '--output',
+    'json',
+    '--redis-url',
+    urlOf(redis, scenario.database),
+    ...args,
+  ])
   return { code: ended.code, report: readOutput(command, ended.stdout) }
 }
 
 /** Sweeps in this process, which saves the time to start a program. */
 async function runHere(redis: RedisServer, { command = 'sweep', args = [], database }: Scenario): Promise<Report> {
+  if (command === 'explain') return explainJson(await explainHere(urlOf(redis, database), KEY, args))
   const task = taskOf(urlOf(redis, database), args)
   const { signal } = new AbortController()
   return command === 'sweep'

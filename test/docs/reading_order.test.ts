@@ -9,7 +9,7 @@ import { readPage, sectionOf } from '../harness/documents.ts'
 /** A file imports only from its own folder and from folders before it. `main.ts` comes last, and loads the program. */
 const READING_ORDER = [
   ...['text', 'retention', 'schedule', 'redis', 'config'],
-  ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan'],
+  ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan', 'explain'],
   ...['watch', 'telemetry', 'report', 'http', 'daemon', 'program.ts', 'main.ts'],
 ]
 

@@ -51,6 +51,20 @@ export const ACL_LINES = [
   { feature: 'an exact count in `xtrimd plan`; without it long streams are estimated', rules: '+xrevrange +eval_ro' },
   { feature: 'the unread entries that `xtrimd plan` shows', rules: '+xrevrange +xinfo|groups' },
   { feature: 'the bytes that `xtrimd plan` shows', rules: '+xrevrange +memory|usage' },
+  { feature: '`xtrimd explain`, which does not need `+scan +xtrim`', rules: '+type +xrevrange' },
+  {
+    feature: 'an exact count in `xtrimd explain`; without it long streams are estimated',
+    rules: '+type +xrevrange +eval_ro',
+  },
+  {
+    feature: 'the groups that `xtrimd explain` shows',
+    rules: '+type +xrevrange +xinfo|groups +xinfo|consumers +xpending',
+  },
+  {
+    feature: 'all dangling references in `xtrimd explain`; without it those to single deleted entries are left out',
+    rules: '+type +xrevrange +xinfo|groups +xinfo|consumers +xpending +eval_ro +xinfo|stream',
+  },
+  { feature: 'the bytes that `xtrimd explain` shows', rules: '+type +xrevrange +memory|usage' },
 ] as const satisfies readonly AclLine[]
 
 export type Feature = (typeof ACL_LINES)[number]['feature']

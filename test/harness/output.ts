@@ -17,10 +17,11 @@ const ajv = new Ajv2020({
 const SCHEMAS = {
   sweep: ajv.compile(closed(publishedSchema('sweep')) as object),
   plan: ajv.compile(closed(publishedSchema('plan')) as object),
+  explain: ajv.compile(closed(publishedSchema('explain')) as object),
 }
 
 /** The published schema of a command. */
-export function publishedSchema(command: 'sweep' | 'plan'): object {
+export function publishedSchema(command: 'sweep' | 'plan' | 'explain'): object {
   return JSON.parse(readFileSync(new URL(`../../schema/${command}.json`, import.meta.url), 'utf8')) as object
 }
 

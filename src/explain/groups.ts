@@ -1,0 +1,118 @@
+/** What explain tells of a stream's consumer groups. */
+import type { CountingWay } from '../forecast/counting_way.ts'
+import type { EntryCounter } from '../forecast/entry_counter.ts'
+import { countDangling, readStreamEnds } from '../forecast/forecast_reap.ts'
+import { readConsumers, readGroups } from '../look/consumer_groups.ts'
+import type { StreamEnds } from '../look/stream_ends.ts'
+import type { Ask } from '../redis/ask.ts'
+import { deniedCommand, type Missing, Refused } from '../redis/refused.ts'
+import { type Group, isStale, lastAlive } from '../retention/groups.ts'
+import type { Limits } from '../retention/policy.ts'
+import type { Consumer } from '../retention/reaping.ts'
+import { earlierOf, isBefore, nextStreamId, type StreamId } from '../retention/stream_id.ts'
+
+export interface GroupExplained extends Group {
+  /** The first ID that it still needs, as `--protect` of the policy sees it; without one, what is pending counts too. */
+  readonly floor: StreamId
+  /** In ms of Redis's clock; null if nothing tells. */
+  readonly lastAliveMs: number | null
+  /** Whether it has been dead for `--stale-group-after`; null if no policy covers the stream. */
+  readonly isDead: boolean | null
+  /** Whether it keeps entries that a limit would remove. */
+  readonly holdsBack: boolean
+  /** Pending references whose entry no longer exists. */
+  readonly dangling: number
+  /** Whether every pending reference was looked up; if not, more may dangle. */
+  readonly areAllChecked: boolean
+  /** Its consumers that are worth naming. */
+  readonly named: readonly Consumer[]
+}
+
+/** What is known of the stream of the groups. */
+export interface StreamOfGroups {
+  readonly ask: Ask
+  readonly way: CountingWay
+  readonly key: Buffer
+  readonly limits: Limits | null
+  readonly nowMs: number
+  readonly counter: EntryCounter | null
+  readonly oldest: StreamId | null
+  /** Limits call for the removal of everything before this ID; null if they call for none. */
+  readonly wanted: StreamId | null
+  readonly missing: Missing
+}
+
+/** Reads all groups. A command that the ACL denies costs what it would tell. @throws Refused, Fault */
+export async function explainGroups(stream: StreamOfGroups): Promise<GroupExplained[]> {
+  const { ask, key, way, missing } = stream
+  const positions = await unlessDenied(missing, [], () => readGroups(ask, key, 'none'))
+  const groups = await unlessDenied(missing, positions, () => readGroups(ask, key, 'unacked'))
+  const ends = groups.some(({ pending }) => pending > 0) ? await readStreamEnds(key, ask, way) : null
+  const explained: GroupExplained[] = []
+  for (const group of groups) explained.push(await explainGroup(stream, group, ends ?? { deleted: null }))
+  return explained
+}
+
+async function explainGroup(
+  stream: StreamOfGroups,
+  group: Group,
+  ends: Pick<StreamEnds, 'deleted'>,
+): Promise<GroupExplained> {
+  const { ask, way, key, limits, nowMs, counter, oldest, missing } = stream
+  const { rawName, consumers, pending } = group
+  const floor = floorOf(group, limits)
+  const isDead = limits === null ? null : isStale(group, limits.staleGroupAfterMs, nowMs)
+  const left = { entries: counter?.length ?? 0, first: oldest }
+  const dangling = await unlessDenied(missing, null, async () =>
+    pending === 0 ? 0 : await countDangling(key, rawName, left, ends, { ask, way }),
+  )
+  const all = await unlessDenied(missing, [], async () =>
+    consumers === 0 ? [] : await readConsumers(ask, key, rawName),
+  )
+  return {
+    ...group,
+    floor,
+    lastAliveMs: lastAlive(group, nowMs),
+    isDead,
+    holdsBack: isDead === false && (await keepsEntries(floor, stream)),
+    dangling: dangling ?? 0,
+    // Without scripts, only references before the oldest entry are counted: those that trims leave.
+    areAllChecked: pending === 0 || (dangling !== null && way.hasScripts),
+    named: worthNaming(all),
+  }
+}
+
+/** Most consumers named of one group. */
+const NAMED = 20
+
+/** All consumers if they are few, else those idle longest; first those that have something pending. */
+export function worthNaming(consumers: readonly Consumer[]): Consumer[] {
+  const byIdle = consumers.toSorted((a, b) => b.idleMs - a.idleMs || Buffer.compare(a.name, b.name))
+  if (byIdle.length <= NAMED) return byIdle
+  const stuck = byIdle.filter(({ pending }) => pending > 0).slice(0, NAMED / 2)
+  const others = byIdle.filter((consumer) => !stuck.includes(consumer)).slice(0, NAMED - stuck.length)
+  return [...stuck, ...others]
+}
+
+function floorOf({ oldestPending, lastDelivered }: Group, limits: Limits | null): StreamId {
+  const unread = nextStreamId(lastDelivered)
+  return limits?.protect === 'unread' || oldestPending === null ? unread : earlierOf(oldestPending, unread)
+}
+
+/** Whether there are entries from the floor on that limits call to remove. */
+async function keepsEntries(floor: StreamId, { limits, counter, wanted }: StreamOfGroups): Promise<boolean> {
+  if (limits === null || limits.protect === 'none' || counter === null || wanted === null) return false
+  return isBefore(floor, wanted) && (await counter.before(floor)) < (await counter.before(wanted))
+}
+
+/** The result of the work; `otherwise` if the ACL denies one of its commands, which is then reported. */
+async function unlessDenied<T>(missing: Missing, otherwise: T, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    const denied = error instanceof Refused ? deniedCommand(error.command, error.refusal) : null
+    if (denied === null) throw error
+    missing(denied.command, 'the groups that explain shows')
+    return otherwise
+  }
+}
