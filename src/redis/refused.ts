@@ -38,7 +38,7 @@ export function deniedCommand(command: string, refusal: Refusal): { command: str
   const isCommand = named !== undefined || /can't run this command/.test(refusal.message)
   if (refusal.word !== 'NOPERM' || !isCommand) return null
   return {
-    command: command === 'EVAL' ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
+    command: command.startsWith('EVAL') ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
     neededFor: NEEDS[command] ?? 'every sweep',
   }
 }
