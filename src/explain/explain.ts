@@ -5,16 +5,15 @@ import { EntryCounter } from '../forecast/entry_counter.ts'
 import { readStreamEnds } from '../forecast/forecast_reap.ts'
 import { type Forecast, forecastStream, NOTHING } from '../forecast/forecast_stream.ts'
 import { isDue, isReapDue } from '../judge/due.ts'
-import { lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
 import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
-import { memoryCommand, type Oldest, oldestCommand, readOldest } from '../look/stream_state.ts'
+import { type Oldest, oldestCommand, readOldest } from '../look/stream_state.ts'
 import type { Address } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Connection, Reach } from '../redis/connection.ts'
 import { onPrimaryOf } from '../redis/key_home.ts'
 import type { Topology } from '../redis/primaries.ts'
-import { Fault, Refusal } from '../redis/refusal.ts'
+import { Fault } from '../redis/refusal.ts'
 import { accepted, deniedCommand, deniedTold, type Missing, nameOf, Refused } from '../redis/refused.ts'
 import { readClock } from '../redis/server_state.ts'
 import { leastCosts } from '../retention/bites.ts'
@@ -30,6 +29,7 @@ import {
 } from '../retention/stream_id.ts'
 import { readShown, shown } from '../text/shown.ts'
 import { type Pace, paced } from '../walk/pace.ts'
+import { entryBytes, readMemory } from './bytes.ts'
 import { type Remains, whyNotEmpty, whyNotIdle } from './deletion.ts'
 import { type Finding, findingsOf } from './findings.ts'
 import { explainGroups, type GroupExplained } from './groups.ts'
@@ -131,7 +131,8 @@ async function explainOn(
   const ask = rememberingGroups(paced(connection, pace, stop))
   const miss: Missing = (command, neededFor) => missing.set(command, neededFor)
   const nowMs = await readClock(connection.ask)
-  const kind = await read(ask, ['TYPE', key], String)
+  const typeOf: Command = ['TYPE', key]
+  const kind = String(accepted((await ask([typeOf]))[0], typeOf))
   if (kind !== 'stream') return kind
 
   const way = new CountingWay(pace.mostAtOnce, miss)
@@ -198,32 +199,6 @@ async function lookAtOne(ask: Ask, key: Buffer, policies: readonly Policy[], now
   return found[0] ?? null
 }
 
-async function readMemory(ask: Ask, key: Buffer, missing: Missing): Promise<number | null> {
-  const [reply] = await ask([memoryCommand(key)])
-  if (!(reply instanceof Refusal)) return Number(reply)
-  reportDenied(new Refused(reply, 'MEMORY USAGE'), missing)
-  return null
-}
-
-/** What the entries take of the memory that Redis reports; null where the ACL hides it. */
-async function entryBytes(ask: Ask, key: Buffer, memory: number, missing: Missing): Promise<number | null> {
-  try {
-    const contents = await lookAtContents(ask, key, memory, memoryHabits(ask))
-    return contents === null ? memory : contents.entries.bytes
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error
-    reportDenied(error, missing)
-    return null
-  }
-}
-
-/** @throws Refused if the ACL is not the reason */
-function reportDenied(refused: Refused, missing: Missing): void {
-  const denied = deniedCommand(refused.command, refused.refusal)
-  if (denied === null) throw refused
-  missing(denied.command, 'the bytes that explain shows')
-}
-
 interface Ends {
   readonly length: number
   readonly first: Oldest | null
@@ -275,9 +250,4 @@ function stays(policy: Policy, remains: Remains): StreamExplained['stays'] {
     'delete-empty': policy.deleteEmpty ? whyNotEmpty(remains, policy) : null,
     'delete-idle': Number.isFinite(policy.deleteIdleMs) ? whyNotIdle(remains, policy) : null,
   }
-}
-
-async function read<T>(ask: Ask, command: Command, as: (reply: unknown) => T): Promise<T> {
-  const [reply] = await ask([command])
-  return as(accepted(reply, command))
 }

@@ -276,7 +276,7 @@ SCENARIOS['an exact count in `xtrimd explain`; without it long streams are estim
     assert.equal('EVAL_RO' in (report.missing as object), false)
   },
 }
-SCENARIOS['the groups that `xtrimd explain` shows'] = {
+SCENARIOS['the groups that `xtrimd explain` shows, and the bytes of a stream that has groups'] = {
   ...EXPLAINS,
   prepare: async (redis) => {
     await fill(redis)
@@ -292,6 +292,7 @@ SCENARIOS['the groups that `xtrimd explain` shows'] = {
     }[]
     assert.deepEqual([group?.pending, group?.consumers.length], [500, 1])
     assert.equal('XPENDING' in (report.missing as object), false)
+    assert.ok(Number(report.bytes) > 10_000)
   },
 }
 SCENARIOS['all dangling references in `xtrimd explain`; without it those to single deleted entries are left out'] = {

@@ -57,14 +57,14 @@ export const ACL_LINES = [
     rules: '+type +xrevrange +eval_ro',
   },
   {
-    feature: 'the groups that `xtrimd explain` shows',
-    rules: '+type +xrevrange +xinfo|groups +xinfo|consumers +xpending',
+    feature: 'the groups that `xtrimd explain` shows, and the bytes of a stream that has groups',
+    rules: '+type +xrevrange +memory|usage +xinfo|groups +xinfo|stream +xinfo|consumers +xpending',
   },
   {
     feature: 'all dangling references in `xtrimd explain`; without it those to single deleted entries are left out',
     rules: '+type +xrevrange +xinfo|groups +xinfo|consumers +xpending +eval_ro +xinfo|stream',
   },
-  { feature: 'the bytes that `xtrimd explain` shows', rules: '+type +xrevrange +memory|usage' },
+  { feature: 'the bytes that `xtrimd explain` shows', rules: '+type +xrevrange +memory|usage +xinfo|groups' },
 ] as const satisfies readonly AclLine[]
 
 export type Feature = (typeof ACL_LINES)[number]['feature']

@@ -1,0 +1,33 @@
+/** What explain tells of a stream's memory. */
+import { lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
+import { memoryCommand } from '../look/stream_state.ts'
+import type { Ask } from '../redis/ask.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { deniedCommand, type Missing, Refused } from '../redis/refused.ts'
+
+/** What Redis reports for the stream, its groups included; null where the ACL denies it. @throws Refused, Fault */
+export async function readMemory(ask: Ask, key: Buffer, missing: Missing): Promise<number | null> {
+  const [reply] = await ask([memoryCommand(key)])
+  if (!(reply instanceof Refusal)) return Number(reply)
+  reportDenied(new Refused(reply, 'MEMORY USAGE'), missing)
+  return null
+}
+
+/** What the entries take of the memory that Redis reports; null where the ACL hides it. */
+export async function entryBytes(ask: Ask, key: Buffer, memory: number, missing: Missing): Promise<number | null> {
+  try {
+    const contents = await lookAtContents(ask, key, memory, memoryHabits(ask))
+    return contents === null ? memory : Math.round(contents.entries.bytes)
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    reportDenied(error, missing)
+    return null
+  }
+}
+
+/** @throws Refused if the ACL is not the reason */
+function reportDenied(refused: Refused, missing: Missing): void {
+  const denied = deniedCommand(refused.command, refused.refusal)
+  if (denied === null) throw refused
+  missing(denied.command, 'the bytes that explain shows')
+}
