@@ -141,7 +141,7 @@ async function explainOn(
   const memory = await readMemory(ask, key, miss)
   const found = policy === null ? null : await lookAtOne(ask, key, policies, nowMs)
   const forecast =
-    policy !== null && found !== null && (isDue(found, policy, nowMs) || isReapDue(found.state, policy, nowMs))
+    policy !== null && found !== null && (isDue(found, policy, nowMs) || isReapDue(found, policy, nowMs))
       ? await forecastStream(found, {
           ask,
           limits: policy,

@@ -1,7 +1,7 @@
 /** What explain tells of a stream's consumer groups. */
 import type { CountingWay } from '../forecast/counting_way.ts'
 import type { EntryCounter } from '../forecast/entry_counter.ts'
-import { countDangling, readStreamEnds } from '../forecast/forecast_reap.ts'
+import { countMissing, readStreamEnds } from '../forecast/forecast_reap.ts'
 import { readConsumers, readGroups } from '../look/consumer_groups.ts'
 import type { StreamEnds } from '../look/stream_ends.ts'
 import type { Ask } from '../redis/ask.ts'
@@ -49,25 +49,22 @@ export async function explainGroups(stream: StreamOfGroups): Promise<GroupExplai
   const groups = await unlessDenied(missing, positions, () => readGroups(ask, key, 'unacked'))
   const ends = groups.some(({ pending }) => pending > 0) ? await readStreamEnds(key, ask, way) : null
   const explained: GroupExplained[] = []
-  for (const group of groups) explained.push(await explainGroup(stream, group, ends ?? { deleted: null }))
+  for (const group of groups)
+    explained.push(await explainGroup(stream, group, ends ?? { first: null, last: null, deleted: null }))
   return explained
 }
 
-async function explainGroup(
-  stream: StreamOfGroups,
-  group: Group,
-  ends: Pick<StreamEnds, 'deleted'>,
-): Promise<GroupExplained> {
+async function explainGroup(stream: StreamOfGroups, group: Group, ends: StreamEnds): Promise<GroupExplained> {
   const { ask, way, key, limits, nowMs, counter, oldest, missing } = stream
   const { rawName, consumers, pending } = group
   const floor = floorOf(group, limits)
   const isDead = limits === null ? null : isStale(group, limits.staleGroupAfterMs, nowMs)
   const left = { entries: counter?.length ?? 0, first: oldest }
   const dangling = await unlessDenied(missing, null, async () =>
-    pending === 0 ? 0 : await countDangling(key, rawName, left, ends, { ask, way }),
+    pending === 0 ? 0 : await countMissing(key, group, left, ends, { ask, way }),
   )
   const all = await unlessDenied(missing, [], async () =>
-    consumers === 0 ? [] : await readConsumers(ask, key, rawName),
+    consumers === 0 ? [] : await readConsumers(ask, key, rawName, consumers),
   )
   return {
     ...group,
