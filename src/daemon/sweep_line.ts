@@ -9,8 +9,9 @@ export type Trigger = (typeof TRIGGERS)[number]
 
 /** Failed sweeps are errors, partial ones warnings. A sweep that was stopped is not a problem. */
 export function logSweep(report: SweepReport, trigger: Trigger, log: Log): void {
-  for (const [command, neededFor] of report.missing) {
-    log.warn({ command, neededFor }, 'the ACL does not allow a command')
+  for (const [command, { neededFor, why }] of report.missing) {
+    if (why === 'unknown') log.warn({ command, neededFor }, 'the server does not know a command')
+    else log.warn({ command, neededFor }, 'the ACL does not allow a command')
   }
   const fields = { trigger, ...sweepFields(report) }
   if (report.failure === null) log.info(fields, 'sweep')

@@ -3,7 +3,7 @@
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { accepted, deniedCommand, type Missing } from '../redis/refused.ts'
+import { accepted, lackOf, type Missing } from '../redis/refused.ts'
 import type { Evaluate } from './count_scripts.ts'
 
 /** Entries that one bite counts at a pace of 100: about 0.4 ms of Redis's time. */
@@ -44,12 +44,19 @@ export class CountingWay {
 
   /** Falls back if the refusal says that this way is closed. @returns whether it does */
   #isDenied(evaluate: Evaluate, refusal: Refusal): boolean {
-    const denied = deniedCommand(evaluate, refusal)
-    const isUnknown = /^ERR unknown command/i.test(refusal.message)
-    if (denied === null && !isUnknown) return false
+    const lack = lackOf(evaluate, refusal)
+    if (lack === null) return false
     if (this.#evaluate !== evaluate) return true
+<<<<<<< /tmp/tmp.d47CWpOokx/work
+    this.#evaluate = evaluate === 'EVAL_RO' && lack.why === 'unknown' ? 'EVAL' : null
+    if (this.#evaluate === null) this.#missing(lack.command, 'an exact count in plan', lack.why)
+||||||| /tmp/tmp.d47CWpOokx/base
+    this.#evaluate = evaluate === 'EVAL_RO' && isUnknown ? 'EVAL' : null
+    if (this.#evaluate === null) this.#missing(denied?.command ?? evaluate, 'an exact count in plan')
+=======
     this.#evaluate = evaluate === 'EVAL_RO' && isUnknown ? 'EVAL' : null
     if (this.#evaluate === null) this.#missing(denied?.command ?? evaluate, 'an exact count')
+>>>>>>> /tmp/tmp.d47CWpOokx/new
     return true
   }
 }

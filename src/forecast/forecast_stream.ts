@@ -5,7 +5,7 @@ import type { Found } from '../look/found.ts'
 import { oldestCommand, readIds, readOldest } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
-import { accepted, type Missing, Refused } from '../redis/refused.ts'
+import { accepted, isMissing, type Missing, Refused, whyMissing } from '../redis/refused.ts'
 import { leastCosts, NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import { type Counted, foretell, type Removal } from '../retention/forecast.ts'
 import { ackedFloor, type Group, groupDetail, type Hold, holdOf, isStale } from '../retention/groups.ts'
@@ -134,8 +134,8 @@ async function readKnownGroups(ask: Ask, key: Buffer, limits: Limits, missing: M
     return await readGroups(ask, key, groupDetail(limits))
   } catch (error) {
     const isNeeded = groupDetail(limits) !== 'none'
-    if (!(error instanceof Refused) || isNeeded || error.refusal.word !== 'NOPERM') throw error
-    missing(error.command, 'the unread entries that plan shows')
+    if (!(error instanceof Refused) || isNeeded || !isMissing(error.refusal)) throw error
+    missing(error.command, 'the unread entries that plan shows', whyMissing(error.refusal))
     return []
   }
 }

@@ -7,7 +7,7 @@ import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
 import { memoryCommand } from '../look/stream_state.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
+import { type Lack, lackOf, type Missing, type MissingCommands, nameOf, Refused } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import { leastCosts } from '../retention/bites.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
@@ -25,7 +25,7 @@ export interface PlanReport extends Verdict {
   readonly total: PolicyPlan
   /** Streams at which Redis refused a look, by its error word. */
   readonly errors: Readonly<Record<string, number>>
-  readonly missing: ReadonlyMap<string, string>
+  readonly missing: MissingCommands
   /** The first few streams that a group would keep over a limit. */
   readonly held: readonly HeldStream[]
   /** The streams that would lose most entries unread, worst first. */
@@ -64,15 +64,15 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
   let unread: readonly UnreadLoss[] = []
   const errors: Record<string, number> = {}
   const refusals = new Map<string, string>()
-  const missing = new Map<string, string>()
-  const miss: Missing = (command, neededFor) => {
-    missing.set(command, neededFor)
+  const missing = new Map<string, Omit<Lack, 'command'>>()
+  const miss: Missing = (command, neededFor, why) => {
+    missing.set(command, { neededFor, why })
   }
   const refuse = ({ refusal, command }: Refused): void => {
     const { word, message } = refusal
     countRefusal({ word, command, message }, errors, refusals)
-    const lack = deniedCommand(command, refusal)
-    if (lack !== null) miss(lack.command, lack.neededFor)
+    const lack = lackOf(command, refusal)
+    if (lack !== null) miss(lack.command, lack.neededFor, lack.why)
   }
 
   const lookAt = async (visit: Visit, way: CountingWay, stream: Found, memory: number | null): Promise<void> => {
@@ -162,8 +162,8 @@ async function readMemories(visit: Visit, found: readonly Found[], missing: Miss
   )
   return replies.map((reply) => {
     if (!(reply instanceof Refusal)) return Number(reply)
-    const lack = deniedCommand('MEMORY USAGE', reply)
-    if (lack !== null) missing(lack.command, 'the bytes that plan shows')
+    const lack = lackOf('MEMORY USAGE', reply)
+    if (lack !== null) missing(lack.command, 'the bytes that plan shows', lack.why)
     return null
   })
 }

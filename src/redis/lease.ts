@@ -122,6 +122,14 @@ export class Lease {
 }
 
 function refused(refusal: Refusal, key: string): Fault {
+  if (refusal.isUnknownCommand) {
+    // Of a command inside the script Redis does not say the name.
+    const command = /'(\w+)'/.exec(refusal.message)?.[1] ?? 'one of GET, SET, PTTL, PEXPIRE and DEL'
+    return new Fault(
+      refusal.word,
+      `the server does not know ${command}, which --lease needs: set --lease=false if only one copy runs`,
+    )
+  }
   if (refusal.word === 'NOPERM')
     return new Fault(
       'NOPERM',

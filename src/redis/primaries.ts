@@ -2,6 +2,7 @@
 import { type Address, formatAddress } from './address.ts'
 import { type Command, type Connection, connect, type Reach, type Reply } from './connection.ts'
 import { Fault, Refusal } from './refusal.ts'
+import { faultOf, nameOf } from './refused.ts'
 import { SLOTS, type SlotRange, slotOf } from './slots.ts'
 
 /** What the addresses are: one server, nodes of a cluster, or sentinels that know the primary as `master`. */
@@ -72,7 +73,7 @@ async function firstToAnswer<T>(answers: readonly Promise<T>[]): Promise<T> {
 }
 
 async function askCluster(seed: Address, reach: Reach, stop?: AbortSignal): Promise<Primaries> {
-  const reply = await askOnce(seed, reach, ['CLUSTER', 'SLOTS'], stop)
+  const reply = await askOnce(seed, reach, ['CLUSTER', 'SLOTS'], 'cluster', stop)
   const slots = (reply as readonly (readonly [number, number, readonly Reply[]])[]).map(([from, to, primary]) => {
     // A node that does not know its own host sends none: use the one we asked.
     const host = String(primary[0] ?? '') || ('host' in seed ? seed.host : '')
@@ -88,11 +89,11 @@ async function askSentinel(sentinel: Address, master: string, reach: Reach, stop
   const withoutPassword = { ...reach, database: 0, credentials: () => ({ username: null, password: null }) }
   let reply: Reply
   try {
-    reply = await askOnce(sentinel, withoutPassword, command, stop)
+    reply = await askOnce(sentinel, withoutPassword, command, 'sentinel', stop)
   } catch (error) {
     if (!(error instanceof Fault) || error.code !== 'NOAUTH') throw error
     // The sentinel wants a password: most people give it the same one as Redis.
-    reply = await askOnce(sentinel, { ...reach, database: 0 }, command, stop)
+    reply = await askOnce(sentinel, { ...reach, database: 0 }, command, 'sentinel', stop)
   }
   if (!Array.isArray(reply))
     throw new Fault('other', `sentinel ${formatAddress(sentinel)} does not know --sentinel-master ${master}`)
@@ -100,10 +101,16 @@ async function askSentinel(sentinel: Address, master: string, reach: Reach, stop
   return { addresses: [address], layout: formatAddress(address), haveSlots: false, slots: [] }
 }
 
-async function askOnce(address: Address, reach: Reach, command: Command, stop?: AbortSignal): Promise<Reply> {
+async function askOnce(
+  address: Address,
+  reach: Reach,
+  command: Command,
+  mode: Topology['mode'],
+  stop?: AbortSignal,
+): Promise<Reply> {
   return withConnection(address, reach, stop, async ({ ask }) => {
     const [reply] = await ask([command])
-    if (reply instanceof Refusal) throw Fault.of(reply)
+    if (reply instanceof Refusal) throw faultOf(reply, nameOf(command), `--redis-mode ${mode}`)
     return reply ?? null
   })
 }

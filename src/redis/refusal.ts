@@ -8,12 +8,25 @@ export class Refusal {
   /** One of ERROR_WORDS: the first word of the message, which names the kind of error. */
   readonly word: string
   readonly message: string
+  /** Whether the server does not know the command: it is older, the command was renamed away, or a managed service lacks it. */
+  readonly isUnknownCommand: boolean
 
   constructor(message: string) {
-    this.message = message
+    const isInScript = UNKNOWN_IN_SCRIPT.test(message)
+    const unknown = isInScript ? undefined : UNKNOWN_COMMAND.exec(message)?.[1]
+    // Redis goes on with the arguments, which may be keys, passwords or the source of a script.
+    if (unknown !== undefined) this.message = `ERR unknown command '${unknown.toUpperCase()}'`
+    else this.message = isInScript ? 'ERR unknown command called from a script' : message
     this.word = wordOf(message)
+    this.isUnknownCommand = unknown !== undefined || isInScript || UNKNOWN_SUBCOMMAND.test(message)
   }
 }
+
+/** Before 7.0, Redis put the name between backticks. */
+const UNKNOWN_COMMAND = /^ERR unknown command [`'"]?([^`'",\s]+)/i
+const UNKNOWN_SUBCOMMAND = /^ERR unknown subcommand\b/i
+/** Redis does not name the command. */
+const UNKNOWN_IN_SCRIPT = /\bunknown (?:Redis )?command called from (?:Lua )?script\b/i
 
 /** The error words that are counted. A closed set, since they are metric labels; any other word counts as `other`. */
 export const ERROR_WORDS = [

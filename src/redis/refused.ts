@@ -1,7 +1,7 @@
-/** A command refused for one stream, which ends the work on this stream only; and the right that the ACL user lacks. */
+/** A command refused for one stream, which ends the work on this stream only; and the command that is missing. */
 
 import type { Command, Reply } from './connection.ts'
-import { Refusal } from './refusal.ts'
+import { Fault, Refusal } from './refusal.ts'
 
 /** Thrown to end the work on one stream; its outcome then holds the refusal. */
 export class Refused extends Error {
@@ -29,23 +29,71 @@ const NEEDS: Readonly<Record<string, string>> = {
   EVAL: '--trim exact, --max-bytes, --protect, --acked-after, --delete-empty and reaping',
 }
 
+/** Why a command is missing: the ACL forbids it, or the server does not know it. */
+export type Why = 'forbidden' | 'unknown'
+
+/** A command that is missing, and what needs it. */
+export interface Lack {
+  readonly command: string
+  readonly neededFor: string
+  readonly why: Why
+}
+
+/** Called with a command that is missing, what needs it, and why it is missing. */
+export type Missing = (command: string, neededFor: string, why: Why) => void
+
+/** By the name of each command that is missing. */
+export type MissingCommands = ReadonlyMap<string, Omit<Lack, 'command'>>
+
+/** Whether the command is missing, so that only what needs it is lost. Redis may refuse it for other reasons too. */
+export function isMissing({ word, isUnknownCommand }: Refusal): boolean {
+  return word === 'NOPERM' || isUnknownCommand
+}
+
+/** Why a command that Redis refused is missing. */
+export function whyMissing({ isUnknownCommand }: Refusal): Why {
+  return isUnknownCommand ? 'unknown' : 'forbidden'
+}
+
 /**
- * The command that the ACL forbids, and the flag that needs it; null if Redis refused for another reason, such as the key.
- * Since 7.2 Redis names the command that a script may not run.
+ * The command that is missing, and the flag that needs it; null if Redis refused for another reason, such as the key. Since
+ * 7.2 Redis names the command that a script may not run.
  */
-export function deniedCommand(command: string, refusal: Refusal): { command: string; neededFor: string } | null {
+export function lackOf(command: string, refusal: Refusal): Lack | null {
+  const neededFor = NEEDS[command] ?? 'every sweep'
+  const why = whyMissing(refusal)
+  const isEvaluated = /^EVAL(?:_RO)?$/.test(command)
+  if (why === 'unknown') {
+    const isInside = isEvaluated && !refusal.message.includes(`'${command}'`)
+    return { command: isInside ? `command inside ${command}` : command, neededFor, why }
+  }
   const named = /\brun the '([^']+)' command/.exec(refusal.message)?.[1]
   const isCommand = named !== undefined || /can't run this command/.test(refusal.message)
   if (refusal.word !== 'NOPERM' || !isCommand) return null
+<<<<<<< /tmp/tmp.d47CWpOokx/work
+  const inside = named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL'
+  return { command: command === 'EVAL' ? inside : command, neededFor, why }
+}
+
+/** The fault where a server refuses what all the work on it needs. */
+export function faultOf(refusal: Refusal, command: string, neededFor: string): Fault {
+  return refusal.isUnknownCommand ? new Fault(refusal.word, unknownTold(command, neededFor)) : Fault.of(refusal)
+||||||| /tmp/tmp.d47CWpOokx/base
+  return {
+    command: command === 'EVAL' ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
+    neededFor: NEEDS[command] ?? 'every sweep',
+  }
+=======
   return {
     command: command.startsWith('EVAL') ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
     neededFor: NEEDS[command] ?? 'every sweep',
   }
+>>>>>>> /tmp/tmp.d47CWpOokx/new
 }
 
 /** The name of a command, with its subcommand, as in `XINFO GROUPS`. */
 export function nameOf(command: Command): string {
-  const container = /^(?:XINFO|MEMORY|CLIENT|CONFIG)$/.test(String(command[0]))
+  const container = /^(?:XINFO|MEMORY|CLIENT|CONFIG|CLUSTER|SENTINEL)$/.test(String(command[0]))
   return container ? `${command[0]} ${command[1]}` : String(command[0])
 }
 
@@ -55,9 +103,14 @@ export function accepted(reply: Reply | undefined, command: Command): Reply {
   return reply ?? null
 }
 
-/** Called with a command that the ACL forbids, and what needs it. */
-export type Missing = (command: string, neededFor: string) => void
+export function missingTold(command: string, { neededFor, why }: Omit<Lack, 'command'>): string {
+  return why === 'unknown' ? unknownTold(command, neededFor) : deniedTold(command, neededFor)
+}
 
-export function deniedTold(command: string, neededFor: string): string {
+function deniedTold(command: string, neededFor: string): string {
   return `the ACL forbids ${command}, which ${neededFor} needs`
+}
+
+function unknownTold(command: string, neededFor: string): string {
+  return `the server does not know ${command}, which ${neededFor} needs`
 }

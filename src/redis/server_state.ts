@@ -1,6 +1,7 @@
 /** A server's clock, which decides what is old, its memory, and its number of keys. */
 import type { Command, Connection, Reply } from './connection.ts'
-import { Fault, Refusal } from './refusal.ts'
+import { Refusal } from './refusal.ts'
+import { faultOf } from './refused.ts'
 
 /** Memory of one or all primaries, in bytes. */
 export interface Memory {
@@ -23,20 +24,20 @@ export async function readClock(ask: Connection['ask']): Promise<number> {
   return clockOf(time)
 }
 
-/** @throws Fault, also if the ACL forbids INFO */
+/** @throws Fault, also if the server refuses INFO */
 export async function readMemory(ask: Connection['ask']): Promise<Memory> {
   const [info] = await ask([INFO_MEMORY])
-  if (info instanceof Refusal) throw Fault.of(info)
+  if (info instanceof Refusal) throw faultOf(info, 'INFO', '--pressure')
   return memoryOf(info)
 }
 
-/** Reads clock and memory at once; `memory` is null if the ACL forbids INFO. @throws Fault */
-export async function readServer(ask: Connection['ask']): Promise<{ nowMs: number; memory: Memory | null }> {
+/** Reads clock and memory at once; `memory` is a Refusal if the server refuses INFO. @throws Fault */
+export async function readServer(ask: Connection['ask']): Promise<{ nowMs: number; memory: Memory | Refusal }> {
   const [time, info] = await ask([TIME, INFO_MEMORY])
-  return { nowMs: clockOf(time), memory: info instanceof Refusal ? null : memoryOf(info) }
+  return { nowMs: clockOf(time), memory: info instanceof Refusal ? info : memoryOf(info) }
 }
 
-/** The number of keys of every type; 0 if the ACL forbids DBSIZE. @throws Fault */
+/** The number of keys of every type; 0 if the server refuses DBSIZE. @throws Fault */
 export async function readSize(ask: Connection['ask']): Promise<number> {
   const [size] = await ask([['DBSIZE']])
   return size instanceof Refusal ? 0 : Number(size)
@@ -52,7 +53,7 @@ export function addMemory(a: Memory, b: Memory): Memory {
 }
 
 function clockOf(time: Reply | undefined): number {
-  if (time instanceof Refusal) throw Fault.of(time)
+  if (time instanceof Refusal) throw faultOf(time, 'TIME', 'every sweep')
   const [seconds, microseconds] = (time as [Buffer, Buffer]).map(Number) as [number, number]
   return seconds * 1000 + Math.floor(microseconds / 1000)
 }

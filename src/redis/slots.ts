@@ -1,7 +1,8 @@
 /** Cluster slots: the slot of a key, which node serves it, and whether it is moving to another node. */
 import type { Address } from './address.ts'
 import type { Connection } from './connection.ts'
-import { Fault, Refusal } from './refusal.ts'
+import { Refusal } from './refusal.ts'
+import { faultOf } from './refused.ts'
 
 /** Number of slots in a cluster. Every key belongs to one. */
 export const SLOTS = 16_384
@@ -40,10 +41,10 @@ export interface OwnSlots {
   readonly areOpen: boolean
 }
 
-/** @throws Fault, also if the ACL forbids CLUSTER NODES */
+/** @throws Fault, also if the server refuses CLUSTER NODES */
 export async function readOwnSlots({ ask }: Connection): Promise<OwnSlots> {
   const [reply] = await ask([['CLUSTER', 'NODES']])
-  if (reply instanceof Refusal) throw Fault.of(reply)
+  if (reply instanceof Refusal) throw faultOf(reply, 'CLUSTER NODES', '--redis-mode cluster')
   const own = String(reply)
     .split('\n')
     .find((line) => / (?:\S+,)?myself\b/.test(line))

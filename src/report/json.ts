@@ -1,9 +1,11 @@
 /** Reports as plain data: the JSON of `--output json` and the fields of log lines. */
+
 import type { Config } from '../config/config.ts'
 import type { Setting } from '../config/settings.ts'
 import type { PlanReport } from '../plan/plan.ts'
 import type { PolicyPlan } from '../plan/policy_plan.ts'
 import { formatAddress } from '../redis/address.ts'
+import type { MissingCommands } from '../redis/refused.ts'
 import { adviceFor } from '../retention/advice.ts'
 import type { Hold } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
@@ -30,7 +32,7 @@ export function sweepJson(report: SweepReport) {
   return {
     ...sweepFields(report),
     policies: report.policies,
-    missing: Object.fromEntries(report.missing),
+    missing: missingFields(report.missing),
     held: heldFields(report.held),
     longest: longestFields(report.longest),
   }
@@ -56,7 +58,7 @@ export function planJson(report: PlanReport, policies: readonly Policy[], settin
     ...planFields(report.total),
     errors: report.errors,
     policies: report.policies.map((plan) => ({ policy: plan.policy, ...planFields(plan) })),
-    missing: Object.fromEntries(report.missing),
+    missing: missingFields(report.missing),
     held: heldFields(report.held),
     worstUnread: report.unread.map(({ key, policy, group, entries }) => ({
       stream: shown(key),
@@ -69,6 +71,16 @@ export function planJson(report: PlanReport, policies: readonly Policy[], settin
     advice: adviceOn(report, policies),
     settings: settingFields(settings),
   }
+}
+
+/** What needs each command that is missing, and whether the server does not know it. */
+function missingFields(missing: MissingCommands) {
+  return Object.fromEntries(
+    [...missing].map(([command, { neededFor, why }]) => [
+      command,
+      why === 'unknown' ? `${neededFor}; the server does not know it` : neededFor,
+    ]),
+  )
 }
 
 /** The group that holds a stream back, and when it last showed activity. */

@@ -1,7 +1,7 @@
 /** Tables and sentences that fit a terminal of 80 columns. */
 
 import type { ReapForecast } from '../forecast/forecast_reap.ts'
-import { deniedTold } from '../redis/refused.ts'
+import { type MissingCommands, missingTold } from '../redis/refused.ts'
 import { REASONS, type Reason } from '../retention/policy.ts'
 import type { Verdict } from '../sweep/verdict.ts'
 import type { LongStream } from '../tally/longest.ts'
@@ -65,9 +65,9 @@ export function heldLines(held: readonly HeldStream[]): string[] {
   ]
 }
 
-/** Commands that the ACL denies, and what needs them. */
-export function missingLines(missing: ReadonlyMap<string, string>): string[] {
-  return [...missing].flatMap(([command, need]) => sentence(deniedTold(command, need)))
+/** Commands that are missing, what needs them, and why they are missing. */
+export function missingLines(missing: MissingCommands): string[] {
+  return [...missing].flatMap(([command, lack]) => sentence(missingTold(command, lack)))
 }
 
 function lastAlive(lastAliveMs: number | null): string {

@@ -3,7 +3,7 @@
 import { overLimits } from '../judge/over_limits.ts'
 import type { Found, Unseen } from '../look/found.ts'
 import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
-import { deniedCommand, type Missing, nameOf, Refused } from '../redis/refused.ts'
+import { lackOf, type Missing, nameOf, Refused } from '../redis/refused.ts'
 import { forEachLimit, forEachReason, type Policy } from '../retention/policy.ts'
 import type { Outcome, RefusedFields } from '../tally/outcome.ts'
 import type { Tally } from '../tally/tally.ts'
@@ -86,9 +86,9 @@ export function countUnseen({ key, policy, refusal, command }: Unseen, context: 
   })
 }
 
-/** What Redis refused; where permission for a command is missing, also reports which flag needs that command. */
+/** What Redis refused; where a command is missing, also reports which flag needs that command. */
 function refusedFields({ refusal, command }: Refused, { missing }: CountContext): RefusedFields {
-  const denied = deniedCommand(command, refusal)
-  if (denied !== null) missing(denied.command, denied.neededFor)
+  const lack = lackOf(command, refusal)
+  if (lack !== null) missing(lack.command, lack.neededFor, lack.why)
   return { word: refusal.word, command, message: refusal.message }
 }

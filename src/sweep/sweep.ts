@@ -2,6 +2,7 @@
 
 import type { FutureIds } from '../look/future_ids.ts'
 import type { QuietGroups } from '../reap/quiet_groups.ts'
+import type { Missing, MissingCommands } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { LongStream } from '../tally/longest.ts'
@@ -21,7 +22,7 @@ export interface SweepReport extends Verdict {
   readonly policies: readonly PolicyTally[]
   readonly total: PolicyTally
   /** Commands that Redis denied, with what needs them. */
-  readonly missing: ReadonlyMap<string, string>
+  readonly missing: MissingCommands
   readonly longest: readonly LongStream[]
   /** The first few streams that a consumer group held back. */
   readonly held: readonly HeldStream[]
@@ -46,8 +47,8 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     const { streams, removed } = sumOf(tally.policies)
     return { streams, removed: sumOfReasons(removed) }
   }
-  const missing = (command: string, neededFor: string): void => {
-    tally.missing.set(command, neededFor)
+  const missing: Missing = (command, neededFor, why) => {
+    tally.missing.set(command, { neededFor, why })
   }
   const walked = await walk(
     task,

@@ -1,6 +1,7 @@
 /** Sums of what Redis replied. Each stream adds to it once, so it is complete however a sweep ends. */
 
 import type { DeleteReason, ReapCounts } from '../reap/reaped.ts'
+import type { Lack } from '../redis/refused.ts'
 import {
   forEachLimit,
   forEachReason,
@@ -40,8 +41,8 @@ export class Tally {
   readonly policies: readonly PolicyTally[]
   readonly longest: Longest
   readonly held: HeldStream[] = []
-  /** Commands that Redis denied, with what needs them. */
-  readonly missing = new Map<string, string>()
+  /** Commands that are missing, with what needs them and why they are missing. */
+  readonly missing = new Map<string, Omit<Lack, 'command'>>()
   /** For each error word, the first command that Redis refused with it, and Redis's message. */
   readonly refusals = new Map<string, string>()
 

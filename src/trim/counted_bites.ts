@@ -5,7 +5,7 @@ import { oldestCommand, readIds, readOldest, type State } from '../look/stream_s
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { accepted, type Missing } from '../redis/refused.ts'
+import { accepted, isMissing, type Missing, whyMissing } from '../redis/refused.ts'
 import { biteOf, bitesAtOnce, costOfBite, costOfReading, LEAST_COST } from '../retention/bites.ts'
 import { type Delivery, deliveryOf, type Group, unreadAmong } from '../retention/groups.ts'
 import { forEachReason, type Reason } from '../retention/policy.ts'
@@ -166,16 +166,17 @@ export class CountedBites {
       this.#mayQueue = false
       return this.#countUnread(await this.#ask(inside, cost))
     }
-    if (replies[0] instanceof Refusal && replies[0].word === 'NOPERM') {
+    if (replies[0] instanceof Refusal && isMissing(replies[0])) {
       // The commands ran one by one. What they removed counts, but the number of unread entries is not certain.
-      this.#missing('MULTI', UNREAD_COUNT)
+      this.#missing('MULTI', UNREAD_COUNT, whyMissing(replies[0]))
       this.#groups = []
       return replies.slice(1 + before.length, -1)
     }
-    if (executed instanceof Refusal && executed.word === 'NOPERM') {
-      // None of the commands ran.
-      this.#missing('EXEC', UNREAD_COUNT)
+    if (executed instanceof Refusal && isMissing(executed)) {
+      // None of the commands ran. A server that does not know EXEC would queue all further ones.
+      this.#missing('EXEC', UNREAD_COUNT, whyMissing(executed))
       this.#groups = []
+      if (executed.isUnknownCommand) await this.#ask([['DISCARD']], LEAST_COST)
       return this.#ask([command, ...look], cost)
     }
     if (!Array.isArray(executed)) {

@@ -6,7 +6,7 @@ import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
 import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
-import { Refused } from '../redis/refused.ts'
+import { isMissing, Refused, whyMissing } from '../redis/refused.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
 import { ackedFloor, type Group, groupDetail, type Hold, holdOf } from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
@@ -136,8 +136,8 @@ class StreamWork {
       return await readGroups(this.#context.ask, this.#key, groupDetail(this.#limits))
     } catch (error) {
       const isNeeded = groupDetail(this.#limits) !== 'none'
-      if (!(error instanceof Refused) || isNeeded || error.refusal.word !== 'NOPERM') throw error
-      this.#context.missing(error.command, UNREAD_COUNT)
+      if (!(error instanceof Refused) || isNeeded || !isMissing(error.refusal)) throw error
+      this.#context.missing(error.command, UNREAD_COUNT, whyMissing(error.refusal))
       return []
     }
   }

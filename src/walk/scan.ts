@@ -2,7 +2,8 @@
 
 import type { Ask } from '../redis/ask.ts'
 import type { Reply } from '../redis/connection.ts'
-import { Fault, Refusal } from '../redis/refusal.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { faultOf } from '../redis/refused.ts'
 import { LEAST_COST } from '../retention/bites.ts'
 
 /** A key costs SCAN a third of what a command costs by itself. */
@@ -20,7 +21,7 @@ export async function* pagesOfKeys(ask: Ask, match: string, count: number): Asyn
   let next = scan(cursor)
   do {
     const [reply] = await next
-    if (reply instanceof Refusal) throw Fault.of(reply)
+    if (reply instanceof Refusal) throw faultOf(reply, 'SCAN', 'every sweep')
     const [position, keys] = reply as [Buffer, Buffer[]]
     cursor = position.toString()
     if (cursor !== '0') {

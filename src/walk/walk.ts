@@ -5,8 +5,8 @@ import { type Address, formatAddress } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection, Reach } from '../redis/connection.ts'
 import { gapIn, type Primaries, withConnection } from '../redis/primaries.ts'
-import { Fault } from '../redis/refusal.ts'
-import type { Missing } from '../redis/refused.ts'
+import { Fault, Refusal } from '../redis/refusal.ts'
+import { type Missing, whyMissing } from '../redis/refused.ts'
 import { addMemory, type Memory, NO_MEMORY, readServer, readSize } from '../redis/server_state.ts'
 import { type OwnSlots, readOwnSlots } from '../redis/slots.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
@@ -180,8 +180,8 @@ async function walkPrimary(
   missing: Missing,
 ): Promise<void> {
   const { nowMs, memory } = await readServer(connection.ask)
-  if (memory === null) missing('INFO', 'xtrimd_redis_memory_used_bytes')
-  memories.push(memory ?? NO_MEMORY)
+  if (memory instanceof Refusal) missing('INFO', 'xtrimd_redis_memory_used_bytes', whyMissing(memory))
+  memories.push(memory instanceof Refusal ? NO_MEMORY : memory)
   const pace = task.paceOf(connection.address)
   const askPaced = paced(connection, pace, stop)
   const ask: Ask = async (commands, costs) => {

@@ -3,7 +3,7 @@
 import type { Address } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection } from '../redis/connection.ts'
-import { deniedTold, type Missing } from '../redis/refused.ts'
+import { type Missing, missingTold } from '../redis/refused.ts'
 import { readClock } from '../redis/server_state.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
 import { sweepPage } from '../sweep/page.ts'
@@ -96,7 +96,7 @@ export class Caps {
     const policies = this.#task.policies()
     const tally = new Tally(policies, 0)
     const counts = this.#counts
-    const missing: Missing = (command, neededFor) => this.#events.limited(deniedTold(command, neededFor))
+    const missing: Missing = (command, neededFor, why) => this.#events.limited(missingTold(command, { neededFor, why }))
     const onOutcome = (policy: Policy, outcome: Outcome): void => {
       // Its new primary is watched too. Here, Redis would refuse it at every try.
       if (hasMoved(outcome)) counts.forget(outcome.key)

@@ -68,7 +68,7 @@ test('without a necessary command the sweep fails or is partial, names the comma
     const told = [...report.missing.keys(), report.message ?? ''].join('\n')
     // Redis before 7.2 does not name the command that a script may not run.
     assert.match(told, new RegExp(`${command.replace('|', '[| ]')}|command inside EVAL`, 'i'), command)
-    for (const flag of report.missing.values()) assert.match(flag, /^(--|every sweep|xtrimd_)/)
+    for (const { neededFor } of report.missing.values()) assert.match(neededFor, /^(--|every sweep|xtrimd_)/)
   }
 })
 

@@ -22,7 +22,7 @@ const MADE = [
   new RegExp(String.raw`\b(?:message|why): (${LITERAL})`, 'g'),
   new RegExp(`\\bBUG = (${LITERAL})`, 'g'),
   new RegExp(String.raw`\blimited\(\s*(${LITERAL})`, 'g'),
-  new RegExp(String.raw`\bfunction deniedTold\([^)]*\): string \{\s*return (${LITERAL})`, 'g'),
+  new RegExp(String.raw`\bfunction (?:denied|unknown)Told\([^)]*\): string \{\s*return (${LITERAL})`, 'g'),
   new RegExp(String.raw`\bplain\(503, (${LITERAL})`, 'g'),
   /\? (\x60[^\x60]*\x60)\s*: null$/gm,
 ]

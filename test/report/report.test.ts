@@ -166,7 +166,9 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
   const message = 'WRONGPASS invalid username-password pair or user is disabled, said the server at 10.1.2.3:6379'
   const failure = { result: 'failed', cause: 'WRONGPASS', message, failure: 'WRONGPASS' } as const
   const key = (policy: number) => Buffer.from(`${'k'.repeat(200)}${policy}\xff\n`, 'latin1')
-  const missing = new Map([['XINFO GROUPS', 'xtrimd_entries_trimmed_unread_total']])
+  const missing = new Map([
+    ['XINFO GROUPS', { neededFor: 'xtrimd_entries_trimmed_unread_total', why: 'forbidden' as const }],
+  ])
   const hold = { floor: { ms: 1n, seq: 0n }, group: 'g'.repeat(100) }
   const held = [null, Date.now()].map((lastAliveMs) => ({
     key: key(0),
