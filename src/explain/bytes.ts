@@ -3,13 +3,13 @@ import { lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
 import { memoryCommand } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { deniedCommand, type Missing, Refused } from '../redis/refused.ts'
+import { lackOf, type Missing, Refused } from '../redis/refused.ts'
 
 /** What Redis reports for the stream, its groups included; null where the ACL denies it. @throws Refused, Fault */
 export async function readMemory(ask: Ask, key: Buffer, missing: Missing): Promise<number | null> {
   const [reply] = await ask([memoryCommand(key)])
   if (!(reply instanceof Refusal)) return Number(reply)
-  reportDenied(new Refused(reply, 'MEMORY USAGE'), missing)
+  reportMissing(new Refused(reply, 'MEMORY USAGE'), missing)
   return null
 }
 
@@ -20,14 +20,14 @@ export async function entryBytes(ask: Ask, key: Buffer, memory: number, missing:
     return contents === null ? memory : Math.round(contents.entries.bytes)
   } catch (error) {
     if (!(error instanceof Refused)) throw error
-    reportDenied(error, missing)
+    reportMissing(error, missing)
     return null
   }
 }
 
-/** @throws Refused if the ACL is not the reason */
-function reportDenied(refused: Refused, missing: Missing): void {
-  const denied = deniedCommand(refused.command, refused.refusal)
-  if (denied === null) throw refused
-  missing(denied.command, 'the bytes that explain shows')
+/** @throws Refused if the command is not what is missing */
+function reportMissing(refused: Refused, missing: Missing): void {
+  const lack = lackOf(refused.command, refused.refusal)
+  if (lack === null) throw refused
+  missing(lack.command, 'the bytes that explain shows', lack.why)
 }

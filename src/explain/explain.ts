@@ -14,7 +14,16 @@ import type { Command, Connection, Reach } from '../redis/connection.ts'
 import { onPrimaryOf } from '../redis/key_home.ts'
 import type { Topology } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
-import { accepted, deniedCommand, deniedTold, type Missing, nameOf, Refused } from '../redis/refused.ts'
+import {
+  accepted,
+  type Lack,
+  lackOf,
+  type Missing,
+  type MissingCommands,
+  missingTold,
+  nameOf,
+  Refused,
+} from '../redis/refused.ts'
 import { readClock } from '../redis/server_state.ts'
 import { leastCosts } from '../retention/bites.ts'
 import { type Policy, policyFor, sumOfReasons } from '../retention/policy.ts'
@@ -53,8 +62,8 @@ export interface Explanation {
   readonly message: string | null
   /** Null where it failed. */
   readonly stream: StreamExplained | null
-  /** Commands that Redis denied, with what needs them. */
-  readonly missing: ReadonlyMap<string, string>
+  /** Commands that are missing, with what needs them and why they are missing. */
+  readonly missing: MissingCommands
 }
 
 export interface StreamExplained {
@@ -84,7 +93,7 @@ export interface StreamExplained {
 
 /** Explains the key that this text names. Never throws what Redis did. */
 export async function explain(text: string, task: ExplainTask, stop: AbortSignal): Promise<Explanation> {
-  const missing = new Map<string, string>()
+  const missing = new Map<string, Omit<Lack, 'command'>>()
   const keys = keysMeant(text)
   const fail = (key: Buffer, cause: string, message: string): Explanation => {
     return { key, result: 'failed', cause, message, stream: null, missing }
@@ -103,9 +112,10 @@ export async function explain(text: string, task: ExplainTask, stop: AbortSignal
     } catch (error) {
       if (error instanceof Fault) return fail(key, error.code, error.message)
       if (!(error instanceof Refused)) throw error
-      const denied = deniedCommand(error.command, error.refusal)
-      if (denied !== null) missing.set(denied.command, 'explain')
-      const message = denied === null ? error.message : deniedTold(denied.command, 'explain')
+      const lack = lackOf(error.command, error.refusal)
+      const told = lack && { neededFor: 'explain', why: lack.why }
+      if (lack && told) missing.set(lack.command, told)
+      const message = lack && told ? missingTold(lack.command, told) : error.message
       return fail(key, error.refusal.word, message)
     }
   }
@@ -124,12 +134,12 @@ async function explainOn(
   connection: Connection,
   key: Buffer,
   { policies, paceOf }: ExplainTask,
-  missing: Map<string, string>,
+  missing: Map<string, Omit<Lack, 'command'>>,
   stop: AbortSignal,
 ): Promise<StreamExplained | string> {
   const pace = paceOf(connection.address)
   const ask = rememberingGroups(paced(connection, pace, stop))
-  const miss: Missing = (command, neededFor) => missing.set(command, neededFor)
+  const miss: Missing = (command, neededFor, why) => missing.set(command, { neededFor, why })
   const nowMs = await readClock(connection.ask)
   const typeOf: Command = ['TYPE', key]
   const kind = String(accepted((await ask([typeOf]))[0], typeOf))

@@ -5,7 +5,7 @@ import { countMissing, readStreamEnds } from '../forecast/forecast_reap.ts'
 import { readConsumers, readGroups } from '../look/consumer_groups.ts'
 import type { StreamEnds } from '../look/stream_ends.ts'
 import type { Ask } from '../redis/ask.ts'
-import { deniedCommand, type Missing, Refused } from '../redis/refused.ts'
+import { lackOf, type Missing, Refused } from '../redis/refused.ts'
 import { type Group, isStale, lastAlive } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import type { Consumer } from '../retention/reaping.ts'
@@ -45,8 +45,8 @@ export interface StreamOfGroups {
 /** Reads all groups. A command that the ACL denies costs what it would tell. @throws Refused, Fault */
 export async function explainGroups(stream: StreamOfGroups): Promise<GroupExplained[]> {
   const { ask, key, way, missing } = stream
-  const positions = await unlessDenied(missing, [], () => readGroups(ask, key, 'none'))
-  const groups = await unlessDenied(missing, positions, () => readGroups(ask, key, 'unacked'))
+  const positions = await unlessMissing(missing, [], () => readGroups(ask, key, 'none'))
+  const groups = await unlessMissing(missing, positions, () => readGroups(ask, key, 'unacked'))
   const ends = groups.some(({ pending }) => pending > 0) ? await readStreamEnds(key, ask, way) : null
   const explained: GroupExplained[] = []
   for (const group of groups)
@@ -60,10 +60,10 @@ async function explainGroup(stream: StreamOfGroups, group: Group, ends: StreamEn
   const floor = floorOf(group, limits)
   const isDead = limits === null ? null : isStale(group, limits.staleGroupAfterMs, nowMs)
   const left = { entries: counter?.length ?? 0, first: oldest }
-  const dangling = await unlessDenied(missing, null, async () =>
+  const dangling = await unlessMissing(missing, null, async () =>
     pending === 0 ? 0 : await countMissing(key, group, left, ends, { ask, way }),
   )
-  const all = await unlessDenied(missing, [], async () =>
+  const all = await unlessMissing(missing, [], async () =>
     consumers === 0 ? [] : await readConsumers(ask, key, rawName, consumers),
   )
   return {
@@ -102,14 +102,14 @@ async function keepsEntries(floor: StreamId, { limits, counter, wanted }: Stream
   return isBefore(floor, wanted) && (await counter.before(floor)) < (await counter.before(wanted))
 }
 
-/** The result of the work; `otherwise` if the ACL denies one of its commands, which is then reported. */
-async function unlessDenied<T>(missing: Missing, otherwise: T, work: () => Promise<T>): Promise<T> {
+/** The result of the work; `otherwise` if one of its commands is missing, which is then reported. */
+async function unlessMissing<T>(missing: Missing, otherwise: T, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    const denied = error instanceof Refused ? deniedCommand(error.command, error.refusal) : null
-    if (denied === null) throw error
-    missing(denied.command, 'the groups that explain shows')
+    const lack = error instanceof Refused ? lackOf(error.command, error.refusal) : null
+    if (lack === null) throw error
+    missing(lack.command, 'the groups that explain shows', lack.why)
     return otherwise
   }
 }

@@ -47,16 +47,8 @@ export class CountingWay {
     const lack = lackOf(evaluate, refusal)
     if (lack === null) return false
     if (this.#evaluate !== evaluate) return true
-<<<<<<< /tmp/tmp.d47CWpOokx/work
     this.#evaluate = evaluate === 'EVAL_RO' && lack.why === 'unknown' ? 'EVAL' : null
-    if (this.#evaluate === null) this.#missing(lack.command, 'an exact count in plan', lack.why)
-||||||| /tmp/tmp.d47CWpOokx/base
-    this.#evaluate = evaluate === 'EVAL_RO' && isUnknown ? 'EVAL' : null
-    if (this.#evaluate === null) this.#missing(denied?.command ?? evaluate, 'an exact count in plan')
-=======
-    this.#evaluate = evaluate === 'EVAL_RO' && isUnknown ? 'EVAL' : null
-    if (this.#evaluate === null) this.#missing(denied?.command ?? evaluate, 'an exact count')
->>>>>>> /tmp/tmp.d47CWpOokx/new
+    if (this.#evaluate === null) this.#missing(lack.command, 'an exact count', lack.why)
     return true
   }
 }

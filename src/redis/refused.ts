@@ -70,25 +70,13 @@ export function lackOf(command: string, refusal: Refusal): Lack | null {
   const named = /\brun the '([^']+)' command/.exec(refusal.message)?.[1]
   const isCommand = named !== undefined || /can't run this command/.test(refusal.message)
   if (refusal.word !== 'NOPERM' || !isCommand) return null
-<<<<<<< /tmp/tmp.d47CWpOokx/work
   const inside = named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL'
-  return { command: command === 'EVAL' ? inside : command, neededFor, why }
+  return { command: isEvaluated ? inside : command, neededFor, why }
 }
 
 /** The fault where a server refuses what all the work on it needs. */
 export function faultOf(refusal: Refusal, command: string, neededFor: string): Fault {
   return refusal.isUnknownCommand ? new Fault(refusal.word, unknownTold(command, neededFor)) : Fault.of(refusal)
-||||||| /tmp/tmp.d47CWpOokx/base
-  return {
-    command: command === 'EVAL' ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
-    neededFor: NEEDS[command] ?? 'every sweep',
-  }
-=======
-  return {
-    command: command.startsWith('EVAL') ? (named?.replace('|', ' ').toUpperCase() ?? 'command inside EVAL') : command,
-    neededFor: NEEDS[command] ?? 'every sweep',
-  }
->>>>>>> /tmp/tmp.d47CWpOokx/new
 }
 
 /** The name of a command, with its subcommand, as in `XINFO GROUPS`. */

@@ -5,7 +5,7 @@ import type { Oldest } from '../look/stream_state.ts'
 import { formatStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
 import { verdictsOn } from './explain_verdicts.ts'
-import { holdFields } from './json.ts'
+import { holdFields, missingFields } from './json.ts'
 
 export function explainJson(explanation: Explanation) {
   const { key, result, cause, message, stream, missing } = explanation
@@ -29,7 +29,7 @@ export function explainJson(explanation: Explanation) {
     limits: stream === null ? [] : verdictsOn(stream),
     groups: stream?.groups.map((group) => groupFields(group, stream.nowMs)) ?? [],
     nextSweep: stream === null ? null : nextSweepFields(stream),
-    missing: Object.fromEntries(missing),
+    missing: missingFields(missing),
   }
 }
 

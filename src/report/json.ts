@@ -74,7 +74,7 @@ export function planJson(report: PlanReport, policies: readonly Policy[], settin
 }
 
 /** What needs each command that is missing, and whether the server does not know it. */
-function missingFields(missing: MissingCommands) {
+export function missingFields(missing: MissingCommands) {
   return Object.fromEntries(
     [...missing].map(([command, { neededFor, why }]) => [
       command,
