@@ -24,7 +24,7 @@ import {
   msToNextReapable,
   reapableConsumers,
 } from '../retention/reaping.ts'
-import { costOfDestroying, inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
+import { inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
 
@@ -100,11 +100,12 @@ class ReapWork {
     const matching = groups.filter(({ rawName }) => limits.reapGroups?.matches(rawName))
     const judged = await Promise.all(matching.map((group) => this.#ifDead(group)))
     const destroyed = new Set<string>()
-    for (const batch of inBatches(await this.#withoutMany(judged.filter((group) => group !== null)))) {
+    const dead = await this.#withoutMany(judged.filter((group) => group !== null))
+    for (const batch of inBatches(dead, groups.length)) {
       if (!this.#mayGoOn) break
-      const cost = batch.reduce((sum, group) => sum + costOfDestroying(group), 0)
-      const replies = (await this.#send(destroyGroups(this.#key, batch, limits.staleGroupAfterMs), cost)) as number[]
-      batch.forEach(({ rawName }, i) => {
+      const command = destroyGroups(this.#key, batch.groups, limits.staleGroupAfterMs)
+      const replies = (await this.#send(command, batch.cost)) as number[]
+      batch.groups.forEach(({ rawName }, i) => {
         if (replies[i] !== 1) return
         const name = nameOf(rawName)
         this.counts.groups++

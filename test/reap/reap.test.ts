@@ -158,20 +158,123 @@ test('idle streams go with all their entries: without a group and with a dead on
   assert.deepEqual(left, [key('custom'), key('fresh'), key('living')])
 })
 
-test('an XADD in the same instant is never lost: the stream stays, or the entry begins a new one', async (t) => {
+test('before Redis 7.2 a group that is quiet as a whole keeps its consumers, and later those go that no longer try to read', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  await fresh(redis, 10)
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '$')
+  for (const name of ['quiet-1', 'quiet-2', 'gone-1']) await redis.command('XGROUP', 'CREATECONSUMER', KEY, 'g', name)
+  await makeIdle(redis, KEY, { 'quiet-1': 3 * DAY, 'quiet-2': 3 * DAY + HOUR, 'gone-1': 9 * DAY })
+  const [consumer] = (await redis.command('XINFO', 'CONSUMERS', KEY, 'g')) as unknown[]
+  const countsAttempts = fieldsOf(consumer).has('inactive')
+  const { reaped } = await sweepOnce(redis, ...OFF, '--reap-consumers-after', '1d')
+  assert.equal(reaped.consumers, countsAttempts ? 3 : 1)
+})
+
+test('names are bytes: consumers and groups go whose names are not UTF-8', async (t) => {
   const redis = await startRedis(t)
-  let sent = 0
-  let stop = false
-  const writer = (async () => {
-    while (!stop) {
-      await redis.command('XADD', KEY, '*', 'n', String(sent))
-      sent++
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-  })()
-  for (let i = 0; i < 20; i++) await run(redis, 'sweep', [...OFF, '--delete-idle', '1s'])
-  stop = true
-  await writer
-  assert.ok(sent > 0)
-  assert.equal(await redis.command('XLEN', KEY), sent)
+  await fresh(redis, 10)
+  const group = Buffer.from([0x67, 0x3a, 0xff, 0x00, 0xfe])
+  await redis.command('XGROUP', 'CREATE', KEY, group, '0')
+  for (const byte of [0x80, 0x81, 0xff]) {
+    await redis.command('XGROUP', 'CREATECONSUMER', KEY, group, Buffer.from([0x63, byte]))
+    await redis.command('XREADGROUP', 'GROUP', group, Buffer.from([0x63, byte]), 'COUNT', '1', 'STREAMS', KEY, '>')
+  }
+  await redis.command('XTRIM', KEY, 'MAXLEN', '8')
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const groups = ['--reap-groups', 'g:*', '--stale-group-after', '1h']
+  const { reaped } = await sweepOnce(redis, ...OFF, '--reap-consumers-after', '10ms', '--reap-pending', ...groups)
+  assert.deepEqual(reaped, { consumers: 0, groups: 0, pending: 2 })
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const gone = await sweepOnce(redis, ...OFF, '--reap-groups', 'g:*', '--stale-group-after', '10ms')
+  assert.deepEqual(gone.reaped, { consumers: 0, groups: 1, pending: 0 })
+})
+
+test('a policy that destroys dead groups keeps the consumer that tells when a group was alive', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  await fresh(redis, 40)
+  for (const [group, days] of [
+    ['jobs-quiet', 2],
+    ['jobs-dead', 8],
+  ] as const) {
+    await redis.command('XGROUP', 'CREATE', KEY, group, '0')
+    await read(redis, group, `${group}-crashed.`, 1)
+    for (let i = 0; i < 5; i++) await read(redis, group, `${group}-pod-${i}.`, 1)
+    const read40 = (await redis.command('XRANGE', KEY, '-', '+')) as [string][]
+    await redis.command('XACK', KEY, group, ...read40.slice(1).map(([id]) => id))
+    await redis.command('XGROUP', 'CREATECONSUMER', KEY, group, `${group}-pod-5.`)
+    const idle: Record<string, number> = { [`${group}-crashed.`]: 30 * DAY }
+    for (let i = 0; i <= 5; i++) idle[`${group}-pod-${i}.`] = days * DAY + (5 - i) * HOUR
+    await makeIdle(redis, KEY, idle)
+  }
+  const settings = [...OFF, '--reap-consumers-after', '1d', '--reap-groups', 'jobs-*']
+  const { reaped } = await sweepOnce(redis, ...settings)
+  const countsAttempts = fieldsOf(((await redis.command('XINFO', 'CONSUMERS', KEY, 'jobs-quiet')) as unknown[])[0]).has(
+    'inactive',
+  )
+  assert.deepEqual(reaped, { consumers: countsAttempts ? 5 : 0, groups: 1, pending: 0 })
+  // With the crashed consumer alone the group would have looked dead for a month.
+  assert.deepEqual((await sweepOnce(redis, ...settings)).reaped.groups, 0)
+  assert.deepEqual([...(await groupsOf(redis)).keys()], ['jobs-quiet'])
+})
+
+test('of a dead group with many references those to missing entries go first; one with many to living entries stays', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  const [dangling, living] = ['stream:conversation:a', 'stream:conversation:b']
+  for (const [key, count] of [
+    [dangling, 30_000],
+    [living, 20_001],
+  ] as const) {
+    await fresh(redis, count, 60_000, key)
+    await redis.command('XGROUP', 'CREATE', key, 'g', '0')
+    await read(redis, 'g', 'dead-reader', count, key)
+    await makeIdle(redis, key, { 'dead-reader': 8 * DAY })
+  }
+  await redis.command('XTRIM', dangling, 'MAXLEN', '100')
+  const { reaped } = await sweepOnce(redis, ...OFF, '--reap-groups', '*')
+  assert.deepEqual(reaped, { consumers: 0, groups: 1, pending: 0 })
+  assert.equal((await groupsOf(redis, living)).get('g')?.get('pending'), 20_001)
+  // Once trimming has removed its entries, that group goes too.
+  await redis.command('XTRIM', living, 'MAXLEN', '1000')
+  assert.equal((await sweepOnce(redis, ...OFF, '--reap-groups', '*')).reaped.groups, 1)
+})
+
+test('a thousand dead groups of one stream go in a few scripts', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  await fresh(redis, 1)
+  const create =
+    "for i = 1, 1000 do redis.call('XGROUP', 'CREATE', KEYS[1], 'g-' .. i, '0') redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'g-' .. i, 'c-' .. i .. '.') end"
+  await redis.command('EVAL', create, '1', KEY)
+  await makeIdle(redis, KEY, Object.fromEntries(Array.from({ length: 1_000 }, (_, i) => [`c-${i + 1}.`, 8 * DAY])))
+  await redis.command('CONFIG', 'RESETSTAT')
+  const report = (await run(redis, 'sweep', [...OFF, '--reap-groups', 'g-*'])) as Report
+  assert.equal(report.reaped.groups, 1_000)
+  assert.ok((await redis.callsOf('eval')) <= 50, `${await redis.callsOf('eval')} scripts`)
+})
+
+test('--delete-idle keeps a stream whose first ID is custom, and one with a group that may have been made a moment ago', async (t) => {
+  const redis = await startRedis(t)
+  const key = (name: string): string => `stream:conversation:${name}`
+  const old = (await redisNow(redis)) - 30 * DAY
+  for (const id of ['1-1', '2-1', `${old}-0`]) await redis.command('XADD', key('custom'), id, 'm', 'x')
+  await fresh(redis, 5, 30 * DAY, key('new-group'))
+  await redis.command('XGROUP', 'CREATE', key('new-group'), 'g', '0')
+  await fresh(redis, 5, 30 * DAY, key('alone'))
+  const report = await sweepOnce(redis, ...OFF, '--delete-idle', '2d')
+  assert.equal(report.deletedStreams, 1)
+  assert.deepEqual(((await redis.command('KEYS', '*')) as string[]).sort(), [key('custom'), key('new-group')])
+})
+
+test('with consumers reaped too, an idle stream goes once its group is dead', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  await fresh(redis, 5, 30 * DAY)
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '0')
+  for (const name of ['pod-1.', 'pod-2.']) await read(redis, 'g', name, 1)
+  await redis.command('XGROUP', 'SETID', KEY, 'g', '$')
+  const entries = (await redis.command('XRANGE', KEY, '-', '+')) as [string][]
+  await redis.command('XACK', KEY, 'g', ...entries.map(([id]) => id))
+  await makeIdle(redis, KEY, { 'pod-1.': 6 * DAY, 'pod-2.': 5 * DAY })
+  const settings = [...OFF, '--reap-consumers-after', '1d', '--delete-idle', '2d']
+  assert.equal((await sweepOnce(redis, ...settings)).deletedStreams, 0)
+  await makeIdle(redis, KEY, { 'pod-2.': 3 * DAY })
+  assert.equal((await sweepOnce(redis, ...settings)).deletedStreams, 1)
 })
