@@ -2,14 +2,14 @@
 
 import { Readable } from 'node:stream'
 import { createZstdDecompress } from 'node:zlib'
-import { ArchiveFault, type Store } from '../store/store.ts'
+import { ArchiveFault, type Store, type Stored } from '../store/store.ts'
 import { FOOTER_BYTES, readFooter, type SegmentContent } from './segment_footer.ts'
 
 const LINE_FEED = 0x0a
 
 /** What a segment says that it holds. @throws ArchiveFault */
-export async function contentOf(store: Store, name: string): Promise<SegmentContent> {
-  return readFooter(name, await store.tail(name, FOOTER_BYTES))
+export async function contentOf(store: Store, file: Stored): Promise<SegmentContent> {
+  return readFooter(file.name, await store.tail(file, FOOTER_BYTES))
 }
 
 /**

@@ -18,11 +18,11 @@ const AT_ONCE = 16
 export async function* segmentsOf(store: Store): AsyncGenerator<Segment | ArchiveFault> {
   const pending: Promise<Segment | ArchiveFault>[] = []
   try {
-    for await (const { name, bytes } of store.list(VERSION_FOLDER)) {
-      const place = placeOf(name)
+    for await (const file of store.list(VERSION_FOLDER)) {
+      const place = placeOf(file.name)
       if (place === null) continue
-      const segment = contentOf(store, name)
-        .then((content) => ({ ...place, name, bytes, content }))
+      const segment = contentOf(store, file)
+        .then((content) => ({ ...place, ...file, content }))
         .catch(damageOf)
       // It is awaited in its turn; an earlier one may fail first.
       segment.catch(() => {})

@@ -1,7 +1,7 @@
 /** Keeps segments in a folder of this machine. */
 
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, open, opendir, readdir, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type ArchiveCause, ArchiveFault, type Store, type Stored } from './store.ts'
@@ -21,6 +21,7 @@ const CAUSES: Readonly<Record<string, ArchiveCause>> = {
   EROFS: 'denied',
   ENOENT: 'missing',
   ENOTDIR: 'missing',
+  EEXIST: 'missing',
 }
 
 export class FileStore implements Store {
@@ -69,6 +70,8 @@ export class FileStore implements Store {
       const found = await readdir(path, { withFileTypes: true })
       entries = found.map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
     } catch (error) {
+      // An archive that nothing was stored in yet. Without its own folder it is missing.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && existsSync(this.#folder)) return
       throw asFault(error, `could not list ${path}`)
     }
     for (const { name, isFolder } of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -87,14 +90,13 @@ export class FileStore implements Store {
     }
   }
 
-  async tail(name: string, bytes: number): Promise<Buffer> {
+  async tail({ name, bytes }: Stored, most: number): Promise<Buffer> {
     const path = join(this.#folder, name)
+    const length = Math.min(bytes, most)
     try {
       const file = await open(path)
       try {
-        const { size } = await file.stat()
-        const length = Math.min(size, bytes)
-        const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length)
+        const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, bytes - length)
         return buffer.subarray(0, bytesRead)
       } finally {
         await file.close()
@@ -116,11 +118,23 @@ export class FileStore implements Store {
   close(): void {}
 }
 
-/** Makes a folder and its parents, and puts every new name to disk. */
+/**
+ * Makes a folder and its parents, and puts each new name to disk. Not by `mkdir` with `recursive`, which reports a read-only
+ * file system as ENOENT.
+ */
 async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true })
-  if (first === undefined) return
-  for (let folder = path; folder !== dirname(first); folder = dirname(folder)) await syncFolder(dirname(folder))
+  try {
+    await mkdir(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
+    // A root folder is its own parent.
+    if (code !== 'ENOENT' || dirname(path) === path) throw error
+    await makeFolder(dirname(path))
+    await makeFolder(path)
+    return
+  }
+  await syncFolder(dirname(path))
 }
 
 async function syncFolder(path: string): Promise<void> {

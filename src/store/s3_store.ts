@@ -1,6 +1,13 @@
 /** Keeps segments in a bucket of Amazon S3 or of a store that speaks its protocol. Only this file imports the AWS SDK. */
 import { createHash } from 'node:crypto'
-import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { crc32 } from 'node:zlib'
+import {
+  GetObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  type PutObjectCommandOutput,
+  S3Client,
+} from '@aws-sdk/client-s3'
 import type { Location, S3Options } from './location.ts'
 import { type ArchiveCause, ArchiveFault, type Store, type Stored } from './store.ts'
 
@@ -51,19 +58,26 @@ export class S3Store implements Store {
     })
   }
 
-  /** The store compares both checksums with what it received, and acknowledges an object once it is durable. */
+  /**
+   * The store compares both checksums with what it received, and acknowledges an object once it is durable. Some stores
+   * ignore checksums, so what they acknowledge is compared too.
+   */
   async put(name: string, content: Buffer, stop?: AbortSignal): Promise<void> {
+    const what = `could not store ${this.#shown(name)}`
+    const md5 = createHash('md5').update(content).digest()
+    const checksum = Buffer.alloc(4)
+    checksum.writeUInt32BE(crc32(content))
     const command = new PutObjectCommand({
       Bucket: this.#bucket,
       Key: this.#prefix + name,
       Body: content,
       ContentType: 'application/zstd',
-      ContentMD5: createHash('md5').update(content).digest('base64'),
-      ChecksumAlgorithm: 'CRC32',
+      ContentMD5: md5.toString('base64'),
+      ChecksumCRC32: checksum.toString('base64'),
     })
-    await this.#told(`could not store ${this.#shown(name)}`, () =>
-      this.#client.send(command, { abortSignal: this.#deadline(stop) }),
-    )
+    const reply = await this.#told(what, () => this.#client.send(command, { abortSignal: this.#deadline(stop) }))
+    if (!isAcknowledged(reply, checksum.toString('base64'), md5.toString('hex')))
+      throw new ArchiveFault('checksum', `${what}: the store acknowledged other content than was sent`)
   }
 
   async *list(folder: string): AsyncGenerator<Stored> {
@@ -82,10 +96,12 @@ export class S3Store implements Store {
     } while (token !== undefined)
   }
 
-  async tail(name: string, bytes: number): Promise<Buffer> {
+  async tail({ name, bytes }: Stored, most: number): Promise<Buffer> {
+    // A range has at least one byte. Not every store knows ranges that count from the end.
+    if (bytes === 0) return Buffer.alloc(0)
     const pieces: Buffer[] = []
-    for await (const piece of this.#get(name, `bytes=-${bytes}`)) pieces.push(piece)
-    return Buffer.concat(pieces).subarray(-bytes)
+    for await (const piece of this.#get(name, `bytes=${Math.max(0, bytes - most)}-${bytes - 1}`)) pieces.push(piece)
+    return Buffer.concat(pieces)
   }
 
   read(name: string): AsyncGenerator<Buffer> {
@@ -135,6 +151,17 @@ export class S3Store implements Store {
       throw asFault(error, what)
     }
   }
+}
+
+/** By the checksum if the store replies with one. Else by the ETag, which is the MD5 of an object that is not encrypted with a key. */
+function isAcknowledged(
+  { ChecksumCRC32, ETag = '', ServerSideEncryption = 'AES256' }: PutObjectCommandOutput,
+  checksum: string,
+  md5: string,
+): boolean {
+  if (ChecksumCRC32 !== undefined) return ChecksumCRC32 === checksum
+  const [, hash] = /^"?([0-9a-f]{32})"?$/.exec(ETag) ?? []
+  return hash === undefined || ServerSideEncryption !== 'AES256' || hash === md5
 }
 
 const nothing = (): void => {}

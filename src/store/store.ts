@@ -35,8 +35,8 @@ export interface Store {
   put(name: string, content: Buffer, stop?: AbortSignal): Promise<void>
   /** All files below a folder, in the order of their names. @throws ArchiveFault */
   list(folder: string): AsyncGenerator<Stored>
-  /** The last bytes of a file, fewer if it is shorter. @throws ArchiveFault */
-  tail(name: string, bytes: number): Promise<Buffer>
+  /** The last `most` bytes of a file, fewer if it is shorter. @throws ArchiveFault */
+  tail(file: Stored, most: number): Promise<Buffer>
   /** The content of a file, in pieces. @throws ArchiveFault */
   read(name: string): AsyncGenerator<Buffer>
   /** Frees connections. */
