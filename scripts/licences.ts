@@ -16,6 +16,13 @@ const HOLDERS: Readonly<Record<string, string>> = {
   '@redis/client': 'Copyright (c) 2022-2025, Redis, inc.',
 }
 
+/** Packages that ship no licence text, and another one of the same repository that ships it. */
+const SAME_AS: Readonly<Record<string, string>> = {
+  '@aws-sdk/credential-provider-http': '@aws-sdk/client-s3',
+  '@aws-sdk/credential-provider-login': '@aws-sdk/client-s3',
+  '@aws-sdk/nested-clients': '@aws-sdk/client-s3',
+}
+
 /** The copyright line of the package, then the MIT terms from our own LICENSE. @throws if HOLDERS does not list the package */
 function mitOf(name: string): string {
   const holder = HOLDERS[name]
@@ -30,8 +37,9 @@ const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'u
 }
 for (const [path, { dev, version, license }] of Object.entries(packages)) {
   if (path === '' || dev) continue
-  const file = readdirSync(join(ROOT, path)).find((entry) => /^licen[cs]e/i.test(entry))
   const name = path.replace(/^.*node_modules\//, '')
-  const text = file === undefined ? mitOf(name) : readFileSync(join(ROOT, path, file), 'utf8').trim()
+  const folder = join(ROOT, Object.hasOwn(SAME_AS, name) ? `node_modules/${SAME_AS[name]}` : path)
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry))
+  const text = file === undefined ? mitOf(name) : readFileSync(join(folder, file), 'utf8').trim()
   process.stdout.write(`${name} ${version}, ${license}\n\n${text}\n\n${'-'.repeat(80)}\n\n`)
 }

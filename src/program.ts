@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import { styleText } from 'node:util'
+import type { ArchiveTerms, RetrievalTerms } from './config/archive_settings.ts'
 import type { CommandName } from './config/command_line.ts'
 import { type Config, configure } from './config/config.ts'
 import { formatProblem } from './config/problem.ts'
@@ -10,6 +11,8 @@ import { runDaemon } from './daemon/daemon.ts'
 import { sweepTask } from './daemon/task.ts'
 import { explain } from './explain/explain.ts'
 import { plan } from './plan/plan.ts'
+import { Fault } from './redis/refusal.ts'
+import { listingJson, listingText, restoredText } from './report/archive_listing.ts'
 import { explainJson } from './report/explain_json.ts'
 import { explainSummary } from './report/explain_summary.ts'
 import { planJson, startFields, sweepJson } from './report/json.ts'
@@ -17,6 +20,11 @@ import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
 import { settingLines } from './report/settings.ts'
 import { sweepSummary } from './report/summary.ts'
+import { listArchive } from './retrieve/listing.ts'
+import { RestoreRefused } from './retrieve/restore.ts'
+import { readEntries, restoreEntries } from './retrieve/retrieve.ts'
+import { openStore } from './store/open_store.ts'
+import { ArchiveFault, type Store } from './store/store.ts'
 import { type SweepTask, sweep } from './sweep/sweep.ts'
 import type { Verdict } from './sweep/verdict.ts'
 import { type Log, makeLog } from './telemetry/log.ts'
@@ -127,7 +135,77 @@ async function withProgress<T>(
   }
 }
 
-const COMMANDS = { run, sweep: sweepOnce, plan: planOnce, explain: explainOnce } as const
+/** Works on the archive. What goes wrong with it, or with Redis, is logged: none of it is a bug. */
+async function withArchive(config: Config, log: Log, work: (store: Store) => Promise<boolean>): Promise<number> {
+  const { location, s3 } = config.archive as ArchiveTerms
+  const store = await openStore(location, s3)
+  try {
+    return (await work(store)) ? EXIT.success : EXIT.failure
+  } catch (error) {
+    if (!(error instanceof ArchiveFault || error instanceof RestoreRefused || error instanceof Fault)) throw error
+    log.error({ ...('code' in error ? { cause: error.code } : {}) }, error.message)
+    return EXIT.failure
+  } finally {
+    store.close()
+  }
+}
+
+function listArchived(config: Config, _task: SweepTask, _stop: AbortSignal, log: Log): Promise<number> {
+  return withArchive(config, log, async (store) => {
+    const listing = await listArchive(store)
+    for (const { code, message } of listing.damaged) log.error({ cause: code }, message)
+    await write(
+      process.stdout,
+      config.output === 'json' ? `${JSON.stringify(listingJson(listing))}\n` : listingText(listing),
+    )
+    return listing.damaged.length === 0
+  })
+}
+
+function printArchived(config: Config, _task: SweepTask, stop: AbortSignal, log: Log): Promise<number> {
+  return withArchive(config, log, async (store) => {
+    let isWhole = true
+    const onDamaged = ({ code, message }: ArchiveFault): void => {
+      isWhole = false
+      log.error({ cause: code }, message)
+    }
+    for await (const lines of readEntries(store, config.retrieval as RetrievalTerms, onDamaged)) {
+      // Nobody reads on after `| head`, which is no failure.
+      if (!(await write(process.stdout, lines))) return isWhole
+      if (stop.aborted) return false
+    }
+    return isWhole
+  })
+}
+
+function restoreArchived(config: Config, task: SweepTask, stop: AbortSignal, log: Log): Promise<number> {
+  const terms = config.retrieval as RetrievalTerms & { toStream: Buffer }
+  const restored = { added: 0, found: 0 }
+  return withArchive(config, log, async (store) => {
+    try {
+      await restoreEntries(store, terms, task, restored, stop)
+    } catch (error) {
+      if (restored.added > 0) log.error({ ...restored }, 'ended half-way; the same command goes on from here')
+      throw error
+    }
+    await write(
+      process.stdout,
+      config.output === 'json' ? `${JSON.stringify(restored)}\n` : restoredText(terms, restored),
+    )
+    if (stop.aborted) log.error({ ...restored }, 'asked to stop; the same command goes on from here')
+    return !stop.aborted
+  })
+}
+
+const COMMANDS = {
+  run,
+  sweep: sweepOnce,
+  plan: planOnce,
+  explain: explainOnce,
+  'archive ls': listArchived,
+  'archive cat': printArchived,
+  'archive restore': restoreArchived,
+} as const
 
 /**
  * CPU time of this thread in ms, or of all threads (such as garbage collection) if Node cannot tell them apart. System time
@@ -175,11 +253,12 @@ function stopOnSignal(): AbortSignal {
   return stop.signal
 }
 
-/** Resolves when the system has taken the text, or when nobody reads it anymore. */
-function write(stream: NodeJS.WriteStream, text: string): Promise<void> {
+/** Resolves when the system has taken the text; with false when nobody reads it anymore. */
+function write(stream: NodeJS.WriteStream, text: string | Buffer): Promise<boolean> {
+  // Without a listener the end of a reader would end the process.
+  if (stream.listenerCount('error') === 0) stream.on('error', () => {})
   return new Promise((resolve) => {
-    stream.on('error', () => resolve())
-    stream.write(text, () => resolve())
+    stream.write(text, (error) => resolve(!error))
   })
 }
 

@@ -2,9 +2,10 @@
  * One entry as one line of JSON: `{"stream":…,"id":"…","fields":…}`.
  *
  * Stream keys, names and values are bytes. Bytes that are UTF-8 are a JSON string; all others are `{"base64":"…"}`. The types
- * differ, so no text is ever taken for bytes. `fields` is an object. It is a list of pairs where an object would lose
- * something: a name that occurs twice, a name that is not UTF-8, or a name of digits only beside other names, which
- * JavaScript moves to the front.
+ * differ, so no text is ever taken for bytes. `fields` is an object. It is a list of pairs where an object could lose
+ * something: a name that occurs twice, that is not UTF-8, that is all digits beside other names, which JavaScript moves to
+ * the front, or that JSON must escape: after an object with the names `a` and `\`, V8 in Node 24 reads `a` and `"` as these
+ * names too.
  */
 import { isUtf8 } from 'node:buffer'
 
@@ -31,12 +32,15 @@ function formatFields(fields: readonly Buffer[]): string {
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] as Buffer
     const text = asJson(name)
-    if (text[0] !== '"' || names.includes(text) || (fields.length > 2 && /^"\d+"$/.test(text)))
-      return formatPairs(fields)
+    if (!isPlainName(text, fields.length > 2) || names.includes(text)) return formatPairs(fields)
     names.push(text)
     object += `${i === 0 ? '' : ','}${text}:${asJson(fields[i + 1] as Buffer)}`
   }
   return `{${object}}`
+}
+
+function isPlainName(text: string, hasOthers: boolean): boolean {
+  return text[0] === '"' && !text.includes('\\') && !(hasOthers && /^"\d+"$/.test(text))
 }
 
 function formatPairs(fields: readonly Buffer[]): string {

@@ -12,6 +12,9 @@ export const COMMANDS = {
   sweep: 'sweep once, now, and print what it did',
   plan: 'print what a sweep would remove; writes nothing',
   explain: 'say of one stream what holds it, and why; writes nothing',
+  'archive ls': 'list what was archived',
+  'archive cat': 'print the archived entries of a stream, one JSON object a line',
+  'archive restore': 'put the archived entries of a stream into another',
 } as const
 export type CommandName = keyof typeof COMMANDS
 
@@ -27,7 +30,7 @@ or too many, and nothing else.
 
 Commands:
 ${Object.entries(COMMANDS)
-  .map(([name, what]) => `  ${[name, OPERANDS[name as CommandName]].join(' ').trim().padEnd(15)}${what}`)
+  .map(([name, what]) => `  ${[name, OPERANDS[name as CommandName]].join(' ').trim().padEnd(17)}${what}`)
   .join('\n')}`
 
 const AFTER = `
@@ -135,7 +138,7 @@ function completed(args: readonly string[], problems: Problem[]): string[] {
       takesOperand ||= isCommand(arg) && OPERANDS[arg] !== undefined
       result.push(arg)
     } else if (flag.isSwitch) {
-      const isValue = next !== undefined && !next.startsWith('-') && !isCommand(next)
+      const isValue = next !== undefined && !next.startsWith('-') && !beginsCommand(next)
       result.push(`${arg}=${isValue ? next : 'true'}`)
       if (isValue) i++
     } else if (next === undefined) {
@@ -161,7 +164,7 @@ function readOperands(program: Command, problems: Problem[]): { command: Command
   let command: CommandName | null = null
   let following: string | null = null
   let mayBeValue = false
-  for (const operand of program.args) {
+  for (const operand of joined(program.args)) {
     if (operand.startsWith('-')) {
       const name = operand.startsWith('--') ? operand.replace(/=.*/s, '') : operand.slice(0, 2)
       problems.push({ subject: null, rule: `unknown flag ${name}${flagMeant(name)}`, value: null })
@@ -196,6 +199,21 @@ function flagMeant(name: string): string {
   const negated = knownFlag(name.replace(/^--no-/, '--'))
   if (negated?.isSwitch) return `; did you mean ${name.replace(/^--no-/, '--')}=false?`
   return suggestion(name.slice(2), [...Object.keys(flags), 'help', 'version'], '--')
+}
+
+/** Joins commands of two words. */
+function joined(operands: readonly string[]): string[] {
+  const all: string[] = []
+  for (const operand of operands) {
+    const pair = `${all.at(-1)} ${operand}`
+    if (isCommand(pair)) all.splice(-1, 1, pair)
+    else all.push(operand)
+  }
+  return all
+}
+
+function beginsCommand(word: string): boolean {
+  return Object.keys(COMMANDS).some((name) => name === word || name.startsWith(`${word} `))
 }
 
 function isCommand(text: string): text is CommandName {

@@ -4,6 +4,7 @@ import { limitSize, type Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
 import { suggestion } from '../text/nearest.ts'
+import { type ArchiveTerms, type RetrievalTerms, readArchive, readRetrieval } from './archive_settings.ts'
 import type { Bind } from './bind.ts'
 import { type CommandName, type ParsedLine, parseCommandLine } from './command_line.ts'
 import { type FlagName, type FlagValue, flags, PACES, PAGE_SIZES, variableOf } from './flags.ts'
@@ -34,6 +35,10 @@ export interface Config {
   readonly watch: WatchTerms | null
   /** Null without `--pressure`. */
   readonly pressure: PressureTerms | null
+  /** Null without `--archive`. */
+  readonly archive: ArchiveTerms | null
+  /** Null but for the commands that read archived entries. */
+  readonly retrieval: RetrievalTerms | null
   /** Null if every copy may sweep. */
   readonly lease: LeaseTerms | null
   readonly httpBind: Bind
@@ -95,6 +100,7 @@ export function configure(
 
   const { policies, fileVersion = null } = readPolicies(reader) ?? {}
   const redis = readRedis(reader)
+  const archive = readArchive(reader, line.command)
   const watch = readWatch(reader, policies)
   const pacePercent = reader.value('pace') ?? (watch === null ? PACES.alone : PACES.watching)
   const config = {
@@ -119,6 +125,8 @@ export function configure(
     dryRun: reader.value('dry-run'),
     watch,
     pressure: readPressure(reader),
+    archive,
+    retrieval: readRetrieval(reader, line.command, archive, (flag) => line.given.has(flag)),
     lease: readLease(reader),
     httpBind: reader.value('http-bind'),
     streamMetrics: reader.value('stream-metrics'),
@@ -148,6 +156,12 @@ function refuseForOtherCommands(reader: Reader, { command, given }: Pick<ParsedL
   const output = given.get('output')
   if (command === 'run' && output !== undefined)
     reader.problem('--output', 'must be used with sweep, plan or explain; the daemon writes a log', output.join(','))
+  if (command === 'archive cat' && output !== undefined)
+    reader.problem(
+      '--output',
+      'must not be used with archive cat, which prints one JSON object a line',
+      output.join(','),
+    )
 }
 
 function readLease(reader: Reader): LeaseTerms | null | undefined {

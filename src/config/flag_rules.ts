@@ -2,6 +2,7 @@
 import { type Glob, makeGlob } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { BrokenRule, parsePercent, parseSize, parseTimer } from '../text/quantities.ts'
+import { readShown } from '../text/shown.ts'
 import { readBytes } from './file.ts'
 
 /** Accepts any text. */
@@ -16,6 +17,13 @@ export function nonEmpty(text: string): string {
 export function readableFile(path: string): string {
   readBytes(path)
   return path
+}
+
+/** A key as logs show it. */
+export function parseKey(text: string): Buffer {
+  const key = readShown(nonEmpty(text))
+  if (key === null) throw new BrokenRule('must be a key as logs show it: a backslash is doubled, or begins xHH')
+  return key
 }
 
 /** Returns ms. The lease is renewed three times within its term, each time over the network. */
@@ -38,6 +46,13 @@ export function parsePressure(text: string): Threshold | null {
   if (/^\d+%?$/.test(text)) return { share: parsePercent(text) }
   if (/^\d+[a-z]+$/i.test(text)) return { bytes: parseSize(text) }
   throw new BrokenRule('must be a percentage such as 80%, a size such as 2gb, or off')
+}
+
+/** Returns bytes. Segments are in memory until they are stored. */
+export function parseSegmentSize(text: string): number {
+  const bytes = parseSize(text)
+  if (bytes < 1024 || bytes > 256 * 1024 ** 2) throw new BrokenRule('must be from 1kb to 256mb')
+  return bytes
 }
 
 /** Null for off. */

@@ -2,8 +2,11 @@
  * The list of flags: name, placeholder, default, parser and help text. Variables, help and the settings in logs derive from
  * it. Parsers for a single flag are in `flag_rules.ts`.
  */
+
+import { parseFrom, parseTo } from '../retention/id_range.ts'
 import { PROTECT_MODES, TRIM_MODES } from '../retention/policy.ts'
 import { parseTimezone } from '../schedule/cron.ts'
+import { parseEndpoint } from '../store/location.ts'
 import {
   oneOf,
   orOff,
@@ -18,10 +21,12 @@ import { parseBind } from './bind.ts'
 import {
   asIs,
   nonEmpty,
+  parseKey,
   parseLeaseTtl,
   parsePressure,
   parsePressureInterval,
   parseReapGroups,
+  parseSegmentSize,
   readableFile,
 } from './flag_rules.ts'
 
@@ -143,6 +148,24 @@ export const flagGroups = {
     'pressure-max-length': flag('<n>', null, wholeNumber(1), 'tighter length limit for such a sweep'),
     'pressure-interval': flag('<duration>', '10s', parsePressureInterval, 'read memory at least this often'),
   },
+  Archive: {
+    archive: flag('<url|off>', 'off', asIs, 'store entries here first: file:///path or s3://bucket/prefix'),
+    'archive-s3-endpoint': flag(
+      '<url>',
+      null,
+      parseEndpoint,
+      'S3-compatible store; credentials as the AWS SDK finds them',
+      {
+        isSecret: true,
+      },
+    ),
+    'archive-s3-region': flag('<name>', null, nonEmpty, 'region of the bucket'),
+    'archive-segment': flag('<size>', '8mb', parseSegmentSize, 'store a segment when it has this size, compressed'),
+    stream: flag('<key>', null, parseKey, 'stream to read, for archive cat and restore'),
+    from: flag('<time|id>', null, parseFrom, 'first entry to read'),
+    to: flag('<time|id>', null, parseTo, 'last entry to read'),
+    'to-stream': flag('<key>', null, parseKey, 'stream to restore into'),
+  },
   Lease: {
     lease: toggle('true', 'of several copies, only one sweeps'),
     'lease-key': flag('<key>', 'xtrimd:lease', nonEmpty, 'key that holds the lease'),
@@ -172,6 +195,7 @@ type AllFlags = Groups['Redis'] &
   Groups['Retention'] &
   Groups['Schedule'] &
   Groups['Between sweeps'] &
+  Groups['Archive'] &
   Groups['Lease'] &
   Groups['Telemetry']
 /** Without the dashes. */

@@ -16,9 +16,9 @@ export interface Restored {
   found: number
 }
 
-/** The target holds something else. The message says what. */
-export class TargetRefused extends Error {
-  override readonly name = 'TargetRefused'
+/** There is nothing to restore, or the target holds something else. The message says what. */
+export class RestoreRefused extends Error {
+  override readonly name = 'RestoreRefused'
 }
 
 /** Entries are added, and compared, in transactions of at most so many entries or bytes. */
@@ -29,7 +29,7 @@ const MOST_BYTES = 256 * 1024
  * Adds the entries to `target`, in order. Where an earlier restore of the same entries was interrupted, checks that the
  * target holds what the archive says, and goes on behind it. Counts in `restored` as it goes, so that an error shows how far
  * it came.
- * @throws TargetRefused; Fault when Redis refuses or the connection fails; ArchiveFault
+ * @throws RestoreRefused; Fault when Redis refuses or the connection fails; ArchiveFault
  */
 export async function restore(
   ask: Ask,
@@ -76,7 +76,7 @@ async function lastId(ask: Ask, target: Buffer): Promise<StreamId | null> {
   const [reply] = await ask([['XINFO', 'STREAM', target]])
   if (reply instanceof Refusal) {
     if (/no such key/.test(reply.message)) return null
-    if (reply.word === 'WRONGTYPE') throw new TargetRefused(`${shown(target)} exists and is not a stream`)
+    if (reply.word === 'WRONGTYPE') throw new RestoreRefused(`${shown(target)} exists and is not a stream`)
     throw Fault.of(reply)
   }
   const fields = reply as readonly Reply[]
@@ -96,7 +96,7 @@ async function add(ask: Ask, target: Buffer, entries: readonly Entry[], bytes: n
   if (refusal instanceof Refusal) throw Fault.of(refusal)
   for (const reply of executed as readonly Reply[]) {
     if (reply instanceof Refusal)
-      throw new TargetRefused(
+      throw new RestoreRefused(
         `${shown(target)} was written to during the restore: Redis refused an entry (${reply.message})`,
       )
   }
@@ -117,7 +117,7 @@ class HeldEntries {
     this.#next = from
   }
 
-  /** @throws TargetRefused unless this entry comes next in the target */
+  /** @throws RestoreRefused unless this entry comes next in the target */
   async expect(entry: Entry, last: StreamId): Promise<void> {
     const held = await this.#take()
     const isSame =
@@ -126,20 +126,17 @@ class HeldEntries {
       held[1].length === entry.fields.length * 2 &&
       entry.fields.flat().every((bytes, i) => bytes.equals(held[1][i] as Buffer))
     if (!isSame) {
-      throw new TargetRefused(
-        `${shown(this.#target)} must be empty, or older than the first entry to restore: its last ID is ${formatStreamId(last)}, ` +
-          `the first entry's is ${formatStreamId(this.#first)}, and what it holds is not what the archive holds at ${entry.id}`,
+      throw new RestoreRefused(
+        `${shown(this.#target)} has the last ID ${formatStreamId(last)}, and does not hold what the archive holds from ${formatStreamId(this.#first)} to ${entry.id}`,
       )
     }
   }
 
-  /** @throws TargetRefused if the target holds an entry that the archive does not */
+  /** @throws RestoreRefused if the target holds an entry that the archive does not */
   async expectEnd(): Promise<void> {
     const held = await this.#take()
     if (held !== null) {
-      throw new TargetRefused(
-        `${shown(this.#target)} must be older than the first entry to restore: it holds ${held[0]}, which the archive does not`,
-      )
+      throw new RestoreRefused(`${shown(this.#target)} holds ${held[0]}, which the archive does not`)
     }
   }
 

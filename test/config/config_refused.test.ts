@@ -14,7 +14,10 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--frobnicate'], 'unknown flag --frobnicate'],
   [['-v'], 'unknown flag -v'],
   [['sweeep'], 'unknown command "sweeep"; did you mean sweep?'],
-  [['constructor'], 'unknown command "constructor"; must be one of run, sweep, plan, explain'],
+  [
+    ['constructor'],
+    'unknown command "constructor"; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore',
+  ],
   [['run', 'sweep'], 'unexpected argument "sweep" after run'],
   [['plan', 'stream:*'], 'unexpected argument after plan'],
   [['--max-age', '24'], `--max-age ${DURATION}, or off; got "24"`],
@@ -132,7 +135,10 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [[`--token=${SECRET}`], 'unknown flag --token'],
   [[`-p${SECRET}`], 'unknown flag -p'],
   [['-a', SECRET], 'unknown flag -a'],
-  [[`redis://:${SECRET}@host`], 'unknown command; must be one of run, sweep, plan, explain'],
+  [
+    [`redis://:${SECRET}@host`],
+    'unknown command; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore',
+  ],
   [
     ['--redis-password-file', '/nowhere/at/all'],
     '--redis-password-file must be a readable file (ENOENT); got "/nowhere/at/all"',

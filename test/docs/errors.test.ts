@@ -17,9 +17,11 @@ const LITERAL = String.raw`'(?:[^'\\\n]|\\.)*'|\x60(?:[^\x60\\]|\\.)*\x60`
  */
 const MADE = [
   new RegExp(`(${LITERAL})`, 'g'),
-  new RegExp(String.raw`new Fault\(\s*(?:[\w.]+|'\w+'),\s*(${LITERAL})`, 'g'),
+  new RegExp(String.raw`new (?:Archive)?Fault\(\s*(?:[\w.]+|'\w+'),\s*(${LITERAL})`, 'g'),
+  new RegExp(String.raw`new RestoreRefused\(\s*(${LITERAL})`, 'g'),
   new RegExp(String.raw`log\.(?:warn|error|fatal)\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*?(${LITERAL}),?\s*\)`, 'g'),
   new RegExp(String.raw`\b(?:message|why): (${LITERAL})`, 'g'),
+  /(`could not (?:store|list|read) [^`]*`)/g,
   new RegExp(`\\bBUG = (${LITERAL})`, 'g'),
   new RegExp(String.raw`\blimited\(\s*(${LITERAL})`, 'g'),
   new RegExp(String.raw`\bfunction (?:denied|unknown)Told\([^)]*\): string \{\s*return (${LITERAL})`, 'g'),

@@ -8,8 +8,8 @@ import { readPage, sectionOf } from '../harness/documents.ts'
 
 /** A file imports only from its own folder and from folders before it. `main.ts` comes last, and loads the program. */
 const READING_ORDER = [
-  ...['text', 'retention', 'schedule', 'redis', 'config'],
-  ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan', 'explain'],
+  ...['text', 'retention', 'schedule', 'redis', 'store', 'archive', 'config'],
+  ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan', 'explain', 'retrieve'],
   ...['watch', 'telemetry', 'report', 'http', 'daemon', 'program.ts', 'main.ts'],
 ]
 

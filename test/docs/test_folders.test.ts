@@ -44,10 +44,10 @@ test('test has a folder with tests for every folder of src, and only a few other
 })
 
 test('control: a missing folder, an unknown one and a loose file are found', () => {
-  const sources = [...filesIn('src'), 'archive/archive.ts']
-  const tests = [...filesIn('test'), 'util/strings.ts', 'lease.test.ts', 'archive/harness.ts']
+  const sources = [...filesIn('src'), 'attic/attic.ts']
+  const tests = [...filesIn('test'), 'util/strings.ts', 'lease.test.ts', 'attic/harness.ts']
   assert.deepEqual(mismatches(sources, tests), [
-    'test/archive has no test',
+    'test/attic has no test',
     'test/util mirrors no folder of src',
     'test/lease.test.ts belongs in a folder',
   ])
