@@ -10,6 +10,10 @@ export interface PolicyPlan {
   streams: number
   emptyStreams: number
   oneEntryStreams: number
+  /** Memory of the streams with one entry, as Redis reports it; null where that was denied. */
+  oneEntryBytes: number | null
+  /** How much of it is not the entry itself; null where that is unknown. */
+  oneEntryOverhead: number | null
   entries: number
   /** Memory as Redis reports it for each stream; null where that was denied. */
   bytes: number | null
@@ -35,6 +39,8 @@ export function emptyPlan(policy: string): PolicyPlan {
     streams: 0,
     emptyStreams: 0,
     oneEntryStreams: 0,
+    oneEntryBytes: 0,
+    oneEntryOverhead: 0,
     entries: 0,
     bytes: 0,
     remove: forEachReason(0),
@@ -53,9 +59,17 @@ export function emptyPlan(policy: string): PolicyPlan {
 export function addStream(sum: PolicyPlan, { state, hasTimeIds }: Found, memory: number | null): void {
   sum.streams++
   if (state.length === 0) sum.emptyStreams++
-  if (state.length === 1) sum.oneEntryStreams++
+  if (state.length === 1) {
+    sum.oneEntryStreams++
+    sum.oneEntryBytes = sumIfKnown(sum.oneEntryBytes, memory)
+    const entry = state.oldest?.bytes
+    sum.oneEntryOverhead = sumIfKnown(
+      sum.oneEntryOverhead,
+      memory === null || entry === undefined ? null : memory - entry,
+    )
+  }
   sum.entries += state.length
-  sum.bytes = sum.bytes === null || memory === null ? null : sum.bytes + memory
+  sum.bytes = sumIfKnown(sum.bytes, memory)
   if (!hasTimeIds) sum.customIdStreams++
 }
 
@@ -89,12 +103,19 @@ export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
       sum[name] += plan[name]
     }
     addReap(sum.reap, plan.reap)
-    sum.bytes = sum.bytes === null || plan.bytes === null ? null : sum.bytes + plan.bytes
+    for (const name of ['bytes', 'oneEntryBytes', 'oneEntryOverhead'] as const) {
+      sum[name] = sumIfKnown(sum[name], plan[name])
+    }
     for (const reason of REASONS) sum.remove[reason] += plan.remove[reason]
     for (const limit of LIMITS) sum.overLimit[limit] += plan.overLimit[limit]
     sum.isExact &&= plan.isExact
   }
   return sum
+}
+
+/** The sum, or null if either is unknown. */
+function sumIfKnown(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : a + b
 }
 
 function addReap(sum: ReapForecast, { consumers, groups, pending, streams }: Readonly<ReapForecast>): void {

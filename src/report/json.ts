@@ -98,7 +98,16 @@ export function adviceOn(report: PlanReport, policies: readonly Policy[]): strin
   return policies.flatMap((policy, i) => adviceFor(policy, report.policies[i] ?? report.total))
 }
 
-function planFields({ policy: _, remove, removeBytes, isExact, ...figures }: PolicyPlan) {
+/** Without the figures that only advice is based on. */
+function planFields({
+  policy: _,
+  oneEntryBytes: __,
+  oneEntryOverhead: ___,
+  remove,
+  removeBytes,
+  isExact,
+  ...figures
+}: PolicyPlan) {
   return { ...figures, remove: { ...remove, approximateBytes: removeBytes, exact: isExact } }
 }
 

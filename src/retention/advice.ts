@@ -1,5 +1,6 @@
 /** Advice that follows from the figures of a plan, in sentences. */
 import { counted } from '../text/counted.ts'
+import { roundSize } from '../text/quantities.ts'
 import { NODE_BYTES, NODE_ENTRIES } from './bites.ts'
 import type { Policy } from './policy.ts'
 
@@ -8,6 +9,10 @@ export interface Figures {
   readonly streams: number
   readonly emptyStreams: number
   readonly oneEntryStreams: number
+  /** Memory of the streams with one entry, as Redis reports it; null where that is unknown. */
+  readonly oneEntryBytes: number | null
+  /** How much of it is not the entry itself; null where that is unknown. */
+  readonly oneEntryOverhead: number | null
   readonly protectedStreams: number
   readonly staleGroupStreams: number
   readonly customIdStreams: number
@@ -23,10 +28,17 @@ export function adviceFor(policy: Policy, figures: Figures): string[] {
   const say = (sentence: string): void => {
     advice.push(`${name}: ${sentence}`)
   }
-  if (figures.oneEntryStreams >= MANY_STREAMS && figures.oneEntryStreams * 2 > figures.streams) {
-    say(
-      `${figures.oneEntryStreams} streams hold one entry and still take about ${NODE_BYTES / 1024} KB each, because Redis allocates a whole node: a smaller stream-node-max-bytes makes new ones cheaper, a shorter --max-age with --delete-empty removes them`,
-    )
+  const { oneEntryStreams, oneEntryBytes, oneEntryOverhead } = figures
+  const areMany = oneEntryStreams >= MANY_STREAMS && oneEntryStreams * 2 > figures.streams
+  if (areMany && oneEntryBytes !== null) {
+    const fixes = [
+      ...(oneEntryOverhead !== null && oneEntryOverhead / oneEntryStreams > NODE_BYTES / 2
+        ? ['most of it is the node that Redis allocates whole: a smaller stream-node-max-bytes makes new ones cheaper']
+        : []),
+      'a shorter --max-age with --delete-empty removes them',
+    ]
+    const each = roundSize(oneEntryBytes / oneEntryStreams)
+    say(`${oneEntryStreams} streams hold one entry and take ${each} each by MEMORY USAGE; ${fixes.join(', ')}`)
   }
   if (trim === 'approx' && maxLength < NODE_ENTRIES) {
     say(

@@ -3,12 +3,13 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { plan } from '../../src/plan/plan.ts'
+import { roundSize } from '../../src/text/quantities.ts'
 import { startMonitor } from '../harness/monitor.ts'
 import { readOutput } from '../harness/output.ts'
 import { type PlanObject, planWell } from '../harness/plan_once.ts'
 import { runXtrimd } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
-import { fillBurst, fillTwoDays, lengthOf, redisNow } from '../harness/streams.ts'
+import { fillBurst, fillStream, fillTwoDays, lengthOf, redisNow } from '../harness/streams.ts'
 import { taskOf } from '../harness/sweep_here.ts'
 import { sweepWell } from '../harness/sweep_once.ts'
 
@@ -140,6 +141,41 @@ test('plan gives advice only if its figures call for it', async (t) => {
   assert.ok(said(plan, /--max-length 50 is less than a node/))
   assert.ok(said(plan, /--delete-empty would unlink/))
   assert.ok(said(await planWell(redis.url, ['--max-length', 'off']), /custom IDs/))
+})
+
+/** Many streams of one entry with this many bytes, on a server whose nodes have this size; what plan advises on them. */
+async function adviceOnShort(t: TestContext, nodeBytes: string, entryBytes: number, ...args: string[]) {
+  const redis = await startRedis(t, { config: { 'stream-node-max-bytes': nodeBytes } })
+  const script = `for i = 1, 2000 do redis.call('XADD', 'stream:conversation:' .. i, '*', 'm', ARGV[1]) end`
+  await redis.command('EVAL', script, '0', 'x'.repeat(entryBytes))
+  await fillStream(redis, 'stream:conversation:long', {
+    count: 900,
+    from: await redisNow(redis),
+    stepMs: 0,
+    bytes: 500,
+  })
+  const sizes = await Promise.all(
+    Array.from({ length: 2000 }, (_, i) => redis.command('MEMORY', 'USAGE', `stream:conversation:${i + 1}`)),
+  )
+  if (args[0] === 'denied') await redis.command('ACL', 'SETUSER', 'default', '-memory')
+  const { advice } = await planWell(redis.url)
+  const [sentence = ''] = advice.filter((one) => one.includes('hold one entry'))
+  return { sentence, measured: roundSize(sizes.reduce<number>((sum, size) => sum + Number(size), 0) / 2000) }
+}
+
+test('what plan says of streams with one entry is what this server measured, and nothing where it may not measure', async (t) => {
+  for (const [nodeBytes, entryBytes, areNodes] of [
+    ['4096', 10, true],
+    ['256', 10, false],
+    ['1024', 10, false],
+    // The entry takes it, not the node.
+    ['4096', 3500, false],
+  ] as const) {
+    const { sentence, measured } = await adviceOnShort(t, nodeBytes, entryBytes)
+    assert.ok(sentence.includes(`2000 streams hold one entry and take ${measured} each by MEMORY USAGE;`), sentence)
+    assert.equal(sentence.includes('stream-node-max-bytes'), areNodes, sentence)
+  }
+  assert.equal((await adviceOnShort(t, '256', 10, 'denied')).sentence, '')
 })
 
 test('plan prints the settings in effect in the syntax of the flags, and only that a password is set', async (t) => {

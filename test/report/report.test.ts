@@ -206,6 +206,7 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
 
     const plans = policies.map(({ name: policy }) => ({
       ...{ policy, streams: figure || 1, emptyStreams: figure, oneEntryStreams: figure, entries: figure },
+      ...{ oneEntryBytes: figure * million, oneEntryOverhead: figure * million },
       ...{ bytes: figure * million, removeBytes: figure * million, isExact: false, customIdStreams: figure },
       reap: { consumers: figure, groups: figure, pending: figure, streams: figure },
       ...{ remove: { age: figure, length: figure, bytes: figure, acked: figure } },
