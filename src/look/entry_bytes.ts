@@ -9,10 +9,13 @@ import {
   type EntryBytes,
   estimateEntries,
   type GroupCounts,
+  type GroupSize,
+  groupBytes,
   type MemoryHabits,
   type Sample,
 } from '../retention/entry_bytes.ts'
 import { elementBytes, type NodeRule, type Rounding, type SampledEntry } from '../retention/stream_nodes.ts'
+import { shown } from '../text/shown.ts'
 import { fieldsOf } from './fields.ts'
 
 /** Read until there are this many entries, or this many bytes of them. */
@@ -25,6 +28,8 @@ const FIRST_ENTRIES = 8
 export interface Contents {
   readonly entries: EntryBytes
   readonly counts: GroupCounts
+  /** The group that takes most. */
+  readonly largest: GroupSize
   readonly habits: MemoryHabits
   readonly newest: SampledEntry
 }
@@ -55,7 +60,8 @@ export async function lookAtContents(
 async function lookInside(ask: Ask, key: Buffer, totalBytes: number, habits: Habits): Promise<Contents | null> {
   const groups = await one(ask, ['XINFO', 'GROUPS', key])
   if (!Array.isArray(groups) || groups.length === 0) return null
-  const counts = countsOf(groups)
+  const sizes = groups.map(sizeOf)
+  const counts = countsOf(sizes)
   const stream = fieldsOf(await one(ask, ['XINFO', 'STREAM', key]))
   const [first, newest] = [entryOf(stream.get('first-entry')), entryOf(stream.get('last-entry'))]
   if (first === null || newest === null) return null
@@ -70,7 +76,7 @@ async function lookInside(ask: Ask, key: Buffer, totalBytes: number, habits: Hab
     newest,
   }
   const server = await habits()
-  return { entries: estimateEntries(sample, server), counts, habits: server, newest }
+  return { entries: estimateEntries(sample, server), counts, largest: largestOf(sizes), habits: server, newest }
 }
 
 async function one(ask: Ask, command: Command, cost = LEAST_COST): Promise<Reply> {
@@ -78,9 +84,22 @@ async function one(ask: Ask, command: Command, cost = LEAST_COST): Promise<Reply
   return accepted(reply, command)
 }
 
-function countsOf(groups: readonly Reply[]): GroupCounts {
-  const sum = (name: string): number => groups.reduce<number>((n, group) => n + Number(fieldsOf(group).get(name)), 0)
-  return { groups: groups.length, consumers: sum('consumers'), pending: sum('pending') }
+function sizeOf(fields: Reply): GroupSize {
+  const told = fieldsOf(fields)
+  return {
+    name: shown(told.get('name') as Buffer),
+    consumers: Number(told.get('consumers')),
+    pending: Number(told.get('pending')),
+  }
+}
+
+function countsOf(groups: readonly GroupSize[]): GroupCounts {
+  const sum = (of: (group: GroupSize) => number): number => groups.reduce((n, group) => n + of(group), 0)
+  return { groups: groups.length, consumers: sum(({ consumers }) => consumers), pending: sum(({ pending }) => pending) }
+}
+
+function largestOf(groups: readonly GroupSize[]): GroupSize {
+  return groups.reduce((largest, group) => (groupBytes(group) > groupBytes(largest) ? group : largest))
 }
 
 async function readOldestEntries(ask: Ask, key: Buffer, first: SampledEntry): Promise<readonly SampledEntry[]> {

@@ -3,18 +3,23 @@
 import { CountingWay } from '../forecast/counting_way.ts'
 import { type Forecast, forecastStream } from '../forecast/forecast_stream.ts'
 import { isDue, isReapDue } from '../judge/due.ts'
+import { type Contents, type Habits, lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
 import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
 import { memoryCommand } from '../look/stream_state.ts'
+import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { type Lack, lackOf, type Missing, type MissingCommands, nameOf, Refused } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
+import type { CrowdedStream } from '../retention/advice.ts'
 import { leastCosts } from '../retention/bites.ts'
+import { type EntryBytes, groupBytes } from '../retention/entry_bytes.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import { type Verdict, verdictOn, verdictOnStreams } from '../sweep/verdict.ts'
 import { Longest, type LongStream } from '../tally/longest.ts'
 import { HELD_NAMED, type HeldStream } from '../tally/outcome.ts'
 import { countRefusal } from '../tally/tally.ts'
+import { shown } from '../text/shown.ts'
 import { type Progress, type Visit, type WalkTask, walk } from '../walk/walk.ts'
 import { addForecast, addStream, emptyPlan, type PolicyPlan, sumOfPlans } from './policy_plan.ts'
 
@@ -33,6 +38,8 @@ export interface PlanReport extends Verdict {
   /** The first few streams with custom IDs, which no age limit can judge. */
   readonly customIds: readonly NamedStream[]
   readonly longest: readonly LongStream[]
+  /** The streams whose groups take most, and more than the entries do; only if there are any. */
+  readonly crowded?: readonly CrowdedStream[]
 }
 
 export interface NamedStream {
@@ -52,6 +59,11 @@ export interface PlanTask extends WalkTask {
   readonly onForecast?: (key: Buffer, forecast: Forecast) => void
 }
 
+/** Most streams about whose groups there is advice. */
+const CROWDED_NAMED = 3
+/** In smaller streams nobody asks what groups take. */
+const LEAST_CROWDED_BYTES = 128 * 1024
+
 /** Most streams named in each list of a plan. */
 const STREAMS_NAMED = 20
 
@@ -62,6 +74,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
   const held: HeldStream[] = []
   const customIds: NamedStream[] = []
   let unread: readonly UnreadLoss[] = []
+  let crowded: readonly CrowdedStream[] = []
   const errors: Record<string, number> = {}
   const refusals = new Map<string, string>()
   const missing = new Map<string, Omit<Lack, 'command'>>()
@@ -75,14 +88,20 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     if (lack !== null) miss(lack.command, lack.neededFor, lack.why)
   }
 
-  const lookAt = async (visit: Visit, way: CountingWay, stream: Found, memory: number | null): Promise<void> => {
+  const lookAt = async (
+    visit: Visit & { readonly way: CountingWay; readonly habits: Habits },
+    stream: Found,
+    memory: number | null,
+  ): Promise<void> => {
     const limits = task.policies[stream.policy] as Policy
     const sum = policies[stream.policy] as PolicyPlan
     const { key, state } = stream
-    const { nowMs, ask } = visit
+    const { nowMs, ask, way, habits } = visit
     try {
+      const contents = stream.contents ?? (await lookInside(ask, key, memory, habits))
+      if (contents !== null) crowd(key, limits.name, contents)
       if (isDue(stream, limits, nowMs) || isReapDue(stream, limits, nowMs)) {
-        const bytes = stream.contents ? stream.memoryBytes : (memory ?? 0)
+        const bytes = contents === null ? (memory ?? 0) : bytesToTrim(contents.entries, limits)
         const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes })
         addForecast(sum, forecast)
         name(key, limits.name, forecast)
@@ -103,6 +122,12 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     unread = unread.slice(0, STREAMS_NAMED)
   }
 
+  const crowd = (key: Buffer, policy: string, { counts, largest: group, entries }: Contents): void => {
+    if (groupBytes(counts) <= entries.likelyBytes) return
+    const stream = { stream: shown(key), policy, group, entryBytes: entries.likelyBytes }
+    crowded = [...crowded, stream].sort((a, b) => groupBytes(b.group) - groupBytes(a.group)).slice(0, CROWDED_NAMED)
+  }
+
   const soFar = (): Progress => {
     const { streams, remove } = sumOfPlans(policies)
     return { streams, removed: sumOfReasons(remove) }
@@ -116,7 +141,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     { ...task, onAnswer },
     stop,
     (visit) => {
-      const way = new CountingWay(visit.mostAtOnce, miss)
+      const looking = { ...visit, way: new CountingWay(visit.mostAtOnce, miss), habits: memoryHabits(visit.ask) }
       const page = async (keys: readonly Buffer[]): Promise<void> => {
         const { found, unseen } = await lookAtPage(visit.ask, keys, task.policies, visit.nowMs)
         for (const { policy, refusal, command } of unseen) {
@@ -126,7 +151,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
           refuse(refused)
         }
         const memories = await readMemories(visit, found, miss)
-        await Promise.all(found.map((stream, i) => lookAt(visit, way, stream, memories[i] ?? null)))
+        await Promise.all(found.map((stream, i) => lookAt(looking, stream, memories[i] ?? null)))
       }
       return { page }
     },
@@ -145,7 +170,24 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     unread,
     customIds,
     longest: longest.list(),
+    ...(crowded.length > 0 ? { crowded } : {}),
   }
+}
+
+/** Tells entries from groups in a stream of some size; null where there are no groups, or they cannot be read. @throws Fault */
+async function lookInside(ask: Ask, key: Buffer, memory: number | null, habits: Habits): Promise<Contents | null> {
+  if (memory === null || memory < LEAST_CROWDED_BYTES) return null
+  try {
+    return await lookAtContents(ask, key, memory, habits)
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error
+    return null
+  }
+}
+
+/** The bytes by which a sweep decides. Beside groups it begins only where entries are over the limit for certain. */
+function bytesToTrim({ bytes, likelyBytes }: EntryBytes, { maxBytes }: Policy): number {
+  return bytes > maxBytes ? likelyBytes : bytes
 }
 
 /** Whether the key stopped being a stream. */

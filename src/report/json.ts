@@ -6,7 +6,7 @@ import type { PlanReport } from '../plan/plan.ts'
 import type { PolicyPlan } from '../plan/policy_plan.ts'
 import { formatAddress } from '../redis/address.ts'
 import type { MissingCommands } from '../redis/refused.ts'
-import { adviceFor } from '../retention/advice.ts'
+import { adviceFor, adviceOnGroup } from '../retention/advice.ts'
 import type { Hold } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
@@ -95,7 +95,10 @@ export function policyFields(policy: Policy) {
 
 /** Advice on policies whose figures suggest a change, as sentences. */
 export function adviceOn(report: PlanReport, policies: readonly Policy[]): string[] {
-  return policies.flatMap((policy, i) => adviceFor(policy, report.policies[i] ?? report.total))
+  return [
+    ...policies.flatMap((policy, i) => adviceFor(policy, report.policies[i] ?? report.total)),
+    ...(report.crowded ?? []).map(adviceOnGroup),
+  ]
 }
 
 /** Without the figures that only advice is based on. */

@@ -2,6 +2,7 @@
 import { counted } from '../text/counted.ts'
 import { roundSize } from '../text/quantities.ts'
 import { NODE_BYTES, NODE_ENTRIES } from './bites.ts'
+import { type GroupSize, groupBytes } from './entry_bytes.ts'
 import type { Policy } from './policy.ts'
 
 /** The figures of one policy's plan that advice is based on. */
@@ -66,4 +67,26 @@ export function adviceFor(policy: Policy, figures: Figures): string[] {
     )
   }
   return advice
+}
+
+/** A stream in which groups take more memory than the entries do. */
+export interface CrowdedStream {
+  /** As shown to people. */
+  readonly stream: string
+  readonly policy: string
+  /** The group that takes most. */
+  readonly group: GroupSize
+  readonly entryBytes: number
+}
+
+/** A sentence about it. Trimming frees nothing of what groups take. */
+export function adviceOnGroup({ stream, policy, group, entryBytes }: CrowdedStream): string {
+  const { name, pending, consumers } = group
+  const has = `group ${name} of ${stream} has ${counted(pending, 'pending reference', 'pending references')} and ${counted(consumers, 'consumer', 'consumers')}`
+  const takes = `about ${roundSize(groupBytes(group))} of memory, beside ${roundSize(entryBytes)} of entries; trimming frees none of it`
+  const remedy =
+    pending >= consumers
+      ? 'acknowledge what is done with XACK, and drop references to removed entries with --reap-pending'
+      : 'delete idle consumers with --reap-consumers-after'
+  return `${policy}: ${has}, ${takes}: ${remedy}`
 }

@@ -42,6 +42,18 @@ export interface GroupCounts {
   readonly pending: number
 }
 
+/** One group of a stream. */
+export interface GroupSize {
+  readonly name: string
+  readonly consumers: number
+  readonly pending: number
+}
+
+/** What a group takes of Redis's memory, about: 149 bytes a pending reference, 150 a consumer with a name of 20 bytes. Measured. */
+export function groupBytes({ consumers, pending }: Pick<GroupSize, 'consumers' | 'pending'>): number {
+  return 149 * pending + 150 * consumers
+}
+
 /** One look at a stream with groups. */
 export interface Sample {
   readonly tree: Tree

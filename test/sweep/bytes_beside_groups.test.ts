@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { plan } from '../../src/plan/plan.ts'
-import { HARDLY_EVER, startDaemon } from '../harness/program.ts'
+import { readOutput } from '../harness/output.ts'
+import { HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
 import type { RedisServer } from '../harness/redis_server.ts'
 import { testOnEach } from '../harness/servers.ts'
 import { fillStream, redisNow, streamIds } from '../harness/streams.ts'
@@ -100,6 +101,22 @@ testOnEach('plan and a dry run know that groups cost no entry, and foretell thos
     removed.bytes > 10_000 && Math.abs(over - removed.bytes) < 0.02 * removed.bytes,
     `${over}, ${removed.bytes}`,
   )
+})
+
+testOnEach('plan names the group that takes more than the entries do, and how much', async (_, redis) => {
+  await fillSmall(redis, 20_000)
+  await readAll(redis, 'g', 20_000)
+  const args = [...BYTES_ALONE, '--max-bytes', '8mb']
+  const { stdout } = await runXtrimd(['plan', '--redis-url', redis.url, '--output', 'json', ...args])
+  const { advice } = readOutput('plan', stdout) as { advice: readonly string[] }
+  const said = advice.find((sentence) => sentence.includes('pending references')) ?? advice.join()
+  assert.match(said, /group g of stream:conversation:1 has 20000 pending references and 1 consumer, about 2\.84mb/)
+  // The control: a group that acknowledges takes next to nothing.
+  const ids = await streamIds(redis, KEY)
+  for (let from = 0; from < ids.length; from += 1_000)
+    await redis.command('XACK', KEY, 'g', ...ids.slice(from, from + 1_000))
+  const { total, crowded } = await plan(taskOf(redis.url, args), new AbortController().signal)
+  assert.deepEqual([total.streams, crowded], [1, undefined])
 })
 
 testOnEach(
