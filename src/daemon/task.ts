@@ -1,6 +1,7 @@
 /** Turns the configuration into the task of a sweep. */
 import type { Config } from '../config/config.ts'
 import { FutureIds } from '../look/future_ids.ts'
+import { LivingGroups } from '../look/living_groups.ts'
 import { QuietGroups } from '../reap/quiet_groups.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
@@ -19,6 +20,7 @@ export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepT
     paceOf: makePaces(config.pacePercent, ownMs),
     futureIds: new FutureIds(),
     quietGroups: new QuietGroups(),
+    living: new LivingGroups(),
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,
     dryRun: config.dryRun,

@@ -47,6 +47,7 @@ export class Watching implements WatchStatus {
       dryRun: config.dryRun,
       paceOf: task.paceOf,
       onOutcome: task.onOutcome ?? (() => {}),
+      living: task.living,
       events: {
         heard: (address) => {
           this.#whyLost.delete(formatAddress(address))

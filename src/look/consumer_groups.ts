@@ -11,14 +11,31 @@ import type { Consumer } from '../retention/reaping.ts'
 import { formatStreamId, nextStreamId, parseStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
 import { fieldsOf } from './fields.ts'
+import type { LivingGroups } from './living_groups.ts'
 import { type Oldest, oldestCommand, readIds, readOldest } from './stream_state.ts'
+
+/** How to judge whether groups are alive without asking more than necessary. */
+export interface Judging {
+  readonly living: LivingGroups
+  readonly staleGroupAfterMs: number
+  readonly nowMs: number
+  /** Whether it matters if this group is alive. Its oldest pending entry is known where `unacked` needs it. */
+  readonly matters: (group: Group) => boolean
+}
 
 /**
  * Reads the groups of a stream. Without protection only their positions; with protection also how long they have been idle
  * and the first entry that a group without consumers has not been delivered; with `unacked` also their oldest pending entry.
+ * With `judging`, consumers are asked only where the group's life matters and is not remembered; otherwise the group counts
+ * as alive.
  * @throws Refused
  */
-export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect']): Promise<readonly Group[]> {
+export async function readGroups(
+  ask: Ask,
+  key: Buffer,
+  protect: Limits['protect'],
+  judging?: Judging,
+): Promise<readonly Group[]> {
   const commands: Command[] = [['XINFO', 'GROUPS', key], ...(protect === 'unacked' ? [oldestCommand(key)] : [])]
   const [reply, first] = await ask(commands)
   if (reply instanceof Refusal && isGone(reply)) return []
@@ -26,7 +43,9 @@ export async function readGroups(ask: Ask, key: Buffer, protect: Limits['protect
   if (!Array.isArray(replies)) return []
   if (protect === 'none') return replies.map(readGroup)
   const oldest = protect === 'unacked' ? readOldest(accepted(first, commands[1] ?? [])) : null
-  const groups = await Promise.all(replies.map((fields: Reply) => withLife(ask, key, readGroup(fields), oldest)))
+  const withIts = (group: Group): Promise<Group | null> =>
+    judging === undefined ? withLife(ask, key, group, oldest) : judgedLife(ask, key, group, oldest, judging)
+  const groups = await Promise.all(replies.map((fields: Reply) => withIts(readGroup(fields))))
   return groups.filter((group) => group !== null)
 }
 
@@ -82,6 +101,43 @@ export async function withLife(
   }
   const idle = Array.isArray(life) ? life.map((consumer: Reply) => Number(fieldsOf(consumer).get('idle'))) : []
   return { ...group, oldestPending, idleMs: idle.length > 0 ? Math.min(...idle) : null }
+}
+
+/** The same, but its consumers are asked only if its life matters and is not remembered. Otherwise `idleMs` stays null. */
+async function judgedLife(
+  ask: Ask,
+  key: Buffer,
+  group: Group,
+  oldest: Oldest | null,
+  { living, staleGroupAfterMs, nowMs, matters }: Judging,
+): Promise<Group | null> {
+  if (group.consumers === 0) return withLife(ask, key, group, oldest)
+  const known = oldest === null || group.pending === 0 ? group : await withPending(ask, key, group, oldest)
+  if (known === null || !matters(known)) return known
+  return withRememberedLife(ask, key, known, { living, staleGroupAfterMs, nowMs })
+}
+
+/** The group with its signs of life, asked only if it is not known to be alive; null if it is gone by now. */
+export async function withRememberedLife(
+  ask: Ask,
+  key: Buffer,
+  group: Group,
+  { living, staleGroupAfterMs, nowMs }: Omit<Judging, 'matters'>,
+): Promise<Group | null> {
+  const idleMs = group.consumers === 0 ? null : living.idleMs(key, group, staleGroupAfterMs, nowMs)
+  if (idleMs !== null) return { ...group, idleMs }
+  const asked = await withLife(ask, key, group)
+  if (asked === null) return null
+  if (group.consumers > 0) living.set(key, asked, staleGroupAfterMs, nowMs)
+  return { ...asked, oldestPending: group.oldestPending }
+}
+
+/** The group with its oldest pending entry; null if it is gone by now. */
+async function withPending(ask: Ask, key: Buffer, group: Group, oldest: Oldest): Promise<Group | null> {
+  const command: Command = ['XPENDING', key, Buffer.from(group.rawName), oldest.id, '+', '1']
+  const [reply] = await ask([command])
+  if (reply instanceof Refusal && isGone(reply)) return null
+  return { ...group, oldestPending: readIds(accepted(reply, command))[0] ?? null }
 }
 
 /** The cost of `XINFO CONSUMERS` (see `redis/ask.ts`): 20,000 consumers take Redis about 4 ms. */

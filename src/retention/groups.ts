@@ -57,14 +57,38 @@ export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number):
   let hold: Hold | null = null
   for (const group of groups) {
     if (isStale(group, limits.staleGroupAfterMs, nowMs)) continue
-    const unread = nextStreamId(group.lastDelivered)
-    const floor =
-      limits.protect === 'unacked' && group.oldestPending !== null ? earlierOf(group.oldestPending, unread) : unread
+    const floor = floorOf(group, limits)
     if (hold === null || earlierOf(floor, hold.floor) === floor) {
       hold = { floor, group: group.name, lastAliveMs: lastAlive(group, nowMs) }
     }
   }
   return hold
+}
+
+/** A stream whose groups are to be judged. */
+export interface Pressed {
+  readonly length: number
+  /** The first entry that the age limit keeps, or null if it removes none. */
+  readonly cutOff: StreamId | null
+  readonly isTooBig: boolean
+}
+
+/**
+ * Whether a group, if it is alive, may keep entries that the limits would remove. One that has acknowledged all of them
+ * keeps none. A lag is never too small.
+ */
+export function mayHoldBack(group: Group, { length, cutOff, isTooBig }: Pressed, limits: Limits): boolean {
+  if (limits.protect === 'none') return false
+  if (cutOff !== null && isBefore(floorOf(group, limits), cutOff)) return true
+  const hasPending = limits.protect === 'unacked' && group.oldestPending !== null
+  const kept = group.lag === null || hasPending ? length : group.lag
+  return kept > 0 && (isTooBig || (length > limits.maxLength && kept > limits.maxLength))
+}
+
+/** The first entry that a group needs, if it is alive. */
+function floorOf({ lastDelivered, oldestPending }: Group, { protect }: Limits): StreamId {
+  const unread = nextStreamId(lastDelivered)
+  return protect === 'unacked' && oldestPending !== null ? earlierOf(oldestPending, unread) : unread
 }
 
 /** The first ID that some living group has not acknowledged; null if no group is alive. */

@@ -3,6 +3,7 @@
 import { isDue, isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import type { Batching } from '../look/in_batches.ts'
+import type { LivingGroups } from '../look/living_groups.ts'
 import { lookAtPage } from '../look/look.ts'
 import type { State } from '../look/stream_state.ts'
 import type { QuietGroups } from '../reap/quiet_groups.ts'
@@ -32,6 +33,8 @@ export interface PageContext {
   readonly batching?: Batching
   /** Given where groups may be reaped: remembered from sweep to sweep. */
   readonly quietGroups?: QuietGroups
+  /** Groups seen alive, remembered from sweep to sweep. */
+  readonly living?: LivingGroups
   /** Called for each command that Redis denied and the work can do without. */
   readonly missing: Missing
   /** Called for each stream that was not simply found inside its policy. */

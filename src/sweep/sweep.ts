@@ -1,6 +1,7 @@
 /** One sweep: every primary, every matching stream, once. It always ends in a report. */
 
 import type { FutureIds } from '../look/future_ids.ts'
+import type { LivingGroups } from '../look/living_groups.ts'
 import type { QuietGroups } from '../reap/quiet_groups.ts'
 import type { Missing, MissingCommands } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
@@ -32,6 +33,7 @@ export interface SweepTask extends WalkTask {
   /** Remembered from sweep to sweep. */
   readonly futureIds: FutureIds
   readonly quietGroups: QuietGroups
+  readonly living: LivingGroups
   readonly longestStreams: number
   readonly dryRun: boolean
   /** Called for each stream that was not simply found inside its policy. */
@@ -41,7 +43,7 @@ export interface SweepTask extends WalkTask {
 /** Sweeps once. When `stop` fires no new page is started, and the pages in flight are counted. Never throws what Redis did. */
 export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepReport> {
   const tally = new Tally(task.policies, task.longestStreams)
-  const { policies, dryRun, futureIds, quietGroups, onOutcome = () => {} } = task
+  const { policies, dryRun, futureIds, quietGroups, living, onOutcome = () => {} } = task
   futureIds.begin()
   const soFar = (): Progress => {
     const { streams, removed } = sumOf(tally.policies)
@@ -56,7 +58,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     ({ ask, nowMs, stop, haveSlots, mostAtOnce }) => {
       // A cluster refuses a command over several slots.
       const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds }
-      const page = { ask, nowMs, stop, batching, quietGroups, policies, dryRun, tally, missing, onOutcome }
+      const page = { ask, nowMs, stop, batching, quietGroups, living, policies, dryRun, tally, missing, onOutcome }
       return { page: (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(soFar)) }
     },
     missing,

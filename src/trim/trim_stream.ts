@@ -1,14 +1,15 @@
 /** Brings one stream inside its policy: bites of whole nodes first, one exact cut last, and counts what Redis replied. */
 
 import { isOlderThan } from '../judge/due.ts'
-import { readGroups } from '../look/consumer_groups.ts'
+import { type Judging, readGroups } from '../look/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
+import { LivingGroups } from '../look/living_groups.ts'
 import type { State } from '../look/stream_state.ts'
 import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { isMissing, Refused, whyMissing } from '../redis/refused.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
-import { ackedFloor, type Group, groupDetail, type Hold, holdOf } from '../retention/groups.ts'
+import { ackedFloor, type Group, groupDetail, type Hold, holdOf, mayHoldBack } from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { CountedBites, UNREAD_COUNT } from './counted_bites.ts'
@@ -133,13 +134,29 @@ class StreamWork {
   /** Reads the consumer groups. Without protection only the unread count needs them, so a denied command costs that count alone. */
   async #readGroups(): Promise<readonly Group[]> {
     try {
-      return await readGroups(this.#context.ask, this.#key, groupDetail(this.#limits))
+      return await readGroups(this.#context.ask, this.#key, groupDetail(this.#limits), this.#judging())
     } catch (error) {
       const isNeeded = groupDetail(this.#limits) !== 'none'
       if (!(error instanceof Refused) || isNeeded || !isMissing(error.refusal)) throw error
       this.#context.missing(error.command, UNREAD_COUNT, whyMissing(error.refusal))
       return []
     }
+  }
+
+  /** Asks for the life of a group only where it may keep what the limits would remove. */
+  #judging(): Judging {
+    const { nowMs, living = new LivingGroups() } = this.#context
+    const { maxAgeMs, staleGroupAfterMs, maxBytes, ackedAfterMs } = this.#limits
+    const cutOff = timeId(nowMs - maxAgeMs)
+    const pressed = {
+      length: this.#state.length,
+      cutOff: this.#hasTimeIds && isOlderThan(this.#state, cutOff) ? cutOff : null,
+      isTooBig: this.#bytes.memoryBytes > maxBytes,
+    }
+    // Every living group has a say in what is acknowledged.
+    const matters = (group: Group): boolean =>
+      Number.isFinite(ackedAfterMs) || mayHoldBack(group, pressed, this.#limits)
+    return { living, staleGroupAfterMs, nowMs, matters }
   }
 
   /** Removes what every living group has acknowledged. Custom IDs tell no age: only an age of 0 covers them. */

@@ -1,6 +1,7 @@
 /** What trimming a stream needs, and what it results in. */
 
 import type { Found } from '../look/found.ts'
+import type { LivingGroups } from '../look/living_groups.ts'
 import type { State } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Fault } from '../redis/refusal.ts'
@@ -17,6 +18,8 @@ export interface TrimContext {
   readonly stop: AbortSignal
   /** Called for each command that Redis denied and the work can do without. */
   readonly missing: Missing
+  /** Remembered from sweep to sweep. */
+  readonly living?: LivingGroups
 }
 
 /** The result of trimming one stream. It is complete even when a refusal, a fault or a stop cut the work short. */

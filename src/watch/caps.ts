@@ -1,5 +1,6 @@
 /** Caps streams on one primary, that is, trims them to their length and byte limits: streams that are due, or all of them. */
 
+import type { LivingGroups } from '../look/living_groups.ts'
 import type { Address } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection } from '../redis/connection.ts'
@@ -30,6 +31,8 @@ export interface CapTask {
   readonly dryRun: boolean
   readonly paceOf: (address: Address) => Pace
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
+  /** Shared with the sweeps. */
+  readonly living?: LivingGroups
 }
 
 export interface CapEvents {
@@ -92,7 +95,7 @@ export class Caps {
 
   async #cap(keys: readonly Buffer[]): Promise<void> {
     if (keys.length === 0) return
-    const { dryRun } = this.#task
+    const { dryRun, living } = this.#task
     const policies = this.#task.policies()
     const tally = new Tally(policies, 0)
     const counts = this.#counts
@@ -106,7 +109,10 @@ export class Caps {
     try {
       const nowMs = await readClock(this.#ask)
       const [ask, stop] = [this.#ask, this.#stop]
-      await sweepPage({ ask, keys, nowMs, stop, policies, dryRun, tally, missing, onOutcome, onDone })
+      await sweepPage({
+        ...{ ask, keys, nowMs, stop, policies, dryRun, tally, missing, onOutcome, onDone },
+        ...(living === undefined ? {} : { living }),
+      })
     } finally {
       this.#events.capped(tally)
     }
