@@ -91,7 +91,7 @@ export async function withLife(
       : ['XRANGE', key, formatStreamId(nextStreamId(group.lastDelivered)), '+', 'COUNT', '1'],
     ...(oldest === null ? [] : [['XPENDING', key, name, oldest.id, '+', '1']]),
   ]
-  const replies = await ask(commands)
+  const replies = await ask(commands, [costOfConsumers(group.consumers), ...commands.slice(1).map(() => LEAST_COST)])
   if (replies.some((reply) => reply instanceof Refusal && isGone(reply))) return null
   const [life, pending] = replies.map((reply, i) => accepted(reply, commands[i] ?? []))
   const oldestPending = readIds(pending ?? null)[0] ?? null
@@ -100,7 +100,7 @@ export async function withLife(
     return { ...group, oldestPending, firstUndelivered: first === null ? null : parseStreamId(first.id) }
   }
   const idle = Array.isArray(life) ? life.map((consumer: Reply) => Number(fieldsOf(consumer).get('idle'))) : []
-  return { ...group, oldestPending, idleMs: idle.length > 0 ? Math.min(...idle) : null }
+  return { ...group, oldestPending, idleMs: idle.length > 0 ? idle.reduce((least, ms) => Math.min(least, ms)) : null }
 }
 
 /** The same, but its consumers are asked only if its life matters and is not remembered. Otherwise `idleMs` stays null. */
