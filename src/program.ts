@@ -8,18 +8,22 @@ import { type Config, configure } from './config/config.ts'
 import { formatProblem } from './config/problem.ts'
 import { subjectOf } from './config/reader.ts'
 import { runDaemon } from './daemon/daemon.ts'
+import { pauseByHand, readPause, resumeByHand } from './daemon/pause_by_hand.ts'
 import { sweepTask } from './daemon/task.ts'
 import { explain } from './explain/explain.ts'
 import { plan } from './plan/plan.ts'
+import type { Pause } from './redis/pause_key.ts'
 import { Fault } from './redis/refusal.ts'
 import { listingJson, listingText, restoredText } from './report/archive_listing.ts'
 import { explainJson } from './report/explain_json.ts'
 import { explainSummary } from './report/explain_summary.ts'
 import { planJson, startFields, sweepJson } from './report/json.ts'
+import { pausedSentence } from './report/pause.ts'
 import { planSummary } from './report/plan_summary.ts'
 import { makeProgressLine } from './report/progress.ts'
 import { settingLines } from './report/settings.ts'
 import { sweepSummary } from './report/summary.ts'
+import { sentence } from './report/table.ts'
 import { listArchive } from './retrieve/listing.ts'
 import { RestoreRefused } from './retrieve/restore.ts'
 import { readEntries, restoreEntries } from './retrieve/retrieve.ts'
@@ -88,35 +92,71 @@ async function run(config: Config, task: SweepTask, stop: AbortSignal, log: Log,
   }
 }
 
-async function sweepOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
-  const report = await withProgress(config, 'removed', (line) => sweep({ ...task, ...line }, stop))
+async function sweepOnce(config: Config, task: SweepTask, stop: AbortSignal, log: Log): Promise<number> {
+  const [report, pause] = await Promise.all([
+    withProgress(config, 'removed', (line) => sweep({ ...task, ...line }, stop)),
+    readPause(config, stop, log),
+  ])
   await write(
     process.stdout,
-    config.output === 'json' ? `${JSON.stringify(sweepJson(report))}\n` : coloured(report, sweepSummary(report)),
+    config.output === 'json'
+      ? `${JSON.stringify(sweepJson(report, pause))}\n`
+      : coloured(report, sweepSummary(report) + pauseNote(pause, 'This sweep ran all the same.')),
   )
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
-async function planOnce(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
-  const report = await withProgress(config, 'to remove', (line) => plan({ ...task, ...line }, stop))
+async function planOnce(config: Config, task: SweepTask, stop: AbortSignal, log: Log): Promise<number> {
+  const [report, pause] = await Promise.all([
+    withProgress(config, 'to remove', (line) => plan({ ...task, ...line }, stop)),
+    readPause(config, stop, log),
+  ])
   const { policies, settings } = config
   await write(
     process.stdout,
     config.output === 'json'
-      ? `${JSON.stringify(planJson(report, policies, settings))}\n`
-      : [coloured(report, planSummary(report, policies)), 'configuration', ...settingLines(settings), ''].join('\n'),
+      ? `${JSON.stringify(planJson(report, policies, settings, pause))}\n`
+      : [
+          coloured(report, planSummary(report, policies)),
+          pauseNote(pause, DAEMON_RESTS),
+          ...['configuration', ...settingLines(settings), ''].map((line) => `${line}\n`),
+        ].join(''),
   )
   return report.result === 'success' ? EXIT.success : EXIT.failure
 }
 
-async function explainOnce(config: Config, { paceOf }: SweepTask, stop: AbortSignal): Promise<number> {
+async function explainOnce(config: Config, { paceOf }: SweepTask, stop: AbortSignal, log: Log): Promise<number> {
   const { topology, reach } = config.redis
-  const explanation = await explain(config.operand ?? '', { topology, reach, policies: config.policies, paceOf }, stop)
+  const [explanation, pause] = await Promise.all([
+    explain(config.operand ?? '', { topology, reach, policies: config.policies, paceOf }, stop),
+    readPause(config, stop, log),
+  ])
   await write(
     process.stdout,
-    config.output === 'json' ? `${JSON.stringify(explainJson(explanation))}\n` : explainSummary(explanation),
+    config.output === 'json'
+      ? `${JSON.stringify(explainJson(explanation, pause))}\n`
+      : explainSummary(explanation) + pauseNote(pause, DAEMON_RESTS),
   )
   return explanation.result === 'success' ? EXIT.success : EXIT.failure
+}
+
+const DAEMON_RESTS = 'The daemon does not sweep.'
+
+/** The pause in words, and what it means for the command; empty if there is none. */
+function pauseNote(pause: Pause | null, meaning: string): string {
+  return pause === null ? '' : [...sentence(`${pausedSentence(pause)} ${meaning}`), ''].join('\n')
+}
+
+/** Pauses or resumes, and prints what came of it. */
+async function changePause(verb: 'pause' | 'resume', changed: Promise<string>): Promise<number> {
+  try {
+    await write(process.stdout, `${await changed}\n`)
+    return EXIT.success
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error
+    await write(process.stderr, `xtrimd: could not ${verb}: ${error.message}\n`)
+    return EXIT.failure
+  }
 }
 
 /** Shows a progress line while the work runs: only on a terminal that can redraw a line, where nothing else writes. */
@@ -134,6 +174,8 @@ async function withProgress<T>(
     line.clear()
   }
 }
+
+import type { Pause } from './redis/pause_key.ts'
 
 /** Works on the archive. What goes wrong with it, or with Redis, is logged: none of it is a bug. */
 async function withArchive(config: Config, log: Log, work: (store: Store) => Promise<boolean>): Promise<number> {

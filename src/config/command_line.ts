@@ -15,6 +15,8 @@ export const COMMANDS = {
   'archive ls': 'list what was archived',
   'archive cat': 'print the archived entries of a stream, one JSON object a line',
   'archive restore': 'put the archived entries of a stream into another',
+  pause: 'stop trimming in every copy of the daemon, without a restart',
+  resume: 'end the pause',
 } as const
 export type CommandName = keyof typeof COMMANDS
 

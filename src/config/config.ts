@@ -1,5 +1,5 @@
 /** Turns arguments and variables into one complete, frozen configuration, or into a list of every problem. */
-import type { LeaseTerms } from '../redis/lease.ts'
+import { CLAIMS_PER_TERM, type LeaseTerms } from '../redis/lease.ts'
 import { limitSize, type Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
@@ -41,6 +41,7 @@ export interface Config {
   readonly retrieval: RetrievalTerms | null
   /** Null if every copy may sweep. */
   readonly lease: LeaseTerms | null
+  readonly pause: PauseTerms
   readonly httpBind: Bind
   readonly streamMetrics: number
   readonly logLevel: FlagValue<'log-level'>
@@ -75,6 +76,16 @@ export interface PressureTerms {
   readonly maxLength: number
   /** Most time between two readings of memory. */
   readonly intervalMs: number
+}
+
+/** How the copies of the daemon are paused. */
+export interface PauseTerms {
+  readonly key: string
+  /** How often a copy reads the key: as often as a lease is renewed, with a lease or without. */
+  readonly readEveryMs: number
+  /** For `xtrimd pause`: how long to pause; null until `xtrimd resume`. */
+  readonly forMs: number | null
+  readonly reason: string | null
 }
 
 /** A text to print (help or version); every problem, then the warnings, as lines; or the configuration. */
@@ -128,6 +139,7 @@ export function configure(
     archive,
     retrieval: readRetrieval(reader, line.command, archive, (flag) => line.given.has(flag)),
     lease: readLease(reader),
+    pause: readPause(reader),
     httpBind: reader.value('http-bind'),
     streamMetrics: reader.value('stream-metrics'),
     logLevel: reader.value('log-level'),
@@ -154,7 +166,7 @@ function problemLines({ problems }: Reader): string[] {
 /** Refuses flags that the command does not use. A variable is not refused: it may be set for the other commands. */
 function refuseForOtherCommands(reader: Reader, { command, given }: Pick<ParsedLine, 'command' | 'given'>): void {
   const output = given.get('output')
-  if (command === 'run' && output !== undefined)
+  if (/^(?:run|pause|resume)$/.test(command) && output !== undefined)
     reader.problem('--output', 'must be used with sweep, plan or explain; the daemon writes a log', output.join(','))
   if (command === 'archive cat' && output !== undefined)
     reader.problem(
@@ -162,6 +174,8 @@ function refuseForOtherCommands(reader: Reader, { command, given }: Pick<ParsedL
       'must not be used with archive cat, which prints one JSON object a line',
       output.join(','),
     )
+  for (const name of ['for', 'reason'] as const)
+    if (command !== 'pause' && given.has(name)) reader.refuse(name, 'must be used with pause')
 }
 
 function readLease(reader: Reader): LeaseTerms | null | undefined {
@@ -169,6 +183,16 @@ function readLease(reader: Reader): LeaseTerms | null | undefined {
   if (isOn === undefined || key === undefined || ttlMs === undefined) return undefined
   // Taking the lease is a write, which a dry run must not make, and any number of copies may look.
   return isOn && reader.value('dry-run') !== true ? { key, ttlMs } : null
+}
+
+function readPause(reader: Reader): PauseTerms | undefined {
+  const [key, ttlMs] = [reader.value('pause-key'), reader.value('lease-ttl')]
+  const [forMs = null, reason = null] = [reader.value('for'), reader.value('reason')]
+  if (key !== undefined && key === reader.value('lease-key'))
+    reader.refuse('pause-key', 'must be another key than --lease-key')
+  return key === undefined || ttlMs === undefined
+    ? undefined
+    : { key, readEveryMs: ttlMs / CLAIMS_PER_TERM, forMs, reason }
 }
 
 function readWatch(reader: Reader, policies: readonly Policy[] | undefined): WatchTerms | null {

@@ -59,3 +59,9 @@ export function parseSegmentSize(text: string): number {
 export function parseReapGroups(text: string): Glob | null {
   return text === 'off' ? null : makeGlob(nonEmpty(text))
 }
+
+/** One line, short enough for a log and a page. */
+export function parseReason(text: string): string {
+  if (!/^[^\p{Cc}]{1,200}$/u.test(text)) throw new BrokenRule('must be one line of 1 to 200 characters')
+  return text
+}

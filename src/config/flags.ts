@@ -26,6 +26,7 @@ import {
   parsePressure,
   parsePressureInterval,
   parseReapGroups,
+  parseReason,
   parseSegmentSize,
   readableFile,
 } from './flag_rules.ts'
@@ -166,10 +167,13 @@ export const flagGroups = {
     to: flag('<time|id>', null, parseTo, 'last entry to read'),
     'to-stream': flag('<key>', null, parseKey, 'stream to restore into'),
   },
-  Lease: {
+  'Lease and pause': {
     lease: toggle('true', 'of several copies, only one sweeps'),
     'lease-key': flag('<key>', 'xtrimd:lease', nonEmpty, 'key that holds the lease'),
     'lease-ttl': flag('<duration>', '15s', parseLeaseTtl, 'how long it lasts unless renewed'),
+    'pause-key': flag('<key>', 'xtrimd:pause', nonEmpty, 'while this key exists, no copy trims'),
+    for: flag('<duration>', null, parseDuration, 'xtrimd pause: resume by itself after this'),
+    reason: flag('<text>', null, parseReason, 'xtrimd pause: why, for whoever wonders'),
   },
   Telemetry: {
     'http-bind': flag(
@@ -196,7 +200,7 @@ type AllFlags = Groups['Redis'] &
   Groups['Schedule'] &
   Groups['Between sweeps'] &
   Groups['Archive'] &
-  Groups['Lease'] &
+  Groups['Lease and pause'] &
   Groups['Telemetry']
 /** Without the dashes. */
 export type FlagName = keyof AllFlags

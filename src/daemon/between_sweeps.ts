@@ -20,10 +20,11 @@ export interface DaemonParts {
   readonly onBug: (error: unknown) => void
 }
 
-/** Runs while this copy leads, and starts again each time it becomes the leader. */
+/** Runs while this copy leads and nobody pauses, and starts again each time that becomes so. */
 export class BetweenSweeps {
   readonly #config: Config
   readonly #daemon: DaemonParts
+  #isActive = false
   #end = new AbortController()
   #running: Promise<unknown> = Promise.resolve()
 
@@ -32,10 +33,12 @@ export class BetweenSweeps {
     this.#daemon = daemon
   }
 
-  /** Starts the work when this copy becomes the leader, and ends it when another does. */
-  setLeader(isLeader: boolean): void {
+  /** Starts the work, or ends it. */
+  setActive(isActive: boolean): void {
+    if (isActive === this.#isActive) return
+    this.#isActive = isActive
     this.#end.abort()
-    if (!isLeader) return
+    if (!isActive) return
     this.#end = new AbortController()
     const { signal } = this.#end
     const { onBug } = this.#daemon

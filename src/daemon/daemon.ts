@@ -5,17 +5,19 @@ import { makeStatus, recordInStatus, type Status } from '../http/status.ts'
 import { STATUS_PAGE_POLICY, statusPage } from '../http/status_page.ts'
 import { FutureIds } from '../look/future_ids.ts'
 import type { Address } from '../redis/address.ts'
+import { PauseKey } from '../redis/pause_key.ts'
 import { Fault } from '../redis/refusal.ts'
 import { tightened } from '../retention/policy.ts'
 import { startCron } from '../schedule/cron.ts'
 import { type SweepReport, type SweepTask, sweep } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { type Metrics, makeMetrics } from '../telemetry/metrics.ts'
-import { LEASE_LOST } from '../walk/walk.ts'
+import { LEASE_LOST, PAUSED } from '../walk/walk.ts'
 import { BetweenSweeps } from './between_sweeps.ts'
 import { IdleGc } from './idle_gc.ts'
 import { Leadership } from './leadership.ts'
 import { Liveness, whyWedged } from './liveness.ts'
+import { Pausing } from './pausing.ts'
 import { PoliciesInForce } from './policies_in_force.ts'
 import { logSweep, type Trigger } from './sweep_line.ts'
 import { Turns } from './turns.ts'
@@ -56,11 +58,12 @@ class Daemon {
   readonly #between: BetweenSweeps
   readonly #idleGc = new IdleGc()
   readonly #liveness = new Liveness()
-  /** Stops the running sweep when the lease is lost. */
-  #leaseLost = new AbortController()
+  readonly #pausing: Pausing
+  /** Stops the running sweep when the lease is lost, or when somebody pauses. */
+  #cut = new AbortController()
   /**
-   * Whether to sweep as soon as this copy leads: a sweep was stopped because the lease was lost, or a tick passed without
-   * the lease. In both cases we cannot know whether the holder has swept.
+   * Whether to sweep as soon as this copy leads and nobody pauses: a sweep was stopped because the lease was lost or for a
+   * pause, or a tick passed without the lease or in a pause. Without the lease we cannot know whether the holder has swept.
    */
   #isSweepOwed = false
   #scheduled = false
@@ -79,7 +82,7 @@ class Daemon {
       (why) => this.#skip(why),
       () => {
         this.#idleGc.schedule()
-        this.#sweepIfOwed()
+        this.#sweepIfOwed('takeover')
       },
     )
     this.#task = { ...task, onAnswer: () => this.#liveness.step() }
@@ -95,6 +98,9 @@ class Daemon {
     this.#leadership =
       config.lease && new Leadership(config.lease, config.redis, log, stop, (isLeader) => this.#setLeader(isLeader))
     this.#metrics.setLeader(this.#status.isLeader)
+    const { topology, reach } = config.redis
+    const pauseKey = new PauseKey(config.pause.key, topology, reach)
+    this.#pausing = new Pausing(pauseKey, config.pause, log, stop, (hasEnded) => this.#setPaused(hasEnded))
   }
 
   /** Resolves after a stop; rejects on a bug. */
@@ -109,7 +115,7 @@ class Daemon {
       this.#idleGc.schedule()
       this.#expectNext()
       this.#leadership?.start()
-      if (this.#leadership === null) this.#between.setLeader(true)
+      void this.#pausing.read()
       const end = (): void => {
         this.#scheduled = false
         endCron()
@@ -129,6 +135,7 @@ class Daemon {
       '/': () => {
         this.#status.anotherLeads = this.#leadership?.anotherLeads ?? false
         this.#status.policyFile = this.#policies.status
+        this.#status.pause = this.#pausing.pause
         const body = statusPage(this.#status, Date.now())
         return { status: 200, type: 'text/html; charset=utf-8', body, policy: STATUS_PAGE_POLICY }
       },
@@ -196,7 +203,7 @@ class Daemon {
   }
 
   async #claimAndSweep(why: Trigger, changes: Partial<SweepTask>, cut: AbortSignal): Promise<SweepReport | null> {
-    const claim = await this.#leadership?.claim()
+    const [claim] = await Promise.all([this.#leadership?.claim(), this.#pausing.read()])
     if (claim instanceof Fault) {
       // The sweep would meet the same error, so count and report it as a failed sweep.
       const report = await this.#sweep(why, { findPrimaries: () => Promise.reject(claim) }, cut)
@@ -211,6 +218,12 @@ class Daemon {
       this.#log.debug({ trigger: why }, 'sweep skipped: another copy holds the lease')
       return null
     }
+    if (this.#pausing.pause !== null) {
+      this.#isSweepOwed = true
+      this.#metrics.recordSkippedSweep()
+      this.#log.debug({ trigger: why }, 'sweep skipped: paused')
+      return null
+    }
     const leaseLeftMs = claim?.kind === 'held' ? Math.round(claim.untilMs - performance.now()) : undefined
     return this.#sweep(why, changes, cut, leaseLeftMs)
   }
@@ -219,13 +232,23 @@ class Daemon {
   #setLeader(isLeader: boolean): void {
     this.#status.isLeader = isLeader
     this.#metrics.setLeader(isLeader)
-    this.#between.setLeader(isLeader)
-    if (!isLeader) this.#leaseLost.abort(LEASE_LOST)
-    this.#sweepIfOwed()
+    this.#between.setActive(isLeader && this.#pausing.isOpen)
+    if (!isLeader) this.#cut.abort(LEASE_LOST)
+    this.#sweepIfOwed('takeover')
   }
 
-  #sweepIfOwed(): void {
-    if (this.#isSweepOwed && this.#status.isLeader && !this.#turns.isTaken) this.#turns.take('takeover')
+  /** In a pause nothing is trimmed, neither by the running sweep nor between sweeps. A leader then makes up for it. */
+  #setPaused(hasEnded: boolean): void {
+    const isPaused = this.#pausing.pause !== null
+    this.#metrics.setPaused(isPaused)
+    this.#between.setActive(this.#status.isLeader && this.#pausing.isOpen)
+    if (isPaused) this.#cut.abort(PAUSED)
+    this.#sweepIfOwed(hasEnded ? 'resume' : 'takeover')
+  }
+
+  #sweepIfOwed(why: Trigger): void {
+    const maySweep = this.#status.isLeader && this.#pausing.isOpen && !this.#turns.isTaken
+    if (this.#isSweepOwed && maySweep) this.#turns.take(why)
   }
 
   async #sweep(
@@ -234,11 +257,11 @@ class Daemon {
     cut: AbortSignal,
     leaseLeftMs?: number,
   ): Promise<SweepReport> {
-    this.#leaseLost = new AbortController()
+    this.#cut = new AbortController()
     this.#status.sweeping = true
     this.#liveness.step()
     this.#log.debug({ trigger: why, leaseLeftMs }, 'sweep started')
-    const stop = AbortSignal.any([this.#stop, this.#leaseLost.signal, cut])
+    const stop = AbortSignal.any([this.#stop, this.#cut.signal, cut])
     // Under memory pressure, `--pressure-max-length` applies where it is tighter than the policy.
     const policies =
       why === 'pressure'
@@ -246,7 +269,7 @@ class Daemon {
         : this.#task.policies
     const report = await sweep({ ...this.#task, policies, ...changes }, stop)
     const endedAtMs = Date.now()
-    if (why !== 'pressure') this.#isSweepOwed = report.cause === LEASE_LOST
+    if (why !== 'pressure') this.#isSweepOwed = report.cause === LEASE_LOST || report.cause === PAUSED
     recordInStatus(this.#status, report, endedAtMs)
     this.#metrics.recordSweep(report, endedAtMs)
     logSweep(report, why, this.#log)

@@ -2,12 +2,10 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import type { Config } from '../config/config.ts'
-import { type Claim, Lease, type LeaseTerms } from '../redis/lease.ts'
+import { CLAIMS_PER_TERM, type Claim, Lease, type LeaseTerms } from '../redis/lease.ts'
 import { Fault } from '../redis/refusal.ts'
 import type { Log } from '../telemetry/log.ts'
 
-/** Claims within one term of the lease: two in a row may fail before it is lost. */
-const CLAIMS_PER_TERM = 3
 /** How long releasing the lease may delay the end of the process. */
 const RELEASE_MS = 1000
 

@@ -4,7 +4,7 @@ import type { SweepReport } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 
 /** Why a sweep was started. */
-export const TRIGGERS = ['start', 'schedule', 'takeover', 'pressure'] as const
+export const TRIGGERS = ['start', 'schedule', 'takeover', 'pressure', 'resume'] as const
 export type Trigger = (typeof TRIGGERS)[number]
 
 /** Failed sweeps are errors, partial ones warnings. A sweep that was stopped is not a problem. */

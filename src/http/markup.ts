@@ -34,14 +34,6 @@ export function streams(n: number): string {
   return n === 1 ? '1 stream' : `${count(n)} streams`
 }
 
-/** A point in time, to the second, in UTC. */
-export function when(ms: number): string {
-  return new Date(ms)
-    .toISOString()
-    .replace('T', ' ')
-    .replace(/\.\d+Z$/, ' UTC')
-}
-
 const [SECOND, MINUTE, HOUR] = [1000, 60_000, 3_600_000]
 
 /** A duration, rounded to seconds; above an hour to minutes, above a day to hours. */

@@ -1,5 +1,6 @@
 /** The state of the daemon, as the status page shows it. */
 import type { Config } from '../config/config.ts'
+import type { Pause } from '../redis/pause_key.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { PolicyTally } from '../tally/tally.ts'
@@ -29,6 +30,8 @@ export interface Status {
   readonly nextTick: (ms: number) => number | null
   /** Whether the page may name streams: false with `--stream-metrics 0`. */
   readonly namesStreams: boolean
+  /** Null if nobody paused. */
+  pause: Pause | null
   isLeader: boolean
   /** Whether Redis last answered that another copy holds the lease. If this and `isLeader` are false, the leader is unknown. */
   anotherLeads: boolean
@@ -87,6 +90,7 @@ export function makeStatus(config: Config, version: string, startedAtMs: number)
     dryRun: config.dryRun,
     policies: config.policies,
     policyFile: null,
+    pause: null,
     nextTick: config.cron.nextAfter,
     namesStreams: config.streamMetrics > 0,
     isLeader: config.lease === null,

@@ -4,7 +4,8 @@ import { lengthLimit, type Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { LongStream } from '../tally/longest.ts'
 import { shown } from '../text/shown.ts'
-import { cell, count, table, when } from './markup.ts'
+import { when } from '../text/when.ts'
+import { cell, count, table } from './markup.ts'
 
 /** How many of the longest streams the page lists. */
 const LONGEST_LISTED = 20

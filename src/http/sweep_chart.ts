@@ -1,7 +1,8 @@
 /** The chart of the last sweeps: removed entries as bars, duration as a line, unsuccessful sweeps hatched. */
 
 import { roundDuration } from '../text/quantities.ts'
-import { cell, count, table, when } from './markup.ts'
+import { when } from '../text/when.ts'
+import { cell, count, table } from './markup.ts'
 import { PAST_SWEEPS, type PastSweep } from './status.ts'
 
 const WIDTH = 800

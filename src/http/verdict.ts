@@ -1,4 +1,5 @@
 /** The first line of the status page: is every stream inside its policy? */
+import { pausedSentence } from '../report/pause.ts'
 import { entriesOf } from '../tally/tally.ts'
 import { ago, count, span, streams } from './markup.ts'
 import type { Status } from './status.ts'
@@ -15,6 +16,7 @@ const OVERDUE_PERIODS = 2
 /** Says what this copy knows, and how old that is. */
 export function verdict(status: Status, nowMs: number): Verdict {
   const { last, lastSuccessMs, startedAtMs } = status
+  if (status.pause !== null) return { tone: 'bad', sentence: `${pausedSentence(status.pause)} Nothing is trimmed.` }
   if (status.anotherLeads && !status.sweeping) {
     const age =
       last === null ? '' : ` The numbers below are from this copy's last sweep, ${ago(nowMs - last.endedAtMs)}.`

@@ -4,9 +4,9 @@
  */
 import type { Address } from './address.ts'
 import type { Command, Reach, Reply } from './connection.ts'
-import { findPrimaries, primaryOf, type Topology, withConnection } from './primaries.ts'
+import { KeyHome } from './key_home.ts'
+import type { Topology } from './primaries.ts'
 import { Fault, isServerFault, Refusal } from './refusal.ts'
-import { redirectionOf } from './slots.ts'
 
 /**
  * The result of a claim.
@@ -25,6 +25,9 @@ export interface LeaseTerms {
   readonly ttlMs: number
 }
 
+/** Claims within one term of the lease: two in a row may fail before it is lost. */
+export const CLAIMS_PER_TERM = 3
+
 /** Replies 'held', or the milliseconds for which another daemon still holds it; below 0 means forever. */
 const CLAIM_LUA = `
 local holder = redis.call('GET', KEYS[1])
@@ -37,17 +40,12 @@ const RELEASE_LUA = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`
 
-/** Redirections to follow for one command; a slot rarely moves even twice in that time. */
-const MAX_REDIRECTIONS = 3
-
 /** The lease from the view of one daemon, which writes its `token` into the key. */
 export class Lease {
   readonly #terms: LeaseTerms
   readonly #token: string
   readonly #topology: Topology
-  readonly #reach: Reach
-  /** The cluster node that had the key last time; null to look it up. */
-  #home: Address | null = null
+  readonly #home: KeyHome
   /** In a cluster: since when the node of the key has failed at every claim, on the monotonic clock. */
   #downSince: number | null = null
 
@@ -55,7 +53,7 @@ export class Lease {
     this.#terms = terms
     this.#token = token
     this.#topology = topology
-    this.#reach = reach
+    this.#home = new KeyHome(terms.key, topology, reach)
   }
 
   /**
@@ -69,7 +67,7 @@ export class Lease {
     const downSince = this.#downSince
     // A failure to find the node does not say that it is down: our own network may be.
     this.#downSince = null
-    const node = await this.#findNode(stop)
+    const node = await this.#home.find(stop)
     let reply: Reply
     try {
       const { key, ttlMs } = this.#terms
@@ -91,33 +89,14 @@ export class Lease {
 
   /** Deletes the lease if it is ours. @returns whether it was @throws Fault */
   async release(): Promise<boolean> {
-    const node = await this.#findNode()
+    const node = await this.#home.find()
     return (await this.#ask(node, ['EVAL', RELEASE_LUA, '1', this.#terms.key, this.#token])) === 1
   }
 
-  /** Undefined if no primary serves the slot of the key. */
-  async #findNode(stop?: AbortSignal): Promise<Address | undefined> {
-    return this.#home ?? primaryOf(this.#terms.key, await findPrimaries(this.#topology, this.#reach, stop))
-  }
-
   async #ask(node: Address | undefined, command: Command, stop?: AbortSignal): Promise<Reply> {
-    let next = node && { address: node, asking: false }
-    for (let redirections = 0; next !== undefined; redirections++) {
-      const { address, asking } = next
-      this.#home = null
-      const commands = asking ? [['ASKING'], command] : [command]
-      const replies = await withConnection(address, this.#reach, stop, ({ ask }) => ask(commands))
-      const reply = replies.find((one) => one instanceof Refusal) ?? replies.at(-1) ?? null
-      if (!(reply instanceof Refusal)) {
-        // Remember the node only in a cluster, which redirects us if it is wrong. A demoted primary behind Sentinel would not.
-        if (this.#topology.mode === 'cluster' && !asking) this.#home = address
-        return reply
-      }
-      const redirection = redirectionOf(reply, address)
-      if (redirection === null || redirections === MAX_REDIRECTIONS) throw refused(reply, this.#terms.key)
-      next = redirection
-    }
-    throw new Fault('CLUSTERDOWN', 'no primary serves the slot of the lease key')
+    const reply = await this.#home.ask(node, command, stop)
+    if (reply instanceof Refusal) throw refused(reply, this.#terms.key)
+    return reply
   }
 }
 

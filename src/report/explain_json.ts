@@ -2,17 +2,20 @@
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { GroupExplained } from '../explain/groups.ts'
 import type { Oldest } from '../look/stream_state.ts'
+import { type Pause, pauseFields } from '../redis/pause_key.ts'
 import { formatStreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
 import { verdictsOn } from './explain_verdicts.ts'
 import { holdFields, missingFields } from './json.ts'
 
-export function explainJson(explanation: Explanation) {
+/** `pause` is the one in force. */
+export function explainJson(explanation: Explanation, pause: Pause | null = null) {
   const { key, result, cause, message, stream, missing } = explanation
   const policy = stream?.policy ?? null
   return {
     result,
     ...(cause === null ? {} : { cause, reason: message }),
+    paused: pause && pauseFields(pause),
     stream: shown(key),
     policy: policy?.name ?? null,
     match: policy?.match ?? null,

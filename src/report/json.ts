@@ -5,6 +5,7 @@ import type { Setting } from '../config/settings.ts'
 import type { PlanReport } from '../plan/plan.ts'
 import type { PolicyPlan } from '../plan/policy_plan.ts'
 import { formatAddress } from '../redis/address.ts'
+import { type Pause, pauseFields } from '../redis/pause_key.ts'
 import type { MissingCommands } from '../redis/refused.ts'
 import { adviceFor, adviceOnGroup } from '../retention/advice.ts'
 import type { Hold } from '../retention/groups.ts'
@@ -27,10 +28,11 @@ export function sweepFields(report: SweepReport) {
   }
 }
 
-/** What `sweep --output json` prints. */
-export function sweepJson(report: SweepReport) {
+/** What `sweep --output json` prints. `pause` is the one in force, which does not hold back a sweep by hand. */
+export function sweepJson(report: SweepReport, pause: Pause | null = null) {
   return {
     ...sweepFields(report),
+    paused: pause && pauseFields(pause),
     policies: report.policies,
     missing: missingFields(report.missing),
     held: heldFields(report.held),
@@ -52,9 +54,15 @@ export function startFields({ policies, cron, dryRun, lease, redis, settings }: 
 }
 
 /** What `plan --output json` prints. `exact` says whether the figures of `remove` are counts or estimates. */
-export function planJson(report: PlanReport, policies: readonly Policy[], settings: readonly Setting[]) {
+export function planJson(
+  report: PlanReport,
+  policies: readonly Policy[],
+  settings: readonly Setting[],
+  pause: Pause | null = null,
+) {
   return {
     ...verdictFields(report),
+    paused: pause && pauseFields(pause),
     ...planFields(report.total),
     errors: report.errors,
     policies: report.policies.map((plan) => ({ policy: plan.policy, ...planFields(plan) })),

@@ -1,14 +1,14 @@
 /** How a sweep or a plan ended: its result, and why it was not a success. */
 import { entriesOf, type PolicyTally } from '../tally/tally.ts'
 import { counted } from '../text/counted.ts'
-import { LEASE_LOST, PRESSURE, type Walk } from '../walk/walk.ts'
+import { LEASE_LOST, PAUSED, PRESSURE, type Walk } from '../walk/walk.ts'
 
 export const RESULTS = ['success', 'partial', 'failed', 'stopped', 'skipped'] as const
 
 /** How it ended. */
 export interface Verdict {
   readonly result: Exclude<(typeof RESULTS)[number], 'skipped'>
-  /** Why it failed or stopped: a code of FAULT_CODES, `stop`, `lease-lost`, `pressure` or `sweep-timeout`; null for a success. */
+  /** Why it failed or stopped: a code of FAULT_CODES, `stop`, `lease-lost`, `pressure`, `paused` or `sweep-timeout`; null for a success. */
   readonly cause: string | null
   /** The same for people. */
   readonly message: string | null
@@ -25,6 +25,8 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
     return { result: 'stopped', cause: stopped, message: 'another holds the lease now, or may', failure: null }
   if (stopped === PRESSURE)
     return { result: 'stopped', cause: stopped, message: 'memory pressure calls for a sweep at once', failure: null }
+  if (stopped === PAUSED)
+    return { result: 'stopped', cause: stopped, message: 'somebody paused trimming', failure: null }
   if (stopped !== null) {
     return { result: 'stopped', cause: stopped, message: '--sweep-timeout passed', failure: 'timeout' }
   }

@@ -36,6 +36,7 @@ export interface Metrics {
   setMemory(memory: Memory): void
   setNextSweep(atMs: number): void
   setLeader(isLeader: boolean): void
+  setPaused(isPaused: boolean): void
   /** Redis answered something other than a sweep. */
   setRedisUp(): void
 }
@@ -137,6 +138,7 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
       own.watchLeft.inc(leftToSweep)
     },
     recordSkippedSweep: () => own.sweeps.inc({ result: 'skipped' }),
+    setPaused: (isPaused) => own.paused.set(isPaused ? 1 : 0),
     setLeader: (isLeader) => own.leader.set(isLeader ? 1 : 0),
     setRedisUp: () => own.redisUp.set(1),
     setNextSweep: (atMs) => own.nextSweep.set(atMs / 1000),
@@ -183,6 +185,7 @@ function makeOwnMetrics(registry: Registry) {
     buildInfo: gauge('build_info', 'Always 1; the label holds the version.', ['version']),
     redisUp: gauge('redis_up', 'Whether Redis answered the last time xtrimd contacted it.'),
     leader: gauge('leader', 'Whether this copy is the leader, which sweeps.'),
+    paused: gauge('paused', 'Whether this copy found trimming paused by xtrimd pause.'),
     sweeps: counter('sweeps_total', 'Sweeps, by result.', ['result']),
     failures: counter('sweep_failures_total', 'Failed and partial sweeps, by cause.', ['cause']),
     duration: new Histogram({

@@ -73,16 +73,18 @@ export interface Walk {
   /** One for each primary that the walk could not finish, or one for all if it could not find them. */
   readonly faults: readonly Fault[]
   /** What ended it early: a stop that was asked for, a lost lease, memory pressure, or its own timeout. */
-  readonly stopped: 'stop' | typeof LEASE_LOST | typeof PRESSURE | 'sweep-timeout' | null
+  readonly stopped: 'stop' | (typeof REASONS_TO_STOP)[number] | 'sweep-timeout' | null
   /** Of the primaries that answered; null where none did. */
   readonly memory: Memory | null
   /** Whether the walk saw every primary to its end. */
   readonly whole: boolean
 }
 
-/** The reason that a stop signal carries when the lease is lost, or when memory pressure calls for another sweep. */
+/** The reason that a stop signal carries when the lease is lost, memory pressure calls for another sweep, or somebody paused. */
 export const LEASE_LOST = 'lease-lost'
 export const PRESSURE = 'pressure'
+export const PAUSED = 'paused'
+const REASONS_TO_STOP = [LEASE_LOST, PRESSURE, PAUSED] as const
 
 /** Pages in flight: while Redis answers one, another is on its way and a third is being counted. */
 const PAGES_IN_FLIGHT = 4
@@ -137,9 +139,7 @@ export async function walk(
   })
   clearTimeout(timer)
   const stopped = stop.aborted
-    ? stop.reason === LEASE_LOST || stop.reason === PRESSURE
-      ? stop.reason
-      : 'stop'
+    ? (REASONS_TO_STOP.find((reason) => reason === stop.reason) ?? 'stop')
     : timeout.signal.aborted
       ? 'sweep-timeout'
       : null

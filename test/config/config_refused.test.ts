@@ -16,7 +16,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['sweeep'], 'unknown command "sweeep"; did you mean sweep?'],
   [
     ['constructor'],
-    'unknown command "constructor"; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore',
+    'unknown command "constructor"; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore, pause, resume',
   ],
   [['run', 'sweep'], 'unexpected argument "sweep" after run'],
   [['plan', 'stream:*'], 'unexpected argument after plan'],
@@ -137,7 +137,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['-a', SECRET], 'unknown flag -a'],
   [
     [`redis://:${SECRET}@host`],
-    'unknown command; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore',
+    'unknown command; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore, pause, resume',
   ],
   [
     ['--redis-password-file', '/nowhere/at/all'],

@@ -70,7 +70,7 @@ const greets = (command: string): Scenario => ({
   isKnown: async (redis) => ((await redis.command('COMMAND', 'INFO', command)) as unknown[])[0] !== null,
   works: async (report, redis) => {
     trimmed.works(report)
-    assert.equal(await redis.callsOf(command), 1)
+    assert.ok((await redis.callsOf(command)) >= 1)
   },
 })
 
@@ -396,12 +396,16 @@ test('every line of the list is tested', () => {
   // Tested in acl_daemon.test.ts, and one in lease_cluster.test.ts.
   const elsewhere = [
     '`xtrimd_redis_memory_*`',
+    'obeying a pause',
+    '`xtrimd pause` (without the first row)',
+    '`xtrimd pause` while Redis is out of memory (7.0 and newer, without the first row)',
+    '`xtrimd resume` (without the first row)',
     '`--watch`',
     '`--watch-configure`',
     '`--pressure`',
     'the progress bar of `xtrimd sweep` on a terminal',
     '`--lease`, unless it is `false`',
-    '`--lease` in a cluster, while its slot is being moved',
+    '`--lease` and the pause in a cluster, while their slots are being moved',
     '`--redis-mode sentinel`, on sentinels that require a login (without the first row)',
   ]
   const tried = [...Object.keys(SCENARIOS), ...elsewhere]

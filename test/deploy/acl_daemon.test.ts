@@ -5,7 +5,7 @@ import { Lease } from '../../src/redis/lease.ts'
 import { sweep } from '../../src/sweep/sweep.ts'
 import { BASE, type Feature, rulesOf } from '../harness/acl.ts'
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from '../harness/acl_user.ts'
-import { HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
+import { EVERY_SECOND, HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { startSentinel } from '../harness/sentinel.ts'
 import { taskOf } from '../harness/sweep_here.ts'
@@ -81,6 +81,59 @@ test('if a right on the lease is missing, the error says what to grant', async (
   assert.deepEqual([line.result, line.cause], ['failed', 'NOPERM'])
   assert.match(String(line.reason), /^the ACL forbids the lease on /)
 })
+
+test('exactly these rules are needed to obey a pause', async (t) => {
+  const redis = await startRedis(t)
+  const own = rulesOf('obeying a pause')
+  const trims = async (rules: readonly string[]): Promise<boolean> => {
+    await begin(redis, fill, [...rulesOf(BASE), ...rules])
+    await redis.command('SET', 'xtrimd:pause', 'by hand')
+    const daemon = await startDaemon(t, ['--redis-url', urlOf(redis), ...EVERY_SECOND, '--lease=false'])
+    await daemon.waitForMetric('xtrimd_sweeps_total', {}, (sweeps) => sweeps >= 2)
+    await daemon.stop()
+    return daemon.logs.some(({ msg, result }) => msg === 'sweep' && result === 'success')
+  }
+  assert.equal(await trims(own), false)
+  assert.deepEqual(
+    (await refusals(redis)).filter((name) => name === 'get'),
+    [],
+  )
+  for (const rule of own) assert.equal(await trims(own.filter((other) => other !== rule)), true, rule)
+})
+
+for (const [feature, command, config] of [
+  ['`xtrimd pause` (without the first row)', 'pause', {}],
+  ['`xtrimd pause` while Redis is out of memory (7.0 and newer, without the first row)', 'pause', { maxmemory: '1' }],
+  ['`xtrimd resume` (without the first row)', 'resume', {}],
+] as const) {
+  test(`exactly these rules are needed for ${feature}`, async (t) => {
+    const redis = await startRedis(t)
+    if (((await redis.command('COMMAND', 'INFO', 'EVAL_RO')) as unknown[])[0] === null)
+      return t.skip('Redis before 7.0')
+    const prepare = async () => {
+      if (command === 'resume') await redis.command('SET', 'xtrimd:pause', 'by hand')
+    }
+    const run = async (rules: readonly string[]) => {
+      await redis.command('CONFIG', 'SET', 'maxmemory', '0')
+      await begin(redis, prepare, rules)
+      for (const [name, value] of Object.entries(config)) await redis.command('CONFIG', 'SET', name, value)
+      return await runXtrimd([command, '--redis-url', urlOf(redis)])
+    }
+    const own = rulesOf(feature)
+    assert.equal((await run(own)).code, 0)
+    assert.equal(await redis.command('EXISTS', 'xtrimd:pause'), command === 'pause' ? 1 : 0)
+    assert.deepEqual(
+      (await refusals(redis)).filter((name) => !DISPENSABLE.includes(name) || name === 'get'),
+      [],
+    )
+    for (const rule of own) {
+      const { code, stderr } = await run(own.filter((other) => other !== rule))
+      assert.equal(code, 1, rule)
+      assert.match(stderr, /the ACL forbids the pause on xtrimd:pause: grant ~xtrimd:pause \+/, rule)
+      assert.equal(await redis.command('EXISTS', 'xtrimd:pause'), command === 'pause' ? 0 : 1)
+    }
+  })
+}
 
 const SENTINEL: Feature = '`--redis-mode sentinel`, on sentinels that require a login (without the first row)'
 

@@ -40,6 +40,7 @@ const LEADER: Copy = {
   xtrimd_redis_memory_used_bytes: always(50),
   xtrimd_redis_memory_max_bytes: always(100),
   xtrimd_config_last_reload_successful: always(1),
+  xtrimd_paused: always(0),
 }
 
 /** A copy that waits for the lease and has never swept. */
@@ -263,6 +264,38 @@ export const SCENARIOS: readonly Scenario[] = [
       b: { ...FOLLOWER, xtrimd_redis_memory_used_bytes: always(99), xtrimd_redis_memory_max_bytes: always(100) },
     },
     firing: { 20: [] },
+  },
+  {
+    alert: 'XtrimdPaused',
+    when: 'it has been paused for a day, in which its pod restarted once, until somebody resumes',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_last_success_timestamp_seconds: ONCE,
+        xtrimd_last_sweep_timestamp_seconds: steps([5, H], [3605, 27 * H]),
+        xtrimd_paused: `${steps([0, H], [1, 10 * H])} stale _x4 ${steps([1, 15 * H], [0, 120])}`,
+      },
+    },
+    firing: { [12 * H]: [], [24 * H]: [], [25 * H + 10]: ['XtrimdPaused'], [26 * H]: ['XtrimdPaused'] },
+  },
+  {
+    alert: 'XtrimdPaused',
+    when: 'it was paused for some hours',
+    copies: { a: { ...LEADER, xtrimd_paused: steps([0, H], [1, 8 * H], [0, 1000]) }, b: FOLLOWER },
+    firing: { [8 * H]: [], [25 * H]: [] },
+  },
+  {
+    alert: 'XtrimdNoSuccess',
+    when: 'nothing succeeded in a pause, but at last after it',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_last_success_timestamp_seconds: ONCE,
+        xtrimd_last_sweep_timestamp_seconds: ONCE,
+        xtrimd_paused: steps([1, 6 * H], [0, 1000]),
+      },
+    },
+    firing: { [3 * H]: [], [6 * H]: [], [6 * H + 25]: ['XtrimdNoSuccess'] },
   },
   {
     alert: 'XtrimdPolicyFileInvalid',

@@ -37,7 +37,14 @@ export const ACL_LINES = [
   { feature: '`--delete-idle`', rules: '+eval +type +xinfo|groups +xinfo|stream +unlink' },
   { feature: '`--delete-empty`', rules: '+eval +type +xinfo|groups +xinfo|stream +unlink' },
   { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pttl +pexpire +del' },
-  { feature: '`--lease` in a cluster, while its slot is being moved', rules: '+asking' },
+  { feature: 'obeying a pause', rules: '~xtrimd:pause +get' },
+  { feature: '`xtrimd pause` (without the first row)', rules: '~xtrimd:pause +set' },
+  {
+    feature: '`xtrimd pause` while Redis is out of memory (7.0 and newer, without the first row)',
+    rules: '~xtrimd:pause +set +eval',
+  },
+  { feature: '`xtrimd resume` (without the first row)', rules: '~xtrimd:pause +get +del' },
+  { feature: '`--lease` and the pause in a cluster, while their slots are being moved', rules: '+asking' },
   { feature: '`--redis-mode cluster`', rules: '+cluster|slots +cluster|nodes' },
   {
     feature: '`--redis-mode sentinel`, on sentinels that require a login (without the first row)',

@@ -16,6 +16,7 @@ export const DISPENSABLE = [
   'xread',
   'info',
   'config|get',
+  'get',
   'xinfo|groups',
   'multi',
   'exec',

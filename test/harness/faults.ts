@@ -262,6 +262,12 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     },
   },
   {
+    name: 'somebody pauses trimming during a sweep',
+    outcome: 'stopped, `paused`',
+    note: 'the page in progress is finished and counted; after the pause a sweep makes up for it',
+    shownBy: { file: 'pause', title: 'of three copies none trims from one renewal later on' },
+  },
+  {
     name: 'the lease is lost during a sweep',
     outcome: 'stopped, `lease-lost`',
     note: 'the holder sweeps',
@@ -286,6 +292,12 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
       file: 'daemon',
       title: 'ticks during a sweep are skipped and counted, never queued',
     },
+  },
+  {
+    name: 'a tick comes in a pause',
+    outcome: 'skipped',
+    note: 'so is the work between sweeps',
+    shownBy: { file: 'pause', title: 'of three copies none trims from one renewal later on' },
   },
   {
     name: 'a tick comes while another copy holds the lease',

@@ -104,7 +104,7 @@ describe('the lease in a cluster', { concurrency: 2 }, () => {
           node.command('ACL', 'SETUSER', 'ops', 'reset', 'on', '>pass', `~${key}`, '-@all', ...rules),
         ),
       )
-    const moving: Feature = '`--lease` in a cluster, while its slot is being moved'
+    const moving: Feature = '`--lease` and the pause in a cluster, while their slots are being moved'
     const settled = ['`--lease`, unless it is `false`', '`--redis-mode cluster`'] as const
     await allow([...settled, moving].flatMap(rulesOf))
     const [ours, others] = [leaseOf(cluster, key, 'ours'), leaseOf(cluster, key, 'others')]

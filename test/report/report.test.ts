@@ -53,6 +53,7 @@ test('--output json prints one object: the result, and by policy what there was,
   }
   assert.deepEqual(rest, {
     result: 'success',
+    paused: null,
     streams: 5,
     emptyStreams: 2,
     entries: { before: 7_501, after: 3_001 },
