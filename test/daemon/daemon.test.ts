@@ -80,7 +80,7 @@ suite('the daemon', { concurrency: 2 }, () => {
       xtrimd_streams_over_limit: each(limits),
       xtrimd_entries_trimmed_total: each([...limits, 'acked']),
       xtrimd_entries_trimmed_unread_total: policies,
-      xtrimd_streams_deleted_total: policies,
+      xtrimd_streams_deleted_total: each(['empty', 'idle']),
       xtrimd_streams_skipped_total: each(['custom_ids', 'not_a_stream']),
       xtrimd_redis_up: [''],
       xtrimd_last_sweep_timestamp_seconds: [''],
