@@ -93,7 +93,12 @@ suite('the daemon', { concurrency: 2 }, () => {
     for (const [name, labels] of Object.entries(expected))
       assert.deepEqual(labelled(name).sort(), [...labels].sort(), name)
     const isNotZero = own.filter(({ value }) => value !== 0).map(({ name }) => name)
-    assert.deepEqual(isNotZero.sort(), ['xtrimd_build_info', 'xtrimd_next_sweep_timestamp_seconds'])
+    assert.deepEqual(isNotZero.sort(), [
+      'xtrimd_build_info',
+      'xtrimd_config_last_reload_success_timestamp_seconds',
+      'xtrimd_config_last_reload_successful',
+      'xtrimd_next_sweep_timestamp_seconds',
+    ])
   })
 
   test('the counters of removed entries match what disappeared from Redis while a producer keeps writing', async (t) => {
