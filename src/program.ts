@@ -175,8 +175,6 @@ async function withProgress<T>(
   }
 }
 
-import type { Pause } from './redis/pause_key.ts'
-
 /** Works on the archive. What goes wrong with it, or with Redis, is logged: none of it is a bug. */
 async function withArchive(config: Config, log: Log, work: (store: Store) => Promise<boolean>): Promise<number> {
   const { location, s3 } = config.archive as ArchiveTerms
@@ -247,6 +245,8 @@ const COMMANDS = {
   'archive ls': listArchived,
   'archive cat': printArchived,
   'archive restore': restoreArchived,
+  pause: (config: Config, _: SweepTask, stop: AbortSignal) => changePause('pause', pauseByHand(config, stop)),
+  resume: (config: Config, _: SweepTask, stop: AbortSignal) => changePause('resume', resumeByHand(config, stop)),
 } as const
 
 /**
