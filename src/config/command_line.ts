@@ -13,7 +13,7 @@ export const COMMANDS = {
   plan: 'print what a sweep would remove; writes nothing',
   explain: 'say of one stream what holds it, and why; writes nothing',
   'archive ls': 'list what was archived',
-  'archive cat': 'print the archived entries of a stream, one JSON object a line',
+  'archive cat': "print a stream's archived entries as JSON, one a line",
   'archive restore': 'put the archived entries of a stream into another',
   pause: 'stop trimming in every copy of the daemon, without a restart',
   resume: 'end the pause',
