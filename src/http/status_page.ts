@@ -1,11 +1,12 @@
 /** The status page: whether every stream is inside its policy, what the last sweep did and when the next one is due. */
 import { createHash } from 'node:crypto'
 import { isOff, limitTexts } from '../report/limits.ts'
-import { type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
+import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
-import { roundDuration, roundSize } from '../text/quantities.ts'
+import { roundSize } from '../text/quantities.ts'
 import { when } from '../text/when.ts'
-import { ago, cell, count, span, streams, table, term, text } from './markup.ts'
+import { lastSweep } from './last_sweep.ts'
+import { cell, count, span, table, term, text } from './markup.ts'
 import { PAGE_SCRIPT } from './page_script.ts'
 import { PAGE_STYLE } from './page_style.ts'
 import type { Status } from './status.ts'
@@ -46,7 +47,7 @@ export function statusPage(status: Status, nowMs: number): string {
 ${term('now', `${status.sweeping ? 'sweeping' : 'waiting'}, at ${when(nowMs)}`)}
 ${term('lease', leaseOf(status))}
 ${term('next sweep', status.nextSweepMs === null ? 'none' : `${when(status.nextSweepMs)}, in ${span(status.nextSweepMs - nowMs)}`)}
-${last === null ? '' : lastSweep(last.report, nowMs - last.endedAtMs)}
+${last === null ? '' : lastSweep(last.report, status.policies, nowMs - last.endedAtMs)}
 ${betweenSweeps(status)}
 ${policyFile(status)}
 ${term('running for', span(nowMs - status.startedAtMs))}
@@ -66,25 +67,6 @@ ${last === null || !namesStreams ? '' : longestTable(last.report, status.policie
 function leaseOf({ isLeader, anotherLeads }: Status): string {
   if (isLeader) return 'this copy sweeps'
   return anotherLeads ? 'another copy sweeps' : 'holder unknown'
-}
-
-function lastSweep(report: SweepReport, sinceMs: number): string {
-  const { entries, removed } = report.total
-  const { memory } = report
-  return [
-    term(
-      'last sweep',
-      `${report.result}, ${ago(sinceMs)}; it took ${roundDuration(report.durationMs)} for ${streams(report.total.streams)}`,
-    ),
-    term('entries', `${count(entries.before)} before, ${count(entries.after)} after`),
-    term('removed', REASONS.map((reason) => `${count(removed[reason])} by ${reason}`).join(', ')),
-    memory === null
-      ? ''
-      : term(
-          'Redis memory',
-          `${roundSize(memory.usedBytes)} of ${memory.maxBytes > 0 ? roundSize(memory.maxBytes) : 'no limit'}`,
-        ),
-  ].join('\n')
 }
 
 function betweenSweeps({ watch, pressure }: Status): string {

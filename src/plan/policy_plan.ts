@@ -1,6 +1,7 @@
 /** What a plan found for one policy. */
 import { NOTHING_TO_REAP, type ReapForecast } from '../forecast/forecast_reap.ts'
 import type { Forecast } from '../forecast/forecast_stream.ts'
+import { addReap } from '../forecast/foretold.ts'
 import type { Found } from '../look/found.ts'
 import { forEachLimit, forEachReason, LIMITS, type LimitName, REASONS, type Reason } from '../retention/policy.ts'
 
@@ -116,11 +117,4 @@ export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
 /** The sum, or null if either is unknown. */
 function sumIfKnown(a: number | null, b: number | null): number | null {
   return a === null || b === null ? null : a + b
-}
-
-function addReap(sum: ReapForecast, { consumers, groups, pending, streams }: Readonly<ReapForecast>): void {
-  sum.consumers += consumers
-  sum.groups += groups
-  sum.pending += pending
-  sum.streams += streams
 }

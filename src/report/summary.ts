@@ -1,5 +1,6 @@
 /** What `sweep` prints on a terminal, within 80 columns. */
 import type { SweepReport } from '../sweep/sweep.ts'
+import type { PolicyTally } from '../tally/tally.ts'
 import { counted, listed } from '../text/counted.ts'
 import { roundDuration } from '../text/quantities.ts'
 import {
@@ -8,6 +9,7 @@ import {
   missingLines,
   reapedTold,
   reasonsShown,
+  removedTold,
   resultWithCause,
   sentence,
   table,
@@ -58,9 +60,24 @@ export function sweepSummary(report: SweepReport): string {
     '',
     ...figures,
     ...noteLines,
+    ...foretoldLines(total),
     ...missingLines(report.missing),
     ...heldLines(report.held),
     ...longestLines(report.longest),
     '',
   ].join('\n')
+}
+
+/** What a sweep would do, after a dry run. */
+function foretoldLines({ foretold }: PolicyTally): string[] {
+  if (foretold === undefined) return []
+  const { remove, exact, unread, reap } = foretold
+  const about = exact ? '' : 'about '
+  const lost =
+    unread > 0 ? `, ${counted(unread, 'entry', 'entries')} of them before a consumer group has read them` : ''
+  const reaped = reapedTold(reap)
+  return [
+    ...sentence(`A dry run: a sweep would remove ${about}${removedTold(remove)}${lost}.`),
+    ...(reaped.length > 0 ? sentence(`It would also remove ${listed(reaped)}.`) : []),
+  ]
 }

@@ -96,6 +96,16 @@ export function reasonsShown(removed: Readonly<Record<Reason, number>>): readonl
   return REASONS.filter((reason) => reason !== 'acked' || removed.acked > 0)
 }
 
+/** Entries by why they were, or would be, removed. */
+export function removedTold(
+  removed: Readonly<Record<Reason, number>>,
+  number = String as (n: number) => string,
+): string {
+  return reasonsShown(removed)
+    .map((reason) => `${number(removed[reason])} by ${reason}`)
+    .join(', ')
+}
+
 /** What was, or would be, reaped: each kind with its number, without those that are 0. */
 export function reapedTold({ consumers, groups, pending, streams }: Readonly<ReapForecast>): string[] {
   return [

@@ -1,5 +1,7 @@
 /** One page of a sweep: the way of each of its streams, from the key that SCAN found to the tally. */
 
+import type { CountingWay } from '../forecast/counting_way.ts'
+import { forecastStream } from '../forecast/forecast_stream.ts'
 import { isDue, isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import type { Batching } from '../look/in_batches.ts'
@@ -11,7 +13,7 @@ import { reapStream } from '../reap/reap_stream.ts'
 import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Fault, isServerWide } from '../redis/refusal.ts'
-import type { Missing } from '../redis/refused.ts'
+import { type Missing, Refused } from '../redis/refused.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { Outcome } from '../tally/outcome.ts'
 import type { Tally } from '../tally/tally.ts'
@@ -35,6 +37,8 @@ export interface PageContext {
   readonly quietGroups?: QuietGroups
   /** Groups seen alive, remembered from sweep to sweep. */
   readonly living?: LivingGroups
+  /** Given where a dry run foretells what a sweep would do. */
+  readonly way?: CountingWay
   /** Called for each command that Redis denied and the work can do without. */
   readonly missing: Missing
   /** Called for each stream that was not simply found inside its policy. */
@@ -56,21 +60,38 @@ export async function sweepPage(page: PageContext): Promise<void> {
   const { due, toReap, inside } = judged(found, page)
   for (const stream of inside) countInside(stream, page)
 
-  if (dryRun) {
-    for (const stream of [...due, ...toReap]) countOutcome(stream, leftAsFound(stream), NOTHING_REAPED, page)
-    return
-  }
   const finish = async (stream: Found, trimmed: Trimmed): Promise<Fault | null> => {
     const reaped = await reap(stream, trimmed, page)
     countOutcome(stream, trimmed, reaped, page)
     return faultOf(trimmed) ?? faultOf(reaped)
   }
-  const faults = await Promise.all([
-    trimDue(due, { ...page, onTrimmed: finish }),
-    ...toReap.map((stream) => finish(stream, leftAsFound(stream))),
-  ])
+  const faults = await Promise.all(
+    dryRun
+      ? [...due, ...toReap].map((stream) => foretellStream(stream, page))
+      : [trimDue(due, { ...page, onTrimmed: finish }), ...toReap.map((stream) => finish(stream, leftAsFound(stream)))],
+  )
   const fault = faults.find((one) => one !== null)
   if (fault) throw fault
+}
+
+/** Counts a stream as it was found, and what a sweep would do to it. @returns a fault that ends the sweep, or null */
+async function foretellStream(stream: Found, page: PageContext): Promise<Fault | null> {
+  const { ask, way, stop, nowMs, policies, missing, tally } = page
+  let [refused, fault]: [Refused | null, Fault | null] = [null, null]
+  try {
+    if (way !== undefined && !stop.aborted) {
+      const limits = policies[stream.policy] as Policy
+      const context = { ask, limits, nowMs, way, missing, bytes: stream.memoryBytes }
+      tally.addForecast(stream.policy, await forecastStream(stream, context))
+    }
+  } catch (error) {
+    if (error instanceof Refused) refused = error
+    else if (error instanceof Fault) fault = error
+    else throw error
+  }
+  const trimmed = { ...leftAsFound(stream), refused, fault }
+  countOutcome(stream, trimmed, NOTHING_REAPED, page)
+  return faultOf(trimmed)
 }
 
 interface Judged {

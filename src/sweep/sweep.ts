@@ -1,5 +1,6 @@
 /** One sweep: every primary, every matching stream, once. It always ends in a report. */
 
+import { CountingWay } from '../forecast/counting_way.ts'
 import type { FutureIds } from '../look/future_ids.ts'
 import type { LivingGroups } from '../look/living_groups.ts'
 import type { QuietGroups } from '../reap/quiet_groups.ts'
@@ -42,7 +43,7 @@ export interface SweepTask extends WalkTask {
 
 /** Sweeps once. When `stop` fires no new page is started, and the pages in flight are counted. Never throws what Redis did. */
 export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepReport> {
-  const tally = new Tally(task.policies, task.longestStreams)
+  const tally = new Tally(task.policies, task.longestStreams, task.dryRun)
   const { policies, dryRun, futureIds, quietGroups, living, onOutcome = () => {} } = task
   futureIds.begin()
   const soFar = (): Progress => {
@@ -58,7 +59,8 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     ({ ask, nowMs, stop, haveSlots, mostAtOnce }) => {
       // A cluster refuses a command over several slots.
       const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds }
-      const page = { ask, nowMs, stop, batching, quietGroups, living, policies, dryRun, tally, missing, onOutcome }
+      const way = dryRun ? { way: new CountingWay(mostAtOnce, missing) } : {}
+      const page = { ask, nowMs, stop, batching, quietGroups, living, policies, dryRun, tally, missing, onOutcome, ...way }
       return { page: (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(soFar)) }
     },
     missing,

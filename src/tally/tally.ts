@@ -1,5 +1,7 @@
 /** Sums of what Redis replied. Each stream adds to it once, so it is complete however a sweep ends. */
 
+import type { Forecast } from '../forecast/forecast_stream.ts'
+import { addForecast, addForetold, type Foretold, nothingForetold } from '../forecast/foretold.ts'
 import type { DeleteReason, ReapCounts } from '../reap/reaped.ts'
 import type { Lack } from '../redis/refused.ts'
 import {
@@ -35,6 +37,8 @@ export interface PolicyTally {
   protectedStreams: number
   /** Streams that Redis refused to have looked at or trimmed, by its error word. */
   readonly errors: Record<string, number>
+  /** In a dry run, what a sweep would have done. */
+  foretold?: Foretold
 }
 
 export class Tally {
@@ -46,8 +50,11 @@ export class Tally {
   /** For each error word, the first command that Redis refused with it, and Redis's message. */
   readonly refusals = new Map<string, string>()
 
-  constructor(policies: readonly Policy[], longestStreams: number) {
-    this.policies = policies.map(({ name }) => emptyTally(name))
+  constructor(policies: readonly Policy[], longestStreams: number, isDryRun = false) {
+    this.policies = policies.map(({ name }) => ({
+      ...emptyTally(name),
+      ...(isDryRun ? { foretold: nothingForetold() } : {}),
+    }))
     this.longest = new Longest(longestStreams)
   }
 
@@ -83,6 +90,12 @@ export class Tally {
     } else {
       this.#addLength(tally, outcome.key, outcome.after)
     }
+  }
+
+  /** Adds what a sweep would do to one stream. */
+  addForecast(policy: number, forecast: Forecast): void {
+    const { foretold } = this.#of(policy)
+    if (foretold !== undefined) addForecast(foretold, forecast)
   }
 
   /** Adds a stream that could not be looked at. */
@@ -153,6 +166,9 @@ export function addTally(sum: PolicyTally, tally: PolicyTally): void {
   for (const [limit, n] of entriesOf(tally.overLimit)) sum.overLimit[limit] += n
   sum.protectedStreams += tally.protectedStreams
   for (const [word, n] of entriesOf(tally.errors)) addTo(sum.errors, word, n)
+  if (tally.foretold === undefined) return
+  sum.foretold ??= nothingForetold()
+  addForetold(sum.foretold, tally.foretold)
 }
 
 /** Counts a refusal under its word, and keeps the first message of each word. */
