@@ -60,7 +60,20 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
       // A cluster refuses a command over several slots.
       const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds }
       const way = dryRun ? { way: new CountingWay(mostAtOnce, missing) } : {}
-      const page = { ask, nowMs, stop, batching, quietGroups, living, policies, dryRun, tally, missing, onOutcome, ...way }
+      const page = {
+        ask,
+        nowMs,
+        stop,
+        batching,
+        quietGroups,
+        living,
+        policies,
+        dryRun,
+        tally,
+        missing,
+        onOutcome,
+        ...way,
+      }
       return { page: (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(soFar)) }
     },
     missing,
