@@ -119,19 +119,19 @@ class ReapWork {
 
   /** The group with its signs of life if it is dead, else null. */
   async #ifDead(group: Group): Promise<Group | null> {
-    const { ask, limits, nowMs, quietGroups } = this.#context
-    if (quietGroups.has('alive', this.#key, group, nowMs)) return null
+    const { ask, limits, nowMs, living } = this.#context
+    if (living.idleMs(this.#key, group, limits.staleGroupAfterMs, nowMs) !== null) return null
     const judged = group.consumers > 0 ? await this.#withIdle(group) : await withLife(ask, this.#key, group)
     return judged !== null && isReapable(judged, limits, nowMs) ? judged : null
   }
 
   async #withIdle(group: Group): Promise<Group> {
-    const { limits, nowMs, quietGroups } = this.#context
+    const { limits, nowMs, living } = this.#context
     const idle = (await this.#consumersOf(group)).map(({ idleMs }) => idleMs)
     if (idle.length === 0) return group
-    const idleMs = idle.reduce((least, ms) => Math.min(least, ms))
-    quietGroups.set('alive', this.#key, group, nowMs + limits.staleGroupAfterMs - idleMs)
-    return { ...group, idleMs }
+    const seen = { ...group, idleMs: idle.reduce((least, ms) => Math.min(least, ms)) }
+    living.set(this.#key, seen, limits.staleGroupAfterMs, nowMs)
+    return seen
   }
 
   /** Reads the consumers of a group once. */
@@ -197,7 +197,7 @@ class ReapWork {
   async #deleteConsumers(group: Group): Promise<void> {
     const { limits, nowMs, quietGroups } = this.#context
     const { rawName, consumers } = group
-    if (!this.#mayGoOn || consumers === 0 || quietGroups.has('consumers', this.#key, group, nowMs)) return
+    if (!this.#mayGoOn || consumers === 0 || quietGroups.has(this.#key, group, nowMs)) return
     const all = await this.#consumersOf(group)
     const reapable = reapableConsumers(all, limits.reapConsumersAfterMs, judgesLife(limits, rawName))
     let deleted = 0
@@ -209,7 +209,7 @@ class ReapWork {
     }
     if (deleted < reapable.length) return
     const untilMs = nowMs + msToNextReapable(all, limits.reapConsumersAfterMs)
-    quietGroups.set('consumers', this.#key, { ...group, consumers: consumers - deleted }, untilMs)
+    quietGroups.set(this.#key, { ...group, consumers: consumers - deleted }, untilMs)
   }
 
   /** Drops references to missing entries, oldest first: before the first entry, and after it where `XDEL` left holes. */

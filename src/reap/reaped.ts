@@ -1,5 +1,6 @@
 /** What reaping one stream needs, and what it results in. */
 
+import type { LivingGroups } from '../look/living_groups.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Fault } from '../redis/refusal.ts'
 import type { Refused } from '../redis/refused.ts'
@@ -15,6 +16,7 @@ export interface ReapContext {
   /** Ends the work between two bites. */
   readonly stop: AbortSignal
   readonly quietGroups: QuietGroups
+  readonly living: LivingGroups
   /** Entries before this ID are archived; null where the policy archives nothing. A stream goes only with archived entries. */
   readonly archivedBefore: StreamId | null
 }

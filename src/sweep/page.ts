@@ -116,7 +116,7 @@ function judged(found: readonly Found[], { policies, nowMs }: PageContext): Judg
 
 /** Reaps what the stream leaves behind once it is trimmed; nothing where trimming it did not come to its end. */
 async function reap(stream: Found, trimmed: Trimmed, page: PageContext): Promise<Reaped> {
-  const { ask, nowMs, stop, policies, quietGroups } = page
+  const { ask, nowMs, stop, policies, quietGroups, living } = page
   const limits = policies[stream.policy] as Policy
   const { archivedBefore = null } = stream
   const { length, oldest = length === 0 ? null : stream.state.oldest } = trimmed.state
@@ -124,8 +124,8 @@ async function reap(stream: Found, trimmed: Trimmed, page: PageContext): Promise
   const state: State = { length, oldest, ...(hasGroups === undefined ? {} : { hasGroups }) }
   const left: Found = { ...stream, state }
   const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
-  if (isCutShort || quietGroups === undefined || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
-  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, archivedBefore })
+  if (isCutShort || !quietGroups || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
+  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, living, archivedBefore })
 }
 
 /** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */
