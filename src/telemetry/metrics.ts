@@ -6,6 +6,7 @@ import type { Memory } from '../redis/server_state.ts'
 import { LIMITS, type Policy, REASONS } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { RESULTS } from '../sweep/verdict.ts'
+import { Growth } from '../tally/growth.ts'
 import { SKIP_REASONS } from '../tally/outcome.ts'
 import { entriesOf, type PolicyTally } from '../tally/tally.ts'
 import { shown } from '../text/shown.ts'
@@ -52,6 +53,7 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
   for (const result of RESULTS) own.sweeps.inc({ result }, 0)
   for (const cause of FAULT_CODES) own.failures.inc({ cause }, 0)
   for (const code of ERROR_WORDS) own.streamErrors.inc({ code }, 0)
+  const growth = new Growth()
   let names: ReadonlySet<string> = new Set()
   let longest: SweepReport['longest'] = []
   const setLongest = (streams: SweepReport['longest']): void => {
@@ -67,6 +69,7 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
     for (const [metric, labels] of seriesOfEach(names, now)) metric.remove(labels)
     for (const [metric, labels] of seriesOfEach(now, names)) metric.inc(labels, 0)
     names = now
+    growth.setPolicies(policies)
     setLongest(longest)
   }
   setPolicies(initial)
@@ -121,8 +124,14 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
       if (report.memory !== null) setMemory(report.memory)
       recordTrimming(report.policies)
       if (report.whole) setStreams(report)
+      // A stream that Redis refused was not counted, and would look as if it had been written later.
+      if (!report.whole || report.result !== 'success') growth.recordRemoval(report.policies)
+      else for (const [policy, n] of growth.recordWholeSweep(report.policies)) own.added.inc({ policy }, n)
     },
-    recordTrimming,
+    recordTrimming(policies) {
+      recordTrimming(policies)
+      growth.recordRemoval(policies)
+    },
     setPolicies,
     setMemory,
     recordReload(isValid, atMs) {
@@ -139,7 +148,11 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
     },
     recordSkippedSweep: () => own.sweeps.inc({ result: 'skipped' }),
     setPaused: (isPaused) => own.paused.set(isPaused ? 1 : 0),
-    setLeader: (isLeader) => own.leader.set(isLeader ? 1 : 0),
+    setLeader(isLeader) {
+      own.leader.set(isLeader ? 1 : 0)
+      // Another copy sweeps now, and counts what is written meanwhile.
+      if (!isLeader) growth.forget()
+    },
     setRedisUp: () => own.redisUp.set(1),
     setNextSweep: (atMs) => own.nextSweep.set(atMs / 1000),
   }
@@ -155,7 +168,7 @@ interface SeriesByLabels {
 
 /** Every series of a policy whose other labels are known in advance. */
 function seriesOf(own: OwnMetrics, policy: string): (readonly [SeriesByLabels, Labels])[] {
-  const plain = [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams, own.unread]
+  const plain = [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams, own.unread, own.added]
   const reaped = [own.reapedConsumers, own.reapedGroups, own.reapedPending]
   return [
     ...[...plain, ...reaped].map((metric) => [metric, { policy }] as const),
@@ -211,6 +224,9 @@ function makeOwnMetrics(registry: Registry) {
     ]),
     protectedStreams: gauge('streams_protected', 'Streams that a consumer group kept over a limit.', ['policy']),
     trimmed: counter('entries_trimmed_total', 'Entries removed, by the limit that removed them.', ['policy', 'reason']),
+    added: counter('entries_added_total', 'Entries written between two complete sweeps, as the later one found them.', [
+      'policy',
+    ]),
     unread: counter(
       'entries_trimmed_unread_total',
       'Entries removed before they were delivered to every consumer group.',

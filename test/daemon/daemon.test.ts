@@ -80,6 +80,7 @@ suite('the daemon', { concurrency: 2 }, () => {
       xtrimd_streams_over_limit: each(limits),
       xtrimd_entries_trimmed_total: each([...limits, 'acked']),
       xtrimd_entries_trimmed_unread_total: policies,
+      xtrimd_entries_added_total: policies,
       xtrimd_streams_deleted_total: each(['empty', 'idle']),
       xtrimd_consumers_reaped_total: policies,
       xtrimd_groups_reaped_total: policies,
@@ -102,6 +103,29 @@ suite('the daemon', { concurrency: 2 }, () => {
       'xtrimd_config_last_reload_successful',
       'xtrimd_next_sweep_timestamp_seconds',
     ])
+  })
+
+  test('entries written between two sweeps are counted by policy, whatever was removed', async (t) => {
+    const redis = await startRedis(t)
+    const [chat, bot] = ['stream:conversation:1', 'stream:bot:1']
+    const write = async (key: string, count: number) =>
+      fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 0, bytes: 10 })
+    await write(chat, 500)
+    const args = ['--policy', 'stream:bot:*,name=bot,max-length=100000', '--max-length', '100', '--trim', 'exact']
+    const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, ...args])
+    const added = (policy: string) => daemon.metric('xtrimd_entries_added_total', { policy })
+    await daemon.waitForSuccesses(2)
+    assert.deepEqual([await added('bot'), await added('stream:conversation:*')], [0, 0], 'the first sweep counts none')
+    for (let round = 1; round <= 3; round++) {
+      await redis.command('EVAL', APPEND, '2', chat, bot, '70', '30')
+      await daemon.waitForSuccesses(2)
+      assert.deepEqual([await added('bot'), await added('stream:conversation:*')], [30 * round, 70 * round])
+    }
+    assert.equal(await daemon.metric('xtrimd_entries_trimmed_total'), 400 + 3 * 70)
+    // Entries that somebody else removes are not counted as negative.
+    await redis.command('XTRIM', bot, 'MAXLEN', '10')
+    await daemon.waitForSuccesses(2)
+    assert.equal(await added('bot'), 90)
   })
 
   test('the counters of removed entries match what disappeared from Redis while a producer keeps writing', async (t) => {
@@ -233,3 +257,9 @@ suite('the daemon', { concurrency: 2 }, () => {
     assert.match(seen[2] ?? '', /^xtrimd/)
   })
 })
+
+/** Appends so many entries to each of two streams, in one step. */
+const APPEND = `
+for i, key in ipairs(KEYS) do
+  for n = 1, ARGV[i] do redis.call('XADD', key, '*', 'a', n) end
+end`
