@@ -24,6 +24,7 @@ import { makeProgressLine } from './report/progress.ts'
 import { settingLines } from './report/settings.ts'
 import { sweepSummary } from './report/summary.ts'
 import { sentence } from './report/table.ts'
+import { topJson, topLines, topText } from './report/top_report.ts'
 import { listArchive } from './retrieve/listing.ts'
 import { RestoreRefused } from './retrieve/restore.ts'
 import { readEntries, restoreEntries } from './retrieve/retrieve.ts'
@@ -32,6 +33,9 @@ import { ArchiveFault, type Store } from './store/store.ts'
 import { type SweepTask, sweep } from './sweep/sweep.ts'
 import type { Verdict } from './sweep/verdict.ts'
 import { type Log, makeLog } from './telemetry/log.ts'
+import { liveTop } from './top/live_top.ts'
+import type { Terminal } from './top/screen.ts'
+import { topOnce } from './top/top.ts'
 
 const EXIT = { success: 0, failure: 1, badInput: 2 } as const
 
@@ -159,6 +163,36 @@ async function changePause(verb: 'pause' | 'resume', changed: Promise<string>): 
   }
 }
 
+async function top(config: Config, task: SweepTask, stop: AbortSignal): Promise<number> {
+  const topTask = { ...task, ...config.top }
+  const { stdout } = process
+  if (config.output === 'text' && stdout.isTTY && process.env.TERM !== 'dumb') {
+    await liveTop(topTask, terminal(), topLines, stop, (undo) => process.once('exit', undo))
+    return EXIT.success
+  }
+  const view = await topOnce(topTask, stop)
+  await write(stdout, config.output === 'json' ? `${JSON.stringify(topJson(view))}\n` : topText(view))
+  return view.result === 'failed' ? EXIT.failure : EXIT.success
+}
+
+/** Our terminal. Where stdin is not one too, no keys come, and a signal ends the program. */
+function terminal(): Terminal {
+  const { stdin, stdout } = process
+  return {
+    columns: () => stdout.columns || 80,
+    rows: () => stdout.rows || 24,
+    write: (text) => stdout.write(text),
+    takeKeys: (listener) => {
+      stdin.removeAllListeners('data')
+      if (!stdin.isTTY) return
+      stdin.setRawMode(listener !== null)
+      if (listener === null) stdin.pause()
+      else stdin.setEncoding('utf8').on('data', listener).resume()
+    },
+    onResize: (listener) => stdout.on('resize', listener),
+  }
+}
+
 /** Shows a progress line while the work runs: only on a terminal that can redraw a line, where nothing else writes. */
 async function withProgress<T>(
   { logLevel }: Config,
@@ -242,6 +276,7 @@ const COMMANDS = {
   sweep: sweepOnce,
   plan: planOnce,
   explain: explainOnce,
+  top,
   'archive ls': listArchived,
   'archive cat': printArchived,
   'archive restore': restoreArchived,

@@ -12,6 +12,7 @@ export const COMMANDS = {
   sweep: 'sweep once, now, and print what it did',
   plan: 'print what a sweep would remove; writes nothing',
   explain: 'say of one stream what holds it, and why; writes nothing',
+  top: 'show the streams that matter now; writes nothing',
   'archive ls': 'list what was archived',
   'archive cat': "print a stream's archived entries as JSON, one a line",
   'archive restore': 'put the archived entries of a stream into another',
@@ -44,7 +45,6 @@ Durations are 500ms, 90s, 15m, 24h, 7d or 1h30m; sizes are 512kb, 64mb or 1gb.
 Examples:
   xtrimd plan --redis-url redis://127.0.0.1:6379
   xtrimd sweep --max-age 24h --max-length 1000
-  xtrimd explain stream:conversation:42
   xtrimd run --cron '*/15 * * * *' --policy 'stream:fanout:*,max-age=1h'
 
 Exit codes: 0 success; 1 partial, failed or stopped, or a bug;

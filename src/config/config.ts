@@ -44,6 +44,7 @@ export interface Config {
   readonly pause: PauseTerms
   readonly httpBind: Bind
   readonly streamMetrics: number
+  readonly top: TopTerms
   readonly logLevel: FlagValue<'log-level'>
   readonly logFormat: FlagValue<'log-format'>
   /** Every value in effect and where it came from, without secrets. */
@@ -88,6 +89,15 @@ export interface PauseTerms {
   readonly reason: string | null
 }
 
+/** What `top` shows, and how often. */
+export interface TopTerms {
+  readonly sort: FlagValue<'sort'>
+  readonly limit: number
+  readonly intervalMs: number
+  /** The glob of keys to show; null for the streams of all policies. */
+  readonly narrow: string | null
+}
+
 /** A text to print (help or version); every problem, then the warnings, as lines; or the configuration. */
 export type Configured =
   | { readonly kind: 'text'; readonly text: string }
@@ -109,7 +119,7 @@ export function configure(
   const reader = new Reader(line.given, env, line.problems)
   refuseForOtherCommands(reader, line)
 
-  const { policies, fileVersion = null } = readPolicies(reader) ?? {}
+  const { policies, fileVersion = null } = readPolicies(reader, line.command === 'top') ?? {}
   const redis = readRedis(reader)
   const archive = readArchive(reader, line.command)
   const watch = readWatch(reader, policies)
@@ -142,6 +152,7 @@ export function configure(
     pause: readPause(reader),
     httpBind: reader.value('http-bind'),
     streamMetrics: reader.value('stream-metrics'),
+    top: readTop(reader),
     logLevel: reader.value('log-level'),
     logFormat: reader.value('log-format') ?? (onTerminal(line.command) ? ('pretty' as const) : ('json' as const)),
     warnings: unknownVariables(env),
@@ -167,7 +178,11 @@ function problemLines({ problems }: Reader): string[] {
 function refuseForOtherCommands(reader: Reader, { command, given }: Pick<ParsedLine, 'command' | 'given'>): void {
   const output = given.get('output')
   if (/^(?:run|pause|resume)$/.test(command) && output !== undefined)
-    reader.problem('--output', 'must be used with sweep, plan or explain; the daemon writes a log', output.join(','))
+    reader.problem(
+      '--output',
+      'must be used with sweep, plan, explain or top; the daemon writes a log',
+      output.join(','),
+    )
   if (command === 'archive cat' && output !== undefined)
     reader.problem(
       '--output',
@@ -176,6 +191,11 @@ function refuseForOtherCommands(reader: Reader, { command, given }: Pick<ParsedL
     )
   for (const name of ['for', 'reason'] as const)
     if (command !== 'pause' && given.has(name)) reader.refuse(name, 'must be used with pause')
+  if (command === 'top') return
+  for (const name of ['sort', 'limit', 'interval'] as const) {
+    const texts = given.get(name)
+    if (texts !== undefined) reader.problem(`--${name}`, 'must be used with top', texts.join(','))
+  }
 }
 
 function readLease(reader: Reader): LeaseTerms | null | undefined {
@@ -210,6 +230,13 @@ function readPressure(reader: Reader): PressureTerms | null {
   refuseWithout(reader, 'pressure', ['pressure-interval', 'pressure-max-length'])
   if (!threshold || intervalMs === undefined) return null
   return { threshold, maxLength: maxLength ?? Number.POSITIVE_INFINITY, intervalMs }
+}
+
+function readTop(reader: Reader): TopTerms | undefined {
+  const [sort, limit, intervalMs] = [reader.value('sort'), reader.value('limit'), reader.value('interval')]
+  if (sort === undefined || limit === undefined || intervalMs === undefined) return undefined
+  const match = reader.given('match')[0]
+  return { sort, limit, intervalMs, narrow: match?.source === 'flag' ? match.text : null }
 }
 
 /** Refuses flags that have no effect without `needed`, unless `needed` was given, even to turn it off. */

@@ -34,7 +34,7 @@ export function parseLeaseTtl(text: string): number {
 }
 
 /** Returns ms. Each reading opens a connection to every primary. */
-export function parsePressureInterval(text: string): number {
+export function parseReadingInterval(text: string): number {
   const ms = parseTimer(text)
   if (ms < 100) throw new BrokenRule('must be at least 100ms')
   return ms

@@ -24,7 +24,7 @@ import {
   parseKey,
   parseLeaseTtl,
   parsePressure,
-  parsePressureInterval,
+  parseReadingInterval,
   parseReapGroups,
   parseReason,
   parseSegmentSize,
@@ -83,6 +83,9 @@ export const limitFlags = {
 export const PAGE_SIZES = { gentle: 240, fast: 2000 } as const
 /** Chosen by `bench/` too: alone, how long others wait beside a sweep; watching, to keep up with writers at full speed. */
 export const PACES = { alone: 10, watching: 25 } as const
+
+/** Columns by which `top` can order streams. */
+export const SORTS = ['bytes', 'entries', 'growth', 'lag', 'pending'] as const
 
 /** All flags, in the groups that the help shows. */
 export const flagGroups = {
@@ -147,7 +150,7 @@ export const flagGroups = {
       'sweep at once when used memory passes this share of maxmemory, or this size',
     ),
     'pressure-max-length': flag('<n>', null, wholeNumber(1), 'tighter length limit for such a sweep'),
-    'pressure-interval': flag('<duration>', '10s', parsePressureInterval, 'read memory at least this often'),
+    'pressure-interval': flag('<duration>', '10s', parseReadingInterval, 'read memory at least this often'),
   },
   Archive: {
     archive: flag('<url|off>', 'off', asIs, 'store entries here first: file:///path or s3://bucket/prefix'),
@@ -175,6 +178,11 @@ export const flagGroups = {
     for: flag('<duration>', null, parseDuration, 'xtrimd pause: resume by itself after this'),
     reason: flag('<text>', null, parseReason, 'xtrimd pause: why, for whoever wonders'),
   },
+  'For xtrimd top': {
+    sort: flag('<column>', 'bytes', oneOf(...SORTS), SORTS.join(', ')),
+    limit: flag('<n>', '20', wholeNumber(1, 1000), 'show this many streams'),
+    interval: flag('<duration>', '2s', parseReadingInterval, 'refresh this often'),
+  },
   Telemetry: {
     'http-bind': flag(
       '<host:port>',
@@ -201,6 +209,7 @@ type AllFlags = Groups['Redis'] &
   Groups['Between sweeps'] &
   Groups['Archive'] &
   Groups['Lease and pause'] &
+  Groups['For xtrimd top'] &
   Groups['Telemetry']
 /** Without the dashes. */
 export type FlagName = keyof AllFlags

@@ -64,8 +64,11 @@ export interface PolicySet {
   readonly fileVersion: string | null
 }
 
-/** Reads flags and file. Returns undefined if it noted a problem. */
-export function readPolicies(reader: Reader): PolicySet | undefined {
+/**
+ * Reads flags and file. Returns undefined if it noted a problem. With `narrows`, a `--match` on the command line selects
+ * streams to show: the plain flags then keep the pattern that they have without it, too.
+ */
+export function readPolicies(reader: Reader, narrows = false): PolicySet | undefined {
   const match = reader.value('match')
   const plain = readLimits((flag) => reader.value(flag))
   const file = readPolicyFile(reader)
@@ -96,9 +99,10 @@ export function readPolicies(reader: Reader): PolicySet | undefined {
     policies.push(policy)
   }
   if (policies.length < specs.length) return undefined
-  if (!policies.some((policy) => policy.match === match)) {
-    const origin = { policy: reader.text('match')?.source ?? 'default', limits: originOfLimits(reader) }
-    policies.push(makePolicy(match, match, plain, origin))
+  const patterns = [...(narrows ? [reader.withoutFlag('match')] : []), reader.text('match')]
+  for (const { text, source } of patterns.filter((given) => given !== undefined)) {
+    const origin = { policy: source, limits: originOfLimits(reader) }
+    if (!policies.some((policy) => policy.match === text)) policies.push(makePolicy(text, text, plain, origin))
   }
   return { policies, fileVersion: file?.version ?? null }
 }

@@ -47,6 +47,11 @@ export class Reader {
       .map((text) => ({ text, subject: subjectOf(name, variable), source: variable }))
   }
 
+  /** What a flag that takes one value would have if the command line did not set it. */
+  withoutFlag(name: FlagName): Given | undefined {
+    return new Reader(new Map(), this.env, []).text(name)
+  }
+
   /** The value given for a flag that takes one, else its default, else undefined. */
   text(name: FlagName): Given | undefined {
     const { default: fallback } = flags[name]

@@ -47,6 +47,7 @@ export interface Extent {
 
 /** One primary while a walk is at work on it. */
 export interface Visit {
+  readonly address: Address
   /** Waits for its turn: every batch keeps the pace. */
   readonly ask: Ask
   /** The primary's own clock when the walk over it began. */
@@ -190,7 +191,7 @@ async function walkPrimary(
     return replies
   }
   if (task.extent) task.extent.expect(await readSize(ask))
-  const work = begin({ ask, nowMs, stop, haveSlots, mostAtOnce: pace.mostAtOnce })
+  const work = begin({ address: connection.address, ask, nowMs, stop, haveSlots, mostAtOnce: pace.mostAtOnce })
   await walkPages(task, stop, ask, work)
   await work.end?.()
 }

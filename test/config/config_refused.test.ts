@@ -16,7 +16,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['sweeep'], 'unknown command "sweeep"; did you mean sweep?'],
   [
     ['constructor'],
-    'unknown command "constructor"; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore, pause, resume',
+    'unknown command "constructor"; must be one of run, sweep, plan, explain, top, archive ls, archive cat, archive restore, pause, resume',
   ],
   [['run', 'sweep'], 'unexpected argument "sweep" after run'],
   [['plan', 'stream:*'], 'unexpected argument after plan'],
@@ -105,7 +105,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['--log-format', 'xml'], '--log-format must be one of json, pretty; got "xml"'],
   [
     ['run', '--output', 'json'],
-    '--output must be used with sweep, plan or explain; the daemon writes a log; got "json"',
+    '--output must be used with sweep, plan, explain or top; the daemon writes a log; got "json"',
   ],
   [['--redis-url', `http://me:${SECRET}@host`], '--redis-url must start with redis://, rediss:// or unix://'],
   [['--redis-url', 'localhost:6379'], '--redis-url must start with redis://, rediss:// or unix://'],
@@ -137,7 +137,7 @@ const BAD: readonly [args: readonly string[], line: string][] = [
   [['-a', SECRET], 'unknown flag -a'],
   [
     [`redis://:${SECRET}@host`],
-    'unknown command; must be one of run, sweep, plan, explain, archive ls, archive cat, archive restore, pause, resume',
+    'unknown command; must be one of run, sweep, plan, explain, top, archive ls, archive cat, archive restore, pause, resume',
   ],
   [
     ['--redis-password-file', '/nowhere/at/all'],

@@ -5,6 +5,7 @@ import { setTimeout } from 'node:timers/promises'
 import { plan } from '../../src/plan/plan.ts'
 import { explainJson } from '../../src/report/explain_json.ts'
 import { planJson, sweepJson } from '../../src/report/json.ts'
+import { topJson } from '../../src/report/top_report.ts'
 import { sweep } from '../../src/sweep/sweep.ts'
 import { ACL_LINES, aclTable, BASE, commandOf, type Feature, rulesOf } from '../harness/acl.ts'
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from '../harness/acl_user.ts'
@@ -15,6 +16,7 @@ import { HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { redisNow } from '../harness/streams.ts'
 import { taskOf } from '../harness/sweep_here.ts'
+import { topHere } from '../harness/top_here.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
 const HOUR = 3_600_000
@@ -23,7 +25,7 @@ const HOUR = 3_600_000
 const UNTOLD = ['+client|setname', '+client|no-touch', '+eval_ro', '+xread']
 
 interface Scenario {
-  readonly command?: 'sweep' | 'plan' | 'explain'
+  readonly command?: 'sweep' | 'plan' | 'explain' | 'top'
   readonly args?: readonly string[]
   readonly database?: number
   readonly config?: Readonly<Record<string, string>>
@@ -319,6 +321,38 @@ SCENARIOS['the bytes that `xtrimd explain` shows'] = {
   },
 }
 
+/** The first row that top shows. */
+function firstRow({ streams }: Report): Record<string, unknown> {
+  return (streams as Record<string, unknown>[])[0] ?? {}
+}
+
+const TOPS = { command: 'top', instead: ['+xtrim'], args: ['--interval', '100ms'], prepare: fill } as const
+
+SCENARIOS['`xtrimd top`, which does not need `+xtrim`'] = {
+  ...TOPS,
+  works: (report) => {
+    const { entries, bytes, groups, oldestAgeSeconds } = firstRow(report)
+    assert.deepEqual([entries, groups], [3_000, 0])
+    assert.ok(Number(bytes) > 10_000 && Number(oldestAgeSeconds) > 100_000)
+  },
+}
+SCENARIOS['the bytes that `xtrimd top` shows of a stream that has groups'] = {
+  ...TOPS,
+  prepare: async (redis) => {
+    await fill(redis)
+    await read(redis, 500)
+  },
+  works: (report) => {
+    const { bytes, pending } = firstRow(report)
+    assert.equal(pending, 500)
+    assert.ok(Number(bytes) > 10_000)
+  },
+}
+SCENARIOS['the memory of Redis in `xtrimd top`'] = {
+  ...TOPS,
+  works: ({ redis }) => assert.ok(Number((redis as { usedBytes: number }).usedBytes) > 0),
+}
+
 async function isServing(redis: RedisServer): Promise<boolean> {
   return /cluster_state:ok/.test(String(await redis.command('CLUSTER', 'INFO')))
 }
@@ -441,6 +475,7 @@ async function runProgram(redis: RedisServer, scenario: Scenario): Promise<{ cod
 /** Sweeps in this process, which saves the time to start a program. */
 async function runHere(redis: RedisServer, { command = 'sweep', args = [], database }: Scenario): Promise<Report> {
   if (command === 'explain') return explainJson(await explainHere(urlOf(redis, database), KEY, args))
+  if (command === 'top') return topJson(await topHere(urlOf(redis, database), args))
   const task = taskOf(urlOf(redis, database), args)
   const { signal } = new AbortController()
   return command === 'sweep'

@@ -72,6 +72,12 @@ export const ACL_LINES = [
     rules: '+type +xrevrange +xinfo|groups +xinfo|consumers +xpending +eval_ro +xinfo|stream',
   },
   { feature: 'the bytes that `xtrimd explain` shows', rules: '+type +xrevrange +memory|usage +xinfo|groups' },
+  { feature: '`xtrimd top`, which does not need `+xtrim`', rules: '+memory|usage +xinfo|groups' },
+  {
+    feature: 'the bytes that `xtrimd top` shows of a stream that has groups',
+    rules: '+memory|usage +xinfo|groups +xinfo|stream',
+  },
+  { feature: 'the memory of Redis in `xtrimd top`', rules: '+info' },
 ] as const satisfies readonly AclLine[]
 
 export type Feature = (typeof ACL_LINES)[number]['feature']

@@ -18,10 +18,11 @@ const SCHEMAS = {
   sweep: ajv.compile(closed(publishedSchema('sweep')) as object),
   plan: ajv.compile(closed(publishedSchema('plan')) as object),
   explain: ajv.compile(closed(publishedSchema('explain')) as object),
+  top: ajv.compile(closed(publishedSchema('top')) as object),
 }
 
 /** The published schema of a command. */
-export function publishedSchema(command: 'sweep' | 'plan' | 'explain'): object {
+export function publishedSchema(command: 'sweep' | 'plan' | 'explain' | 'top'): object {
   return JSON.parse(readFileSync(new URL(`../../schema/${command}.json`, import.meta.url), 'utf8')) as object
 }
 

@@ -10,6 +10,8 @@ export interface Terminal {
   type(...keys: string[]): Promise<void>
   /** The lines on the screen. A line that wraps is still one line. */
   lines(): Promise<string[]>
+  /** Gives it another size. */
+  resize(columns: number, rows: number): Promise<void>
   /** Waits until the screen shows this. @returns its lines */
   waitFor(what: RegExp): Promise<string[]>
 }
@@ -40,6 +42,9 @@ export async function openTerminal(t: TestContext, env: Readonly<Record<string, 
       await tmux('send-keys', ...keys)
     },
     lines,
+    async resize(columns, rows) {
+      await tmux('resize-window', '-x', String(columns), '-y', String(rows))
+    },
     async waitFor(what) {
       let seen: string[] = []
       const shows = async (): Promise<boolean> => {
