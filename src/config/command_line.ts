@@ -47,8 +47,7 @@ Examples:
   xtrimd sweep --max-age 24h --max-length 1000
   xtrimd run --cron '*/15 * * * *' --policy 'stream:fanout:*,max-age=1h'
 
-Exit codes: 0 success; 1 partial, failed or stopped, or a bug;
-2 a bad flag, variable or combination`
+Exit codes: 0 success; 1 partial, failed or stopped, or a bug; 2 bad input`
 
 /** The command, and the values by flag, not yet parsed. */
 export interface ParsedLine {
