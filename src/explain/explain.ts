@@ -4,7 +4,9 @@ import { CountingWay } from '../forecast/counting_way.ts'
 import { EntryCounter } from '../forecast/entry_counter.ts'
 import { readStreamEnds } from '../forecast/forecast_reap.ts'
 import { type Forecast, forecastStream, NOTHING } from '../forecast/forecast_stream.ts'
+import { tellBytes } from '../forecast/told_bytes.ts'
 import { isDue, isReapDue } from '../judge/due.ts'
+import { memoryHabits } from '../look/entry_bytes.ts'
 import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
 import { type Oldest, oldestCommand, readOldest } from '../look/stream_state.ts'
@@ -158,7 +160,7 @@ async function explainOn(
           nowMs,
           way,
           missing: miss,
-          bytes: (found.contents ? found.memoryBytes : memory) ?? 0,
+          bytes: (await tellBytes(ask, found, memory, policy, memoryHabits(ask))).bytes,
         })
       : NOTHING
   const outer = await readEnds(ask, key)

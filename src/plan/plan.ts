@@ -2,18 +2,18 @@
 
 import { CountingWay } from '../forecast/counting_way.ts'
 import { type Forecast, forecastStream } from '../forecast/forecast_stream.ts'
+import { tellBytes } from '../forecast/told_bytes.ts'
 import { isDue, isReapDue } from '../judge/due.ts'
-import { type Contents, type Habits, lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
+import { type Contents, type Habits, memoryHabits } from '../look/entry_bytes.ts'
 import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
 import { memoryCommand } from '../look/stream_state.ts'
-import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { type Lack, lackOf, type Missing, type MissingCommands, nameOf, Refused } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import type { CrowdedStream } from '../retention/advice.ts'
 import { leastCosts } from '../retention/bites.ts'
-import { type EntryBytes, groupBytes } from '../retention/entry_bytes.ts'
+import { groupBytes } from '../retention/entry_bytes.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import { type Verdict, verdictOn, verdictOnStreams } from '../sweep/verdict.ts'
 import { Longest, type LongStream } from '../tally/longest.ts'
@@ -61,9 +61,6 @@ export interface PlanTask extends WalkTask {
 
 /** Most streams about whose groups there is advice. */
 const CROWDED_NAMED = 3
-/** In smaller streams nobody asks what groups take. */
-const LEAST_CROWDED_BYTES = 128 * 1024
-
 /** Most streams named in each list of a plan. */
 const STREAMS_NAMED = 20
 
@@ -98,10 +95,9 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     const { key, state } = stream
     const { nowMs, ask, way, habits } = visit
     try {
-      const contents = stream.contents ?? (await lookInside(ask, key, memory, habits))
+      const { bytes, contents } = await tellBytes(ask, stream, memory, limits, habits)
       if (contents !== null) crowd(key, limits.name, contents)
       if (isDue(stream, limits, nowMs) || isReapDue(stream, limits, nowMs)) {
-        const bytes = contents === null ? (memory ?? 0) : bytesToTrim(contents.entries, limits)
         const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes })
         addForecast(sum, forecast)
         name(key, limits.name, forecast)
@@ -172,22 +168,6 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     longest: longest.list(),
     ...(crowded.length > 0 ? { crowded } : {}),
   }
-}
-
-/** Tells entries from groups in a stream of some size; null where there are no groups, or they cannot be read. @throws Fault */
-async function lookInside(ask: Ask, key: Buffer, memory: number | null, habits: Habits): Promise<Contents | null> {
-  if (memory === null || memory < LEAST_CROWDED_BYTES) return null
-  try {
-    return await lookAtContents(ask, key, memory, habits)
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error
-    return null
-  }
-}
-
-/** The bytes by which a sweep decides. Beside groups it begins only where entries are over the limit for certain. */
-function bytesToTrim({ bytes, likelyBytes }: EntryBytes, { maxBytes }: Policy): number {
-  return bytes > maxBytes ? likelyBytes : bytes
 }
 
 /** Whether the key stopped being a stream. */
