@@ -24,6 +24,7 @@ import {
   msToNextReapable,
   reapableConsumers,
 } from '../retention/reaping.ts'
+import type { StreamId } from '../retention/stream_id.ts'
 import { inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
@@ -119,7 +120,9 @@ class ReapWork {
 
   /** The group with its signs of life if it is dead, else null. */
   async #ifDead(group: Group): Promise<Group | null> {
-    const { ask, limits, nowMs, living } = this.#context
+    const { ask, limits, nowMs, living, deserted } = this.#context
+    const before = deserted.find(({ rawName }) => nameOf(rawName) === nameOf(group.rawName))
+    if (before !== undefined && group.consumers === 0 && isAt(group, before.lastDelivered)) return group
     if (living.idleMs(this.#key, group, limits.staleGroupAfterMs, nowMs) !== null) return null
     const judged = group.consumers > 0 ? await this.#withIdle(group) : await withLife(ask, this.#key, group)
     return judged !== null && isReapable(judged, limits, nowMs) ? judged : null
@@ -208,7 +211,7 @@ class ReapWork {
       deleted += gone
     }
     if (deleted < reapable.length) return
-    const untilMs = nowMs + msToNextReapable(all, limits.reapConsumersAfterMs)
+    const untilMs = nowMs + msToNextReapable(all, reapable, limits.reapConsumersAfterMs)
     quietGroups.set(this.#key, { ...group, consumers: consumers - deleted }, untilMs)
   }
 
@@ -249,6 +252,10 @@ class ReapWork {
     const [reply] = await this.#context.ask([command], cost)
     return accepted(reply, command)
   }
+}
+
+function isAt({ lastDelivered }: Group, { ms, seq }: StreamId): boolean {
+  return lastDelivered.ms === ms && lastDelivered.seq === seq
 }
 
 function nameOf(group: Uint8Array): string {

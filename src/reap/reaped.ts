@@ -4,6 +4,7 @@ import type { LivingGroups } from '../look/living_groups.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Fault } from '../redis/refusal.ts'
 import type { Refused } from '../redis/refused.ts'
+import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import type { StreamId } from '../retention/stream_id.ts'
 import type { QuietGroups } from './quiet_groups.ts'
@@ -17,6 +18,8 @@ export interface ReapContext {
   readonly stop: AbortSignal
   readonly quietGroups: QuietGroups
   readonly living: LivingGroups
+  /** Dead groups without consumers, as they were judged before the stream was trimmed. */
+  readonly deserted: readonly Group[]
   /** Entries before this ID are archived; null where the policy archives nothing. A stream goes only with archived entries. */
   readonly archivedBefore: StreamId | null
 }

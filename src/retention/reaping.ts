@@ -52,11 +52,19 @@ export function judgesLife({ protect, ackedAfterMs, deleteIdleMs, reapGroups }: 
  */
 export const MOST_LIVING_REFERENCES = 20_000
 
-/** How long until another consumer may become reapable, in ms, if none of them reads and none acknowledges. */
-export function msToNextReapable(consumers: readonly Consumer[], afterMs: number): number {
+/**
+ * How long until a consumer may become reapable that is not in `reapable`, in ms, if none of them acknowledges anything. One
+ * that stays although it has been idle for long enough may be reapable as soon as another one reads.
+ */
+export function msToNextReapable(
+  consumers: readonly Consumer[],
+  reapable: readonly Consumer[],
+  afterMs: number,
+): number {
+  const going = new Set(reapable)
   return consumers
-    .filter(({ pending, idleMs }) => pending === 0 && idleMs < afterMs)
-    .reduce((least, { idleMs }) => Math.min(least, afterMs - idleMs), afterMs)
+    .filter((consumer) => consumer.pending === 0 && !going.has(consumer))
+    .reduce((least, { idleMs }) => Math.min(least, Math.max(0, afterMs - idleMs)), afterMs)
 }
 
 /**

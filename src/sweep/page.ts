@@ -8,12 +8,14 @@ import type { Batching } from '../look/in_batches.ts'
 import type { LivingGroups } from '../look/living_groups.ts'
 import { lookAtPage } from '../look/look.ts'
 import type { State } from '../look/stream_state.ts'
+import { readDeserted } from '../reap/deserted_groups.ts'
 import type { QuietGroups } from '../reap/quiet_groups.ts'
 import { reapStream } from '../reap/reap_stream.ts'
 import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Fault, isServerWide } from '../redis/refusal.ts'
 import { type Missing, Refused } from '../redis/refused.ts'
+import type { Group } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { Outcome } from '../tally/outcome.ts'
 import type { Tally } from '../tally/tally.ts'
@@ -60,11 +62,13 @@ export async function sweepPage(page: PageContext): Promise<void> {
   const { due, toReap, inside } = judged(found, page)
   for (const stream of inside) countInside(stream, page)
 
+  const deserted = new Map<Found, readonly Group[]>()
   const finish = async (stream: Found, trimmed: Trimmed): Promise<Fault | null> => {
-    const reaped = await reap(stream, trimmed, page)
+    const reaped = await reap(stream, trimmed, deserted.get(stream) ?? [], page)
     countOutcome(stream, trimmed, reaped, page)
     return faultOf(trimmed) ?? faultOf(reaped)
   }
+  if (!dryRun) await Promise.all(due.map(async (stream) => deserted.set(stream, await desertedOf(stream, page))))
   const faults = await Promise.all(
     dryRun
       ? [...due, ...toReap].map((stream) => foretellStream(stream, page))
@@ -114,8 +118,14 @@ function judged(found: readonly Found[], { policies, nowMs }: PageContext): Judg
   return { due, toReap, inside }
 }
 
+function desertedOf(stream: Found, { ask, nowMs, policies, quietGroups }: PageContext): Promise<readonly Group[]> {
+  return quietGroups === undefined
+    ? Promise.resolve([])
+    : readDeserted(stream, policies[stream.policy] as Policy, ask, nowMs)
+}
+
 /** Reaps what the stream leaves behind once it is trimmed; nothing where trimming it did not come to its end. */
-async function reap(stream: Found, trimmed: Trimmed, page: PageContext): Promise<Reaped> {
+async function reap(stream: Found, trimmed: Trimmed, deserted: readonly Group[], page: PageContext): Promise<Reaped> {
   const { ask, nowMs, stop, policies, quietGroups, living } = page
   const limits = policies[stream.policy] as Policy
   const { archivedBefore = null } = stream
@@ -125,7 +135,7 @@ async function reap(stream: Found, trimmed: Trimmed, page: PageContext): Promise
   const left: Found = { ...stream, state }
   const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
   if (isCutShort || !quietGroups || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
-  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, living, archivedBefore })
+  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, living, deserted, archivedBefore })
 }
 
 /** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */

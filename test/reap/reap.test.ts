@@ -238,6 +238,18 @@ test('of a dead group with many references those to missing entries go first; on
   assert.equal((await sweepOnce(redis, ...OFF, '--reap-groups', '*')).reaped.groups, 1)
 })
 
+test('a group without consumers is dead by the entry that it left unread, also where the same sweep trims that entry', async (t) => {
+  const redis = await startRedis(t)
+  await fresh(redis, 5, 9 * DAY)
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '0')
+  await read(redis, 'g', 'reader', 2)
+  await redis.command('XGROUP', 'DELCONSUMER', KEY, 'g', 'reader')
+  await fresh(redis, 5)
+  const settings = ['--trim', 'exact', '--max-age', '1d', '--reap-groups', '*']
+  const { removed, reaped } = await sweepOnce(redis, ...settings)
+  assert.deepEqual([removed.age, reaped.groups], [5, 1])
+})
+
 test('a thousand dead groups of one stream go in a few scripts', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   await fresh(redis, 1)

@@ -69,8 +69,11 @@ test('another consumer may become reapable once the first of those that read has
     consumer('gone', 2 * DAY),
     consumer('busy', DAY, { pending: 1 }),
   ]
-  assert.equal(msToNextReapable(all, DAY), HOUR)
-  assert.equal(msToNextReapable([], DAY), DAY)
+  assert.equal(msToNextReapable(all, reapableConsumers(all, DAY, false), DAY), HOUR)
+  assert.equal(msToNextReapable([], [], DAY), DAY)
+  // The one that only the rule of the youngest keeps may go as soon as another one reads.
+  const kept = [consumer('one', 3 * DAY), consumer('busy', 9 * DAY, { pending: 1 })]
+  assert.equal(msToNextReapable(kept, reapableConsumers(kept, DAY, true), DAY), 0)
 })
 
 test('a group is dead by its consumers; without any, only if it was delivered something and has more to read', () => {
