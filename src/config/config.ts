@@ -45,6 +45,8 @@ export interface Config {
   readonly httpBind: Bind
   readonly streamMetrics: number
   readonly top: TopTerms
+  /** 0 where groups are not looked at. */
+  readonly groupMetrics: number
   readonly logLevel: FlagValue<'log-level'>
   readonly logFormat: FlagValue<'log-format'>
   /** Every value in effect and where it came from, without secrets. */
@@ -153,6 +155,7 @@ export function configure(
     httpBind: reader.value('http-bind'),
     streamMetrics: reader.value('stream-metrics'),
     top: readTop(reader),
+    groupMetrics: reader.value('group-metrics'),
     logLevel: reader.value('log-level'),
     logFormat: reader.value('log-format') ?? (onTerminal(line.command) ? ('pretty' as const) : ('json' as const)),
     warnings: unknownVariables(env),

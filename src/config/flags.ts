@@ -192,6 +192,7 @@ export const flagGroups = {
     ),
     output: flag('<text|json>', 'text', oneOf('text', 'json'), 'format of what commands print'),
     'stream-metrics': flag('<n>', '100', wholeNumber(0, 10_000), 'longest streams with own metric series'),
+    'group-metrics': flag('<n>', '0', wholeNumber(0, 10_000), 'most lagging groups with own metric series'),
     'log-level': flag(
       '<level>',
       'info',

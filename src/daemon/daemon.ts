@@ -73,7 +73,7 @@ class Daemon {
     this.#config = config
     this.#log = log
     this.#stop = stop
-    this.#metrics = makeMetrics(version, config.policies)
+    this.#metrics = makeMetrics(version, config.policies, config.groupMetrics > 0)
     this.#status = makeStatus(config, version, Date.now())
     this.#policies = new PoliciesInForce(config, log, this.#metrics, () => this.#takePolicies())
     this.#turns = new Turns(

@@ -23,6 +23,8 @@ export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepT
     living: new LivingGroups(),
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,
+    // Other commands have no metrics.
+    laggingGroups: config.command === 'run' ? config.groupMetrics : 0,
     dryRun: config.dryRun,
     onOutcome: ({ name: policy }, { key, held, ...outcome }) => {
       log.debug({ stream: shown(key), policy, ...outcome, held: held && holdFields(held) }, 'stream')

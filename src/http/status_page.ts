@@ -10,7 +10,7 @@ import { cell, count, span, table, term, text } from './markup.ts'
 import { PAGE_SCRIPT } from './page_script.ts'
 import { PAGE_STYLE } from './page_style.ts'
 import type { Status } from './status.ts'
-import { heldTable, longestTable } from './stream_tables.ts'
+import { groupTables, heldTable, longestTable } from './stream_tables.ts'
 import { sweepChart } from './sweep_chart.ts'
 import { verdict } from './verdict.ts'
 
@@ -56,6 +56,7 @@ ${status.past.length === 0 ? '' : `<h2>Sweeps</h2>\n${sweepChart(status.past)}`}
 <h2>Policies</h2>
 ${policyTable(status.policies, last?.report ?? null)}
 ${last === null ? '' : heldTable(last.report, namesStreams)}
+${last === null ? '' : groupTables(last.report, namesStreams)}
 ${last === null || !namesStreams ? '' : longestTable(last.report, status.policies)}
 </main>
 <footer><nav aria-label="Endpoints"><a href="metrics">metrics</a> <a href="healthz">healthz</a> <a href="readyz">readyz</a></nav></footer>

@@ -1,4 +1,4 @@
-/** The tables of single streams on the status page: those that a group holds back, and the longest. */
+/** The tables of streams and groups on the status page: what a group holds back, the longest streams, and lagging groups. */
 import { NODE_ENTRIES } from '../retention/bites.ts'
 import { lengthLimit, type Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
@@ -59,4 +59,30 @@ function bar({ length, limit, slack }: LongStream & { limit: number; slack: numb
     length > allowed ? `<rect class="excess" x="${x(allowed)}" y="2" width="${x(length - allowed)}" height="8"/>` : ''
   const mark = limit <= scale ? `<line class="limit" x1="${x(limit)}" x2="${x(limit)}" y2="12"/>` : ''
   return `<svg class="length" viewBox="0 0 ${BAR_WIDTH + 2} 12" aria-hidden="true"><rect class="track" y="2" width="${BAR_WIDTH}" height="8"/><rect class="kept" y="2" width="${x(allowed)}" height="8"/>${excess}${mark}</svg>`
+}
+
+/** How many of the most lagging groups the page lists. */
+const LAGGING_LISTED = 20
+
+/** The groups of each policy, and which of them lag most. Empty where groups are not looked at. */
+export function groupTables({ groups }: SweepReport, namesStreams: boolean): string {
+  if (groups === null) return ''
+  const sums = groups.policies.map(({ policy, groups, consumers, pending, lagMax }) => [
+    cell(policy, 'name'),
+    ...[groups, consumers, pending, lagMax].map((n) => cell(n, 'n')),
+  ])
+  const all = table(['policy', 'groups', 'consumers', 'pending', 'worst lag'], sums, 1)
+  const lagging = groups.lagging
+    .filter(({ lag }) => lag > 0)
+    .slice(0, LAGGING_LISTED)
+    .map(({ policy, key, group, lag }) => [
+      ...(namesStreams ? [cell(shown(key), 'name')] : []),
+      cell(policy),
+      cell(group),
+      cell(lag, 'n'),
+    ])
+  const heads = [...(namesStreams ? ['stream'] : []), 'policy', 'group', 'lag']
+  const worst =
+    lagging.length === 0 ? '' : `\n<h2>Groups that lag most</h2>\n${table(heads, lagging, heads.length - 1)}`
+  return `<h2>Consumer groups</h2>\n${all}${worst}`
 }

@@ -4,6 +4,7 @@ import type { CountingWay } from '../forecast/counting_way.ts'
 import { forecastStream } from '../forecast/forecast_stream.ts'
 import { isDue, isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
+import { surveyGroups } from '../look/group_survey.ts'
 import type { Batching } from '../look/in_batches.ts'
 import type { LivingGroups } from '../look/living_groups.ts'
 import { lookAtPage } from '../look/look.ts'
@@ -17,6 +18,7 @@ import { Fault, isServerWide } from '../redis/refusal.ts'
 import { type Missing, Refused } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
+import type { GroupTally } from '../tally/group_tally.ts'
 import type { Outcome } from '../tally/outcome.ts'
 import type { Tally } from '../tally/tally.ts'
 import { trimDue } from '../trim/trim_due.ts'
@@ -33,6 +35,8 @@ export interface PageContext {
   readonly policies: readonly Policy[]
   readonly dryRun: boolean
   readonly tally: Tally
+  /** Given where groups are counted. */
+  readonly groups?: GroupTally | null
   /** Given where many streams may be looked at in one command; shared by the pages of one primary. */
   readonly batching?: Batching
   /** Given where groups may be reaped: remembered from sweep to sweep. */
@@ -50,8 +54,8 @@ export interface PageContext {
 }
 
 /**
- * Holds the streams of one page to their policies: looked at → judged → trimmed → reaped → counted. Whatever happens, what was
- * done is in the tally.
+ * Holds the streams of one page to their policies: looked at → judged → trimmed → reaped → counted, and then their groups.
+ * Whatever happens, what was done is in the tally.
  * @throws Fault when the connection fails or the server refuses everything
  */
 export async function sweepPage(page: PageContext): Promise<void> {
@@ -76,6 +80,15 @@ export async function sweepPage(page: PageContext): Promise<void> {
   )
   const fault = faults.find((one) => one !== null)
   if (fault) throw fault
+  await countGroups(found, page)
+}
+
+/** Counts the groups that are left on the streams of the page. */
+async function countGroups(found: readonly Found[], { ask, groups, stop, missing }: PageContext): Promise<void> {
+  if (!groups?.isWhole || stop.aborted) return
+  const streams = found.filter(({ state }) => state.hasGroups !== false)
+  const add = ({ key, policy }: Found, group: Group): void => groups.add(policy, key, group)
+  if (!(await surveyGroups(ask, streams, missing, add))) groups.isWhole = false
 }
 
 /** Counts a stream as it was found, and what a sweep would do to it. @returns a fault that ends the sweep, or null */

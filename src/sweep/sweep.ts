@@ -7,6 +7,7 @@ import type { QuietGroups } from '../reap/quiet_groups.ts'
 import type { Missing, MissingCommands } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
+import { type GroupReport, GroupTally } from '../tally/group_tally.ts'
 import type { LongStream } from '../tally/longest.ts'
 import type { HeldStream, Outcome } from '../tally/outcome.ts'
 import { type PolicyTally, sumOf, Tally } from '../tally/tally.ts'
@@ -28,6 +29,8 @@ export interface SweepReport extends Verdict {
   readonly longest: readonly LongStream[]
   /** The first few streams that a consumer group held back. */
   readonly held: readonly HeldStream[]
+  /** Null where groups were not looked at, or could not be. */
+  readonly groups: GroupReport | null
 }
 
 export interface SweepTask extends WalkTask {
@@ -36,6 +39,8 @@ export interface SweepTask extends WalkTask {
   readonly quietGroups: QuietGroups
   readonly living: LivingGroups
   readonly longestStreams: number
+  /** How many of the most lagging groups to report; with 0 groups are not looked at. */
+  readonly laggingGroups: number
   readonly dryRun: boolean
   /** Called for each stream that was not simply found inside its policy. */
   readonly onOutcome?: (policy: Policy, outcome: Outcome) => void
@@ -45,6 +50,7 @@ export interface SweepTask extends WalkTask {
 export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepReport> {
   const tally = new Tally(task.policies, task.longestStreams, task.dryRun)
   const { policies, dryRun, futureIds, quietGroups, living, onOutcome = () => {} } = task
+  const groups = task.laggingGroups > 0 ? new GroupTally(policies, task.laggingGroups) : null
   futureIds.begin()
   const soFar = (): Progress => {
     const { streams, removed } = sumOf(tally.policies)
@@ -70,6 +76,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
         policies,
         dryRun,
         tally,
+        groups,
         missing,
         onOutcome,
         ...way,
@@ -89,5 +96,6 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     missing: tally.missing,
     longest: tally.longest.list(),
     held: tally.held,
+    groups: groups?.report() ?? null,
   }
 }

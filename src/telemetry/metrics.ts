@@ -1,16 +1,15 @@
-/** The metrics. Every series whose labels are known in advance starts at 0. The only file that imports the metrics client. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import { DELETE_REASONS } from '../reap/reaped.ts'
+/** What the daemon counts and measures, and when each series changes. Every series whose labels are known in advance starts at 0. */
 import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
-import { LIMITS, type Policy, REASONS } from '../retention/policy.ts'
+import type { Policy } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import { RESULTS } from '../sweep/verdict.ts'
+import type { GroupReport } from '../tally/group_tally.ts'
 import { Growth } from '../tally/growth.ts'
-import { SKIP_REASONS } from '../tally/outcome.ts'
 import { entriesOf, type PolicyTally } from '../tally/tally.ts'
 import { shown } from '../text/shown.ts'
 import type { WatchState } from '../watch/watch.ts'
+import { groupSeriesOf, makeSeries, seriesOf } from './series.ts'
 
 /** All metrics of the process. `record` methods add, `set` methods replace. Times are in ms since 1970, memory in bytes. */
 export interface Metrics {
@@ -42,13 +41,9 @@ export interface Metrics {
   setRedisUp(): void
 }
 
-/** Durations of a sweep in seconds, from an empty Redis to a backlog that takes hours. */
-const DURATION_BUCKETS = [0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600]
-
-export function makeMetrics(version: string, initial: readonly Policy[]): Metrics {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry })
-  const own = makeOwnMetrics(registry)
+/** With `countsGroups`, the series of groups exist too. */
+export function makeMetrics(version: string, initial: readonly Policy[], countsGroups: boolean): Metrics {
+  const { own, contentType, text } = makeSeries()
   own.buildInfo.set({ version }, 1)
   for (const result of RESULTS) own.sweeps.inc({ result }, 0)
   for (const cause of FAULT_CODES) own.failures.inc({ cause }, 0)
@@ -62,15 +57,36 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
     for (const { policy, key, length } of longest) own.streamLength.set({ policy, stream: shown(key) }, length)
   }
 
+  /** Null if they could not be read: then nothing is known of them. */
+  const setGroups = (report: GroupReport | null): void => {
+    for (const gauge of [own.groups, own.consumers, own.groupPending, own.groupLagMax]) gauge.reset()
+    for (const { policy, groups, consumers, pending, lagMax } of report?.policies ?? []) {
+      own.groups.set({ policy }, groups)
+      own.consumers.set({ policy }, consumers)
+      own.groupPending.set({ policy }, pending)
+      own.groupLagMax.set({ policy }, lagMax)
+    }
+    setLagging(report?.lagging ?? [])
+  }
+  let lagging: GroupReport['lagging'] = []
+  const setLagging = (groups: GroupReport['lagging']): void => {
+    lagging = groups.filter(({ policy }) => names.has(policy))
+    own.groupLag.reset()
+    for (const { policy, key, group, lag } of lagging) own.groupLag.set({ policy, stream: shown(key), group }, lag)
+  }
+
   const setPolicies = (policies: readonly Policy[]): void => {
     const now = new Set(policies.map(({ name }) => name))
     const seriesOfEach = (of: ReadonlySet<string>, but: ReadonlySet<string>) =>
-      [...of].filter((name) => !but.has(name)).flatMap((name) => seriesOf(own, name))
+      [...of]
+        .filter((name) => !but.has(name))
+        .flatMap((name) => [...seriesOf(own, name), ...(countsGroups ? groupSeriesOf(own, name) : [])])
     for (const [metric, labels] of seriesOfEach(names, now)) metric.remove(labels)
     for (const [metric, labels] of seriesOfEach(now, names)) metric.inc(labels, 0)
     names = now
     growth.setPolicies(policies)
     setLongest(longest)
+    setLagging(lagging)
   }
   setPolicies(initial)
 
@@ -106,11 +122,12 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
       for (const [limit, n] of entriesOf(tally.overLimit)) own.overLimit.set({ policy, limit }, n)
     }
     setLongest(report.longest)
+    if (countsGroups) setGroups(report.groups)
   }
 
   return {
-    contentType: registry.contentType,
-    text: () => registry.metrics(),
+    contentType,
+    text,
     recordSweep(report, endedAtMs) {
       own.sweeps.inc({ result: report.result })
       if (report.failure !== null) own.failures.inc({ cause: report.failure })
@@ -158,109 +175,9 @@ export function makeMetrics(version: string, initial: readonly Policy[]): Metric
   }
 }
 
-type Labels = Readonly<Record<string, string>>
-
-/** What counters and gauges have in common. */
-interface SeriesByLabels {
-  inc(labels: Labels, value: number): void
-  remove(labels: Labels): void
-}
-
-/** Every series of a policy whose other labels are known in advance. */
-function seriesOf(own: OwnMetrics, policy: string): (readonly [SeriesByLabels, Labels])[] {
-  const plain = [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams, own.unread, own.added]
-  const reaped = [own.reapedConsumers, own.reapedGroups, own.reapedPending]
-  return [
-    ...[...plain, ...reaped].map((metric) => [metric, { policy }] as const),
-    ...LIMITS.map((limit) => [own.overLimit, { policy, limit }] as const),
-    ...REASONS.map((reason) => [own.trimmed, { policy, reason }] as const),
-    ...SKIP_REASONS.map((reason) => [own.skipped, { policy, reason }] as const),
-    ...DELETE_REASONS.map((reason) => [own.deleted, { policy, reason }] as const),
-  ]
-}
-
 /** Whether Redis answered; an error reply counts. Null if the sweep may have ended before it asked anything. */
 function whetherUp({ result, cause, memory }: SweepReport): boolean | null {
   if (result === 'failed') return cause !== 'connect' && cause !== 'timeout'
   if (memory !== null) return true
   return cause === 'sweep-timeout' ? false : null
-}
-
-type OwnMetrics = ReturnType<typeof makeOwnMetrics>
-
-function makeOwnMetrics(registry: Registry) {
-  const registers = [registry]
-  const gauge = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
-    new Gauge({ name: `xtrimd_${name}`, help, labelNames, registers })
-  const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
-    new Counter({ name: `xtrimd_${name}`, help, labelNames, registers })
-  return {
-    buildInfo: gauge('build_info', 'Always 1; the label holds the version.', ['version']),
-    redisUp: gauge('redis_up', 'Whether Redis answered the last time xtrimd contacted it.'),
-    leader: gauge('leader', 'Whether this copy is the leader, which sweeps.'),
-    paused: gauge('paused', 'Whether this copy found trimming paused by xtrimd pause.'),
-    sweeps: counter('sweeps_total', 'Sweeps, by result.', ['result']),
-    failures: counter('sweep_failures_total', 'Failed and partial sweeps, by cause.', ['cause']),
-    duration: new Histogram({
-      name: 'xtrimd_sweep_duration_seconds',
-      help: 'How long sweeps took.',
-      buckets: DURATION_BUCKETS,
-      registers,
-    }),
-    lastSweep: gauge('last_sweep_timestamp_seconds', 'When the last sweep ended, whatever its result.'),
-    lastSuccess: gauge('last_success_timestamp_seconds', 'When the last successful sweep ended.'),
-    nextSweep: gauge('next_sweep_timestamp_seconds', 'When the next sweep is due.'),
-    streams: gauge('streams', 'Streams found by the last complete sweep.', ['policy']),
-    streamsEmpty: gauge('streams_empty', 'Streams without entries after the last complete sweep.', ['policy']),
-    entries: gauge('entries', 'Entries in all streams after the last complete sweep.', ['policy']),
-    longest: gauge('stream_length_max', 'Entries in the longest stream after the last complete sweep.', ['policy']),
-    streamLength: gauge('stream_length', 'Entries in each of the longest streams after the last complete sweep.', [
-      'policy',
-      'stream',
-    ]),
-    overLimit: gauge('streams_over_limit', 'Streams still over a limit after the last complete sweep.', [
-      'policy',
-      'limit',
-    ]),
-    protectedStreams: gauge('streams_protected', 'Streams that a consumer group kept over a limit.', ['policy']),
-    trimmed: counter('entries_trimmed_total', 'Entries removed, by the limit that removed them.', ['policy', 'reason']),
-    added: counter('entries_added_total', 'Entries written between two complete sweeps, as the later one found them.', [
-      'policy',
-    ]),
-    unread: counter(
-      'entries_trimmed_unread_total',
-      'Entries removed before they were delivered to every consumer group.',
-      ['policy'],
-    ),
-    deleted: counter('streams_deleted_total', 'Streams unlinked, by why.', ['policy', 'reason']),
-    reapedConsumers: counter('consumers_reaped_total', 'Dead consumers deleted.', ['policy']),
-    reapedGroups: counter('groups_reaped_total', 'Dead consumer groups destroyed.', ['policy']),
-    reapedPending: counter('pending_reaped_total', 'Pending references to missing entries dropped.', ['policy']),
-    skipped: counter('streams_skipped_total', 'Streams not held to every limit, by reason.', ['policy', 'reason']),
-    streamErrors: counter('stream_errors_total', 'Streams that Redis refused to read or trim, by error word.', [
-      'code',
-    ]),
-    pressureSweeps: counter('pressure_sweeps_total', 'Sweeps started because of memory pressure.'),
-    watchUp: gauge(
-      'watch_up',
-      'Whether every primary reports its writes; 0 without --watch and on copies that are not the leader.',
-    ),
-    watchWrites: counter('watch_writes_total', 'Writes to matching streams that Redis reported.'),
-    watchWaiting: gauge('watch_waiting', 'Streams waiting to be trimmed after writes.'),
-    watchLeft: counter(
-      'watch_left_to_sweep_total',
-      'How often a stream was left to the next sweep because too many were written to.',
-    ),
-    watchLost: counter('watch_lost_total', 'How often the subscription to a primary failed or ended.'),
-    reloadSuccessful: gauge(
-      'config_last_reload_successful',
-      'Whether --policy-file was valid when it was last read; 1 without it.',
-    ),
-    lastReload: gauge(
-      'config_last_reload_success_timestamp_seconds',
-      'When --policy-file was last read and found valid; the time of the start without it.',
-    ),
-    memoryUsed: gauge('redis_memory_used_bytes', 'Memory used by Redis, all primaries together.'),
-    memoryMax: gauge('redis_memory_max_bytes', 'maxmemory of all primaries together; 0 means unlimited.'),
-  }
 }

@@ -434,6 +434,7 @@ test('every line of the list is tested', () => {
     '`xtrimd pause` (without the first row)',
     '`xtrimd pause` while Redis is out of memory (7.0 and newer, without the first row)',
     '`xtrimd resume` (without the first row)',
+    '`--group-metrics`',
     '`--watch`',
     '`--watch-configure`',
     '`--pressure`',

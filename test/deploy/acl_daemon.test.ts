@@ -27,6 +27,27 @@ test('exactly this rule is needed for the memory metrics', async (t) => {
   }
 })
 
+test('exactly this rule is needed for --group-metrics', async (t) => {
+  const redis = await startRedis(t)
+  const prepare = async () => {
+    await redis.command('XADD', KEY, '*', 'a', 'b')
+    await redis.command('XGROUP', 'CREATE', KEY, 'group', '0')
+  }
+  for (const [rules, isTold] of [
+    [rulesOf('`--group-metrics`'), true],
+    [[], false],
+  ] as const) {
+    await begin(redis, prepare, [...rulesOf(BASE), ...rules])
+    const args = ['--redis-url', urlOf(redis), ...HARDLY_EVER, '--lease=false', '--group-metrics', '5']
+    const daemon = await startDaemon(t, args)
+    assert.equal((await daemon.waitForLog('sweep')).result, 'success')
+    assert.equal(/^xtrimd_groups\{.*\} 1$/m.test(await daemon.metrics()), isTold)
+    const warned = daemon.logs.some(({ neededFor }) => neededFor === '--group-metrics')
+    assert.equal(warned, !isTold)
+    assert.equal((await daemon.stop()).code, 0)
+  }
+})
+
 const LEASE: Feature = '`--lease`, unless it is `false`'
 
 test('exactly these rules are needed to acquire, renew and release the lease', async (t) => {

@@ -30,7 +30,8 @@ test('docs/flags.md lists every flag with its default and help, and only those',
 test('docs/metrics-and-alerts.md lists every metric with its type and help, and only those', async (t) => {
   const redis = await startRedis(t)
   await fillStream(redis, 'stream:conversation:a', { count: 10, from: await redisNow(redis), stepMs: 1, bytes: 10 })
-  const daemon = await startDaemon(t, ['--redis-url', redis.url])
+  await redis.command('XGROUP', 'CREATE', 'stream:conversation:a', 'group', '0')
+  const daemon = await startDaemon(t, ['--redis-url', redis.url, '--group-metrics', '5'])
   await daemon.waitForLog('sweep')
   const text = await daemon.metrics()
   const described = (what: string): Map<string, string> =>

@@ -19,6 +19,7 @@ export const ACL_LINES = [
   },
   { feature: '`xtrimd_redis_memory_*`', rules: '+info' },
   { feature: '`xtrimd_entries_trimmed_unread_total`', rules: '+xinfo|groups +multi +exec' },
+  { feature: '`--group-metrics`', rules: '+xinfo|groups' },
   { feature: '`--trim exact`', rules: '+eval' },
   { feature: '`--max-bytes`', rules: '+eval +memory|usage +xinfo|groups' },
   {

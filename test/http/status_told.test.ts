@@ -23,7 +23,14 @@ function statusOf(changes: Partial<Status> = {}): Status {
 function reportOf(changes: Partial<SweepReport> = {}): SweepReport {
   return {
     ...{ result: 'success', cause: null, message: null, failure: null, durationMs: 10, whole: true, memory: null },
-    ...{ policies: [], total: { ...emptyTally('all'), streams: 2 }, missing: new Map(), longest: [], held: [] },
+    ...{
+      policies: [],
+      total: { ...emptyTally('all'), streams: 2 },
+      missing: new Map(),
+      longest: [],
+      held: [],
+      groups: null,
+    },
     ...changes,
   }
 }

@@ -197,7 +197,7 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
       })
     })
     const longest = tally.longest.list()
-    const whole = { durationMs: million, memory: null, missing, longest, held }
+    const whole = { durationMs: million, memory: null, missing, longest, held, groups: null }
     const swept = sweepSummary({
       ...{ ...failure, ...whole, whole: false, policies: tally.policies, total: sumOf(tally.policies) },
     })
