@@ -15,6 +15,7 @@ export interface Scenario {
 }
 
 const POLICY = '{policy="p"}'
+const GROUP = '{policy="p",stream="s",group="g"}'
 /** Longer than any scenario. */
 const always = (value: number): string => `${value}x1700`
 /** A series of values, each for a number of minutes. */
@@ -264,6 +265,85 @@ export const SCENARIOS: readonly Scenario[] = [
       b: { ...FOLLOWER, xtrimd_redis_memory_used_bytes: always(99), xtrimd_redis_memory_max_bytes: always(100) },
     },
     firing: { 20: [] },
+  },
+  {
+    alert: 'XtrimdGroupFallsBehind',
+    when: 'the lag of one group has only grown for more than an hour, until it falls',
+    copies: {
+      a: {
+        ...LEADER,
+        // It grows by 50 a minute until the fifth hour, then it falls.
+        [`xtrimd_group_lag${GROUP}`]: '2000+50x299 1000x1000',
+        'xtrimd_group_lag{policy="p",stream="t",group="caught up"}': always(0),
+      },
+      b: FOLLOWER,
+    },
+    firing: { 59: [], [H + 10]: [], [H + 20]: ['XtrimdGroupFallsBehind'], 299: ['XtrimdGroupFallsBehind'], 301: [] },
+  },
+  {
+    alert: 'XtrimdGroupFallsBehind',
+    when: 'the lag rises and falls, or grows but stays small, or grows in a copy that no longer leads',
+    copies: {
+      a: {
+        ...LEADER,
+        [`xtrimd_group_lag${GROUP}`]: `${'2000+50x30 1500+50x20 '.repeat(10)}`.trim(),
+        'xtrimd_group_lag{policy="p",stream="t",group="small"}': '0+1x500',
+      },
+      b: { ...FOLLOWER, [`xtrimd_group_lag${GROUP}`]: '2000+50x500' },
+    },
+    firing: { 90: [], 200: [], 400: [] },
+  },
+  {
+    alert: 'XtrimdConsumersPileUp',
+    when: 'there are 500 consumers more than a day ago, also if another copy leads now',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_leader: steps([1, 12 * H], [0, 20 * H]),
+        'xtrimd_consumers{policy="p"}': steps([100, 12 * H], [0, 20 * H]),
+      },
+      b: {
+        ...LEADER,
+        xtrimd_leader: steps([0, 12 * H], [1, 20 * H]),
+        'xtrimd_consumers{policy="p"}': steps([0, 12 * H], [500, 12 * H], [700, 8 * H]),
+      },
+    },
+    firing: { [13 * H]: [], [23 * H]: [], [24 * H + 10]: [], [24 * H + 25]: ['XtrimdConsumersPileUp'] },
+  },
+  {
+    alert: 'XtrimdConsumersPileUp',
+    when: 'their number follows the hour of the day',
+    copies: {
+      a: { ...LEADER, 'xtrimd_consumers{policy="p"}': steps([100, 8 * H], [2000, 10 * H], [100, 14 * H]) },
+    },
+    firing: { [9 * H]: [], [17 * H]: [], [28 * H]: [] },
+  },
+  {
+    alert: 'XtrimdRedisMemoryFullSoon',
+    when: 'memory grows by a tenth of maxmemory an hour from 30 %, six hours before it is full',
+    copies: {
+      a: {
+        ...LEADER,
+        // One reading an hour.
+        xtrimd_redis_memory_used_bytes: steps([30, H], [40, H], [50, H], [60, H], [60, 600]),
+      },
+      b: FOLLOWER,
+    },
+    firing: { 59: [], [2 * H + 45]: ['XtrimdRedisMemoryFullSoon'], [10 * H]: [] },
+  },
+  {
+    alert: 'XtrimdRedisMemoryFullSoon',
+    when: 'memory grows by a hundredth an hour, or has no limit, or was just read for the first time',
+    copies: {
+      a: { ...LEADER, xtrimd_redis_memory_used_bytes: steps([40, H], [41, H], [42, H], [43, H], [44, 600]) },
+      'other/b': {
+        ...LEADER,
+        xtrimd_redis_memory_used_bytes: steps([30, H], [40, H], [50, H], [60, H], [70, 600]),
+        xtrimd_redis_memory_max_bytes: always(0),
+      },
+      'third/c': { ...LEADER, xtrimd_redis_memory_used_bytes: steps([0, 10], [60, 600]) },
+    },
+    firing: { 30: [], 65: [], 100: [], [4 * H]: [], [5 * H]: [] },
   },
   {
     alert: 'XtrimdPaused',

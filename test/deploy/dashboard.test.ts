@@ -51,9 +51,11 @@ suite('what Prometheus scraped', { concurrency: 2 }, () => {
     const redis = await startRedis(t, { config: { maxmemory: '64mb' } })
     const from = (await redisNow(redis)) - 60_000
     await fillStream(redis, 'stream:conversation:long', { count: 3_000, from, stepMs: 1, bytes: 10 })
-    const daemon = await startDaemon(t, ['--redis-url', redis.url, '--cron', '* * * * * *'])
+    await redis.command('XGROUP', 'CREATE', 'stream:conversation:long', 'group', '0')
+    const args = ['--redis-url', redis.url, '--cron', '* * * * * *', '--group-metrics', '10']
+    const daemon = await startDaemon(t, args)
     await daemon.waitForLog('sweep')
-    const standby = await startDaemon(t, ['--redis-url', redis.url, '--cron', '* * * * * *'])
+    const standby = await startDaemon(t, args)
     const prometheus = await startPrometheus(t, [daemon.port, standby.port])
     await prometheus.waitForValue('count_over_time(xtrimd_streams[1m]) >= 3 and xtrimd_streams == 1', () => true)
     assert.equal(await prometheus.waitForValue(queryOf('Inside the policy?'), () => true), 0)
