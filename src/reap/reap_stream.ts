@@ -14,7 +14,7 @@ import type { Command, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { accepted, Refused } from '../redis/refused.ts'
 import { LEAST_COST } from '../retention/bites.ts'
-import type { Group } from '../retention/groups.ts'
+import { type Group, isAt } from '../retention/groups.ts'
 import { reapsGroups } from '../retention/policy.ts'
 import {
   type Consumer,
@@ -24,7 +24,6 @@ import {
   msToNextReapable,
   reapableConsumers,
 } from '../retention/reaping.ts'
-import type { StreamId } from '../retention/stream_id.ts'
 import { inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
@@ -252,10 +251,6 @@ class ReapWork {
     const [reply] = await this.#context.ask([command], cost)
     return accepted(reply, command)
   }
-}
-
-function isAt({ lastDelivered }: Group, { ms, seq }: StreamId): boolean {
-  return lastDelivered.ms === ms && lastDelivered.seq === seq
 }
 
 function nameOf(group: Uint8Array): string {

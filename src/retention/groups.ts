@@ -51,6 +51,25 @@ export function isStale(group: Group, staleGroupAfterMs: number, nowMs: number):
   return alive !== null && nowMs - alive >= staleGroupAfterMs
 }
 
+/**
+ * The groups as they are now, judged by what was seen before: of a group without consumers, the entry that tells since when
+ * it has read nothing may have been trimmed meanwhile. A group that was delivered something is judged anew.
+ */
+export function withEarlierSigns(groups: readonly Group[], earlier: readonly Group[]): readonly Group[] {
+  const nameOf = ({ rawName }: Group): string => Buffer.from(rawName).toString('latin1')
+  const known = new Map(earlier.map((group) => [nameOf(group), group]))
+  return groups.map((group) => {
+    const before = known.get(nameOf(group))
+    const isSame = before?.consumers === 0 && group.consumers === 0 && isAt(group, before.lastDelivered)
+    return isSame && before.firstUndelivered !== null ? { ...group, firstUndelivered: before.firstUndelivered } : group
+  })
+}
+
+/** Whether the group's last delivered entry has this ID. */
+export function isAt({ lastDelivered }: Group, { ms, seq }: StreamId): boolean {
+  return lastDelivered.ms === ms && lastDelivered.seq === seq
+}
+
 /** The lowest ID that a living group still needs, and which group; null if no group needs any. */
 export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number): Hold | null {
   if (limits.protect === 'none') return null

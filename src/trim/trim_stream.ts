@@ -9,7 +9,15 @@ import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { isMissing, Refused, whyMissing } from '../redis/refused.ts'
 import { biteOf, largerBite } from '../retention/bites.ts'
-import { ackedFloor, type Group, groupDetail, type Hold, holdOf, mayHoldBack } from '../retention/groups.ts'
+import {
+  ackedFloor,
+  type Group,
+  groupDetail,
+  type Hold,
+  holdOf,
+  mayHoldBack,
+  withEarlierSigns,
+} from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
 import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { CountedBites, UNREAD_COUNT } from './counted_bites.ts'
@@ -122,7 +130,7 @@ class StreamWork {
   }
 
   async #judgeGroups(): Promise<void> {
-    const groups = await this.#readGroups()
+    const groups = withEarlierSigns(await this.#readGroups(), this.#groups)
     this.#groups = groups
     const { protect, staleGroupAfterMs } = this.#limits
     this.#hasGroups = groups.length > 0

@@ -28,7 +28,8 @@ const KEYS = [READ, LONG, LARGE, EMPTY]
 const POLICY: PlannedPolicy = {
   ...{ name: 'all', match: 'stream:conversation:*', maxAgeMs: DAY, maxLength: 120, maxBytes: 30_000, trim: 'exact' },
   ...{ protect: 'unacked', hardMaxAgeMs: 30 * DAY, hardMaxLength: 400, staleGroupAfterMs: 7 * DAY, deleteEmpty: true },
-  ackedAfterMs: Number.POSITIVE_INFINITY,
+  ...{ ackedAfterMs: Number.POSITIVE_INFINITY, deleteIdleMs: Number.POSITIVE_INFINITY },
+  ...{ reapConsumersAfterMs: Number.POSITIVE_INFINITY, reapGroups: 'off', reapPending: false },
 }
 
 /** Without these a sweep is complete, and reports what is missing. */

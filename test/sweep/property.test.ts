@@ -12,6 +12,7 @@ import { findingsOn, type Swept, type Told } from '../harness/retention_model/co
 import { differences } from '../harness/retention_model/foretold.ts'
 import { judge } from '../harness/retention_model/model.ts'
 import { PLANTING_CONFIG } from '../harness/retention_model/planting.ts'
+import type { GroupState, Snapshot } from '../harness/retention_model/snapshot.ts'
 import { type Trial, tryCase } from '../harness/retention_model/trial.ts'
 import { startProxy } from '../harness/tcp_proxy.ts'
 
@@ -86,19 +87,67 @@ test('control: the comparison rejects one entry too few, one node too many, and 
   )
   rejects(
     'one unread entry too many was reported',
-    exact.filter(({ before }) => before.groups.every(({ lag }) => lag !== null)),
+    exact.filter(({ before, after }) => after.exists && before.groups.every(({ lag }) => lag !== null)),
     (one) => withTold(one, ({ unread }) => ({ unread: unread + 1 })),
   )
+  const grouped = whole.filter(({ after }) => after.exists && after.groups.length > 0)
+  rejects(
+    'a group was destroyed that must stay',
+    grouped.filter(({ policy }) => policy.reapGroups === 'off'),
+    (one) => ({ ...one, after: { ...one.after, groups: one.after.groups.slice(1) } }),
+  )
+  rejects(
+    'a consumer was deleted that must stay, and told so',
+    grouped.filter(({ after, policy }) => firstOf(after).consumers.length > 0 && policy.reapConsumersAfterMs === OFF),
+    (one) => {
+      const changed = withFirstGroup(one, ({ consumers }) => ({ consumers: consumers.slice(1) }))
+      return withTold(changed, ({ reaped }) => ({ reaped: { ...reaped, consumers: reaped.consumers + 1 } }))
+    },
+  )
+  rejects(
+    'a reference to an entry that exists was dropped, also when the sweep was cut short',
+    grouped.filter(({ after }) => hasLivingReference(after)),
+    (one) => ({ ...withFirstGroup(one, ({ pending }) => ({ pending: pending.slice(0, -1) })), completed: false }),
+  )
+  rejects(
+    'a dead group is left',
+    whole.filter(({ before, after }) => before.exists && after.exists && after.groups.length < before.groups.length),
+    (one) => withTold({ ...one, after: { ...one.after, groups: one.before.groups } }, () => ({ reaped: NOTHING })),
+  )
+  for (const kind of ['consumers', 'groups', 'pending'] as const)
+    rejects(`one of the ${kind} too many was reported`, grouped, (one) =>
+      withTold(one, ({ reaped }) => ({ reaped: { ...reaped, [kind]: reaped[kind] + 1 } })),
+    )
   rejects('a stream that was kept was reported as unlinked', left, (one) => withTold(one, () => ({ deleted: 'empty' })))
 })
 
-test('control: a plan that is one entry off by any reason, or by one unread entry, is rejected', () => {
+const OFF = Number.POSITIVE_INFINITY
+const NOTHING = { consumers: 0, groups: 0, pending: 0 }
+
+function firstOf({ groups }: Snapshot): GroupState {
+  return groups[0] as GroupState
+}
+
+/** Whether the last reference of the first group leads to an entry. */
+function hasLivingReference(snapshot: Snapshot): boolean {
+  const last = firstOf(snapshot).pending.at(-1)
+  return last !== undefined && snapshot.entries.some(({ ms, seq }) => ms === last.ms && seq === last.seq)
+}
+
+function withFirstGroup(swept: Swept, change: (group: GroupState) => Partial<GroupState>): Swept {
+  const [first, ...others] = swept.after.groups as [GroupState, ...GroupState[]]
+  return { ...swept, after: { ...swept.after, groups: [{ ...first, ...change(first) }, ...others] } }
+}
+
+test('control: a plan that is one entry off by any reason, by one unread entry, or by one thing to reap, is rejected', () => {
   const entries = Array.from({ length: 20 }, (_, i) => ({ ms: BigInt(i + 1), seq: 0n }))
   const before = { exists: true, entries, nodes: [{ live: entries, deleted: [] }], groups: [] }
-  const told = { removed: { age: 5, length: 3, bytes: 0, acked: 4 }, unread: 2 }
+  const reaped = { consumers: 3, groups: 1, pending: 8 }
+  const told = { removed: { age: 5, length: 3, bytes: 0, acked: 4 }, unread: 2, reaped, deleted: null }
   const policy = { trim: 'exact', maxBytes: Number.POSITIVE_INFINITY }
-  const swept = { before, told, policy } as unknown as Swept
-  const forecast = { removed: told.removed, unread: { entries: 2, group: 'g' }, isExact: true } as Forecast
+  const swept = { before, after: before, told, policy } as unknown as Swept
+  const reap = { ...reaped, streams: 0 }
+  const forecast = { removed: told.removed, unread: { entries: 2, group: 'g' }, isExact: true, reap } as Forecast
   assert.deepEqual(differences(swept, forecast), [])
   for (const wrong of [
     { removed: { age: 6, length: 3, bytes: 0, acked: 4 } },
@@ -107,6 +156,7 @@ test('control: a plan that is one entry off by any reason, or by one unread entr
     { unread: { entries: 3, group: 'g' } },
     { unread: null },
     { isExact: false },
+    ...Object.entries(reap).map(([kind, n]) => ({ reap: { ...reap, [kind]: n + 1 } })),
   ])
     assert.notDeepEqual(differences(swept, { ...forecast, ...wrong }), [], JSON.stringify(wrong))
 })
@@ -124,6 +174,11 @@ interface Count {
   acked: number
   unread: number
   unlinked: number
+  /** Unlinked with all their entries. */
+  idle: number
+  consumers: number
+  groups: number
+  pending: number
   /** Streams for which a plan was compared with the sweep after it. */
   foretold: number
 }
@@ -145,6 +200,10 @@ async function tryCases(
     acked: 0,
     unread: 0,
     unlinked: 0,
+    idle: 0,
+    consumers: 0,
+    groups: 0,
+    pending: 0,
     foretold: 0,
   }
   const failed: Trial[] = []
@@ -161,6 +220,8 @@ async function tryCases(
       if (!completed && gone > 0) count.cutShortAtWork++
       if (before.exists && !after.exists) count.unlinked++
       count.unread += told?.unread ?? 0
+      if (told?.deleted === 'idle') count.idle++
+      for (const kind of ['consumers', 'groups', 'pending'] as const) count[kind] += told?.reaped[kind] ?? 0
       for (const reason of ['age', 'length', 'bytes', 'acked'] as const) count[reason] += told?.removed[reason] ?? 0
     }
   }
@@ -194,6 +255,7 @@ function withTold(swept: Swept, change: (told: Told) => Partial<Told>): Swept {
     removed: { age: 0, length: 0, bytes: 0, acked: 0 },
     unread: 0,
     deleted: null,
+    reaped: { consumers: 0, groups: 0, pending: 0 },
     skipped: null,
     refused: null,
   }

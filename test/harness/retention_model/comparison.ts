@@ -2,6 +2,7 @@
 import type { PlannedPolicy } from './generated.ts'
 import type { Id } from './layout.ts'
 import { comesBefore, judge } from './model.ts'
+import { reapFindings } from './reaping.ts'
 import type { GroupState, Snapshot } from './snapshot.ts'
 
 /** What the sweep reported about one stream. */
@@ -9,6 +10,7 @@ export interface Told {
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number; readonly acked: number }
   readonly unread: number
   readonly deleted: string | null
+  readonly reaped: { readonly consumers: number; readonly groups: number; readonly pending: number }
   readonly skipped: string | null
   readonly refused: unknown
 }
@@ -28,7 +30,7 @@ export interface Swept {
 }
 
 export function findingsOn(swept: Swept): string[] {
-  const { before, after, told, completed } = swept
+  const { before, after, told, completed, policy } = swept
   const found: string[] = []
   const gone = before.entries.length - after.entries.length
   const kept = before.contents.slice(gone)
@@ -36,14 +38,16 @@ export function findingsOn(swept: Swept): string[] {
     return [`the entries left are not the newest ones, unchanged: ${gone} of ${before.entries.length} are gone`]
   }
   const sum = told === null ? 0 : told.removed.age + told.removed.length + told.removed.bytes + told.removed.acked
-  if (completed ? sum !== gone : sum > gone) found.push(`${gone} entries are gone, ${sum} were reported`)
+  const wentIdle = !after.exists && (told?.deleted === 'idle' || (!completed && Number.isFinite(policy.deleteIdleMs)))
+  if (completed && !wentIdle ? sum !== gone : sum > gone) found.push(`${gone} entries are gone, ${sum} were reported`)
   if (told !== null && told.refused !== null) found.push(`refused: ${JSON.stringify(told.refused)}`)
 
   const hollow = ({ nodes }: Snapshot): number => nodes.filter(({ live }) => live.length === 0).length
   if (hollow(after) > hollow(before)) found.push('a node without a living entry is left')
-  found.push(...harm(swept, gone))
+  // Whether an idle stream may go, entries and all, is for the model of reaping to say.
+  if (!wentIdle) found.push(...harm(swept, gone))
   if (completed) found.push(...shortfall(swept, gone), ...wrongReasons(swept, gone))
-  found.push(...wrongUnread(swept, gone), ...wrongUnlink(swept))
+  found.push(...wrongUnread(swept, gone), ...wrongUnlink(swept), ...reapFindings(swept))
   return found
 }
 
@@ -177,13 +181,15 @@ function wrongReasons({ policy, before, told, fromMs, toMs }: Swept, gone: numbe
 }
 
 /** The count must be exact if Redis knows the lag of every group. A group whose lag is unknown may be left out. */
-function wrongUnread({ before, told, completed }: Swept, gone: number): string[] {
+function wrongUnread({ before, after, policy, told, completed }: Swept, gone: number): string[] {
   const lost = (groups: readonly GroupState[]): number => {
     const undelivered = (lastDelivered: Id) =>
       before.entries.slice(0, gone).filter((id) => comesBefore(lastDelivered, id))
     return Math.max(0, ...groups.map(({ lastDelivered }) => undelivered(lastDelivered).length))
   }
-  const least = completed ? lost(before.groups.filter(({ lag }) => lag !== null)) : 0
+  // Groups that are destroyed before their stream goes miss none of the entries that go with it.
+  const mayBeDestroyed = !after.exists && policy.reapGroups !== 'off'
+  const least = completed && !mayBeDestroyed ? lost(before.groups.filter(({ lag }) => lag !== null)) : 0
   const most = lost(before.groups)
   const counted = told?.unread ?? 0
   return counted < least || counted > most
@@ -191,18 +197,16 @@ function wrongUnread({ before, told, completed }: Swept, gone: number): string[]
     : []
 }
 
-function wrongUnlink({ policy, before, after, told, completed, fromMs, toMs }: Swept): string[] {
+function wrongUnlink({ policy, before, after, told, completed, fromMs }: Swept): string[] {
   if (!before.exists) return []
-  const age = (nowMs: number): boolean =>
-    Number(before.lastId.ms) < nowMs - policy.maxAgeMs && Number(before.lastId.ms) >= Date.UTC(2000, 0, 1)
-  const may = policy.deleteEmpty && before.groups.length === 0 && age(toMs)
+  const lastMs = Number(before.lastId.ms)
+  const isOld = lastMs < fromMs - policy.maxAgeMs && lastMs >= Date.UTC(2000, 0, 1)
   const must =
     policy.deleteEmpty &&
     before.groups.length === 0 &&
-    age(fromMs) &&
+    isOld &&
     judge(before, policy, fromMs).age === before.entries.length
   const found: string[] = []
-  if (!after.exists && !may) found.push('a stream was unlinked that must stay')
   if (completed && must && after.exists && policy.trim === 'exact') found.push('an empty stream was not unlinked')
   if (completed && ((told?.deleted ?? null) !== null) !== !after.exists)
     found.push('the sweep reports wrongly whether it unlinked the stream')

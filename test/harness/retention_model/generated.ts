@@ -58,6 +58,19 @@ export interface PlannedPolicy {
   readonly staleGroupAfterMs: number
   readonly ackedAfterMs: number
   readonly deleteEmpty: boolean
+  readonly deleteIdleMs: number
+  readonly reapConsumersAfterMs: number
+  /** The names of groups that may be destroyed; `off` for none. */
+  readonly reapGroups: 'off' | '*' | 'g0'
+  readonly reapPending: boolean
+}
+
+/** A group that reads on between two sweeps, and acknowledges what it gets or not. */
+export interface Wake {
+  readonly stream: number
+  readonly group: number
+  readonly count: number
+  readonly acknowledges: boolean
 }
 
 /** How a sweep is cut short. */
@@ -75,6 +88,8 @@ export interface Case {
   readonly streams: readonly PlannedStream[]
   readonly pageSize: number
   readonly interruptions: readonly Interruption[]
+  /** What happens after each interrupted sweep. */
+  readonly wakes: readonly Wake[]
 }
 
 /** Draws a case. `nowMs` is Redis's clock; the same seed and clock give the same case. */
@@ -91,6 +106,7 @@ export function drawCase(seed: number, nowMs: number): Case {
     streams: bodies.map((entries, i) => drawStream(random, i, entries)),
     pageSize: random.pick([1, 4, 2_000]),
     interruptions: Array.from({ length: random.pick([0, 1, 1, 2]) }, () => drawInterruption(random)),
+    wakes: Array.from({ length: random.pick([0, 0, 1, 2]) }, () => drawWake(random, count)),
   }
 }
 
@@ -202,7 +218,7 @@ function drawGroup(random: Random, number: number, count: number): PlannedGroup 
     const acked = Array.from({ length: read }, (_, i) => i).filter(() => random.chance(share))
     return { consumer: `consumer<${number}.${random.int(1, 2)}>`, count: read, acked, late: random.chance(0.3) }
   })
-  const idle = random.chance(0.4) ? [...new Set(reads.map(({ consumer }) => consumer))] : []
+  const idle = random.chance(0.6) ? [...new Set(reads.map(({ consumer }) => consumer))] : []
   return {
     name: `g${number}`,
     start: random.weighted<number | '0' | '$'>(
@@ -213,6 +229,15 @@ function drawGroup(random: Random, number: number, count: number): PlannedGroup 
     reads,
     idleMs: new Map(idle.map((consumer) => [consumer, random.pick([2 * HOUR, 8 * DAY])])),
     deserted: random.chance(0.15),
+  }
+}
+
+function drawWake(random: Random, streams: number): Wake {
+  return {
+    stream: random.int(0, streams - 1),
+    group: random.int(0, 2),
+    count: random.magnitude(1, 300),
+    acknowledges: random.chance(0.5),
   }
 }
 
@@ -233,17 +258,31 @@ function drawPolicy(random: Random, number: number, entries: readonly PlannedEnt
     hardMaxAgeMs: drawn.maxAgeMs === off ? drawn.hardMaxAgeMs : Math.max(drawn.maxAgeMs, drawn.hardMaxAgeMs),
     hardMaxLength: drawn.maxLength === off ? drawn.hardMaxLength : Math.max(drawn.maxLength, drawn.hardMaxLength),
   }
+  const staleGroupAfterMs = random.pick([off, HOUR, 7 * DAY, 7 * DAY, 100 * DAY])
   return {
     name: `p${number}`,
     match: `s${number}:*`,
     ...limits,
+    ...drawReaping(random, entries, nowMs),
+    // Without an age no group is ever dead, and the program rejects this.
+    reapGroups: staleGroupAfterMs === off ? 'off' : random.pick(['off', '*', '*', 'g0']),
     trim: random.pick(['approx', 'exact']),
     protect: random.pick(['none', 'none', 'unread', 'unacked', 'unacked']),
-    staleGroupAfterMs: random.pick([off, HOUR, 7 * DAY, 7 * DAY, 100 * DAY]),
+    staleGroupAfterMs,
     // A size limit comes first, and depends on nodes that the model does not know.
     ackedAfterMs:
       limits.maxBytes === off && random.chance(0.4) ? (random.chance(0.5) ? 0 : drawAge(random, entries, nowMs)) : off,
     deleteEmpty: limits.maxAgeMs !== off && random.chance(0.5),
+  }
+}
+
+/** Consumers have been idle for less than a minute, for two hours, or for eight days. */
+function drawReaping(random: Random, entries: readonly PlannedEntry[], nowMs: number) {
+  const off = Number.POSITIVE_INFINITY
+  return {
+    reapConsumersAfterMs: random.pick([off, HOUR, DAY, DAY]),
+    reapPending: random.chance(0.5),
+    deleteIdleMs: random.chance(0.4) ? (random.chance(0.5) ? HOUR : drawAge(random, entries.slice(-1), nowMs)) : off,
   }
 }
 

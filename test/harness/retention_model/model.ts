@@ -24,7 +24,8 @@ const DAY = 86_400_000n
 /** Judges a stream at the time `nowMs`. */
 export function judge(stream: Pick<Snapshot, 'entries' | 'groups'>, policy: PlannedPolicy, nowMs: number): Verdict {
   const { entries } = stream
-  const ages = [policy.maxAgeMs, policy.hardMaxAgeMs, policy.ackedAfterMs || Number.POSITIVE_INFINITY]
+  const { maxAgeMs, hardMaxAgeMs, ackedAfterMs, deleteIdleMs } = policy
+  const ages = [maxAgeMs, hardMaxAgeMs, ackedAfterMs || Number.POSITIVE_INFINITY, deleteIdleMs]
   const hasAgeLimit = ages.some(Number.isFinite)
   const customIds = hasAgeLimit && entries.length > 0 && !areTimes(entries, nowMs)
   const needed = firstNeeded(stream, policy, nowMs)
@@ -58,7 +59,7 @@ export function judge(stream: Pick<Snapshot, 'entries' | 'groups'>, policy: Plan
 }
 
 /** Whether the IDs are times. IDs only grow, so the first one decides; if that is a small number, the second. */
-function areTimes(entries: readonly Id[], nowMs: number): boolean {
+export function areTimes(entries: readonly Id[], nowMs: number): boolean {
   const isTime = ({ ms }: Id): boolean => ms >= YEAR_2000 && ms <= BigInt(nowMs) + DAY
   const [first, second] = entries
   if (first === undefined || isTime(first)) return true

@@ -14,6 +14,17 @@ export interface GroupState {
   readonly lag: number | null
   /** For each consumer. */
   readonly idleMs: readonly number[]
+  readonly consumers: readonly ConsumerState[]
+  /** Entries it was delivered since it was made; null if Redis does not know it. */
+  readonly entriesRead: number | null
+}
+
+export interface ConsumerState {
+  readonly name: string
+  readonly pending: number
+  readonly idleMs: number
+  /** Whether reads that found nothing reset its idle time. */
+  readonly countsAttempts: boolean
 }
 
 export interface Snapshot {
@@ -69,13 +80,20 @@ async function readGroup(redis: RedisServer, key: string, fields: unknown): Prom
     redis.command('XINFO', 'CONSUMERS', key, name),
     redis.command('XPENDING', key, name, '-', '+', '100000'),
   ])) as [unknown[], [string][]]
-  const lag = told.get('lag')
+  const [lag, entriesRead] = [told.get('lag'), told.get('entries-read')]
   return {
     name,
     lastDelivered: parseId(String(told.get('last-delivered-id'))),
     pending: pending.map(([id]) => parseId(id)),
     lag: typeof lag === 'number' ? lag : null,
     idleMs: consumers.map((consumer) => Number(fieldsOf(consumer).get('idle'))),
+    consumers: consumers.map(fieldsOf).map((consumer) => ({
+      name: String(consumer.get('name')),
+      pending: Number(consumer.get('pending')),
+      idleMs: Number(consumer.get('idle')),
+      countsAttempts: consumer.has('inactive'),
+    })),
+    entriesRead: typeof entriesRead === 'number' ? entriesRead : null,
   }
 }
 

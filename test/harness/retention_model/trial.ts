@@ -33,8 +33,10 @@ export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number)
   const all: Swept[] = []
   let cutShort = 0
   let foretold = 0
+  // What the program remembers from sweep to sweep must not mislead it.
+  const task = taskFor(drawn, proxy.url)
   for (const [i, interruption] of [...drawn.interruptions, null].entries()) {
-    const task = taskFor(drawn, proxy.url)
+    if (i > 0) await wake(redis, drawn)
     const before = await snapshots(redis, drawn)
     const ladders = await laddersOf(redis, drawn, before)
     const plannedFromMs = await redisNow(redis)
@@ -71,6 +73,20 @@ export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number)
     findings.push(...wrongSums(report, told, drawn).map((finding) => `sweep ${i + 1}: ${finding}`))
   }
   return { drawn, findings, cutShort, sweeps: drawn.interruptions.length + 1, swept: all, foretold }
+}
+
+/** Groups that read on: a dead one among them is alive again. */
+async function wake(redis: RedisServer, { streams, wakes }: Case): Promise<void> {
+  for (const { stream, group, count, acknowledges } of wakes) {
+    const [key, planned] = [streams[stream]?.key ?? '', streams[stream]?.groups[group]]
+    const consumer = planned?.reads[0]?.consumer
+    if (consumer === undefined) continue
+    const args = ['XREADGROUP', 'GROUP', planned?.name ?? '', consumer, 'COUNT', String(count), 'STREAMS', key, '>']
+    // Its group or its stream may be gone by now.
+    const reply = (await redis.command(...args).catch(() => null)) as [string, [string][]][] | null
+    const ids = (reply?.[0]?.[1] ?? []).map(([id]) => id)
+    if (acknowledges && ids.length > 0) await redis.command('XACK', key, planned?.name ?? '', ...ids)
+  }
 }
 
 /** What a plan says a sweep would do, by stream. */
@@ -117,6 +133,10 @@ export function specOf(policy: PlannedPolicy): string {
     `protect=${policy.protect}`,
     `acked-after=${policy.ackedAfterMs === 0 ? '0s' : limit(policy.ackedAfterMs, 'ms')}`,
     `delete-empty=${policy.deleteEmpty}`,
+    `delete-idle=${limit(policy.deleteIdleMs, 'ms')}`,
+    `reap-consumers-after=${limit(policy.reapConsumersAfterMs, 'ms')}`,
+    `reap-groups=${policy.reapGroups}`,
+    `reap-pending=${policy.reapPending}`,
   ].join(',')
 }
 
