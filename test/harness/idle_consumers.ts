@@ -1,7 +1,7 @@
 /** Makes consumers look idle for days, without waiting for days. */
 
 import { RESP_TYPES } from '@redis/client'
-import type { RedisServer } from './redis_server.ts'
+import type { OneServer } from './cluster_as_one.ts'
 
 /** Settings with which RESTORE accepts an edited dump. */
 export const IDLE_CONFIG = { 'enable-debug-command': 'yes' } as const
@@ -10,11 +10,7 @@ export const IDLE_CONFIG = { 'enable-debug-command': 'yes' } as const
  * Makes consumers of a stream's groups this much more idle than they are. Only RESTORE can do that: in a dump, the time a
  * consumer was last seen follows its name, which must be unique.
  */
-export async function makeIdle(
-  redis: RedisServer,
-  key: string,
-  idleMs: Readonly<Record<string, number>>,
-): Promise<void> {
+export async function makeIdle(redis: OneServer, key: string, idleMs: Readonly<Record<string, number>>): Promise<void> {
   const consumers = Object.entries(idleMs)
   if (consumers.length === 0) return
   const binary = redis.client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })

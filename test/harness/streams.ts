@@ -65,7 +65,7 @@ export async function lengthOf(redis: RedisServer, key: string | Buffer): Promis
 }
 
 /** Redis's own clock, in ms since 1970. */
-export function redisNow(redis: RedisServer): Promise<number> {
+export function redisNow(redis: Pick<RedisServer, 'client'>): Promise<number> {
   return clockMs(redis.client)
 }
 

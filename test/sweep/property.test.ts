@@ -7,13 +7,15 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Forecast } from '../../src/forecast/forecast_stream.ts'
+import { asOneServer, type OneServer } from '../harness/cluster_as_one.ts'
+import { startCluster } from '../harness/redis_cluster.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { findingsOn, type Swept, type Told } from '../harness/retention_model/comparison.ts'
 import { differences } from '../harness/retention_model/foretold.ts'
 import { judge } from '../harness/retention_model/model.ts'
 import { PLANTING_CONFIG } from '../harness/retention_model/planting.ts'
 import type { GroupState, Snapshot } from '../harness/retention_model/snapshot.ts'
-import { type Trial, tryCase } from '../harness/retention_model/trial.ts'
+import { type Entrance, type Trial, tryCase } from '../harness/retention_model/trial.ts'
 import { startProxy } from '../harness/tcp_proxy.ts'
 
 const CASES = Number(process.env.TEST_CASES || 1_000)
@@ -21,15 +23,27 @@ const SEED = Number(process.env.TEST_SEED || Math.floor(Math.random() * 1e9))
 
 test(`${CASES} cases from seed ${SEED}: whatever interrupts it, a sweep removes what the policy says and nothing else`, async (t) => {
   const { failed, count } = await tryCases(t, SEED, CASES)
-
   t.diagnostic(JSON.stringify(count))
+  assertAgreed(t, failed)
+  // Cases in which nothing happens would prove nothing.
+  if (CASES >= 300) for (const [what, n] of Object.entries(count)) assert.ok(n >= CASES / 200, `${what}: ${n}`)
+})
+
+test(`${CASES / 10} cases from seed ${SEED}: the same in a cluster of three`, async (t) => {
+  const cluster = await startCluster(t, { config: PLANTING_CONFIG })
+  const entrance = { url: cluster.urls, args: ['--redis-mode', 'cluster'], proxy: null }
+  const { failed, count } = await tryCasesOn(asOneServer(cluster), entrance, SEED, Math.ceil(CASES / 10))
+  t.diagnostic(JSON.stringify(count))
+  assertAgreed(t, failed)
+  if (CASES >= 300) assert.ok(count.groups > 0 && count.consumers > 0 && count.pending > 0 && count.age > 0)
+})
+
+function assertAgreed(t: TestContext, failed: readonly Trial[]): void {
   for (const { drawn, findings } of failed.slice(0, 20)) {
     t.diagnostic(`TEST_SEED=${drawn.seed} TEST_CASES=1: ${findings.join('; ')}; ${JSON.stringify(drawn.policies)}`)
   }
   assert.equal(failed.length, 0, failed[0] && `TEST_SEED=${failed[0].drawn.seed} TEST_CASES=1: ${failed[0].findings}`)
-  // Cases in which nothing happens would prove nothing.
-  if (CASES >= 300) for (const [what, n] of Object.entries(count)) assert.ok(n >= CASES / 200, `${what}: ${n}`)
-})
+}
 
 test('control: the comparison rejects one entry too few, one node too many, and each wrong count', async (t) => {
   const { swept } = await tryCases(t, 1, 150)
@@ -190,6 +204,15 @@ async function tryCases(
 ): Promise<{ failed: Trial[]; count: Count; swept: Swept[] }> {
   const redis = await startRedis(t, { config: PLANTING_CONFIG })
   const proxy = await startProxy(t, redis.port)
+  return tryCasesOn(redis, { url: proxy.url, args: [], proxy }, seed, cases)
+}
+
+async function tryCasesOn(
+  redis: OneServer,
+  entrance: Entrance,
+  seed: number,
+  cases: number,
+): Promise<{ failed: Trial[]; count: Count; swept: Swept[] }> {
   const count = {
     sweeps: 0,
     cutShort: 0,
@@ -209,7 +232,7 @@ async function tryCases(
   const failed: Trial[] = []
   const kept: Swept[] = []
   for (let i = 0; i < cases; i++) {
-    const trial = await tryCase(redis, proxy, seed + i)
+    const trial = await tryCase(redis, entrance, seed + i)
     if (trial.findings.length > 0) failed.push(trial)
     if (cases <= 200) kept.push(...trial.swept)
     count.sweeps += trial.sweeps

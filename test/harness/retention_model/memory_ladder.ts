@@ -1,16 +1,16 @@
 /** The memory that Redis would report for a stream after each removal of its oldest node. */
-import type { RedisServer } from '../redis_server.ts'
+import type { OneServer } from '../cluster_as_one.ts'
 import type { Snapshot } from './snapshot.ts'
 
-/** A copy of a stream, which may be changed. */
-const shadowOf = (key: string): string => `shadow of ${key}`
+/** A copy of a stream, which may be changed. In a cluster it has the same slot. */
+const shadowOf = (key: string): string => `shadow of {${key}}`
 
 /**
  * Measured on a copy: first whole, then with one node less each time, by the number of entries left. The last node of a copy
  * has no spare room, so the difference to the original is added at every step.
  */
 export async function memoryLadder(
-  redis: RedisServer,
+  redis: OneServer,
   key: string,
   { nodes, memoryBytes, groups }: Pick<Snapshot, 'nodes' | 'memoryBytes' | 'groups'>,
 ): Promise<Map<number, number>> {
@@ -36,7 +36,7 @@ export async function memoryLadder(
 }
 
 /** What the groups add to the memory that Redis reports, told by a copy without them. */
-export async function groupBytes(redis: RedisServer, key: string, groups: Snapshot['groups']): Promise<number> {
+export async function groupBytes(redis: OneServer, key: string, groups: Snapshot['groups']): Promise<number> {
   if (groups.length === 0) return 0
   const shadow = shadowOf(key)
   await redis.command('COPY', key, shadow, 'REPLACE')
@@ -47,6 +47,6 @@ export async function groupBytes(redis: RedisServer, key: string, groups: Snapsh
   return whole - entries
 }
 
-async function destroyGroups(redis: RedisServer, shadow: string, groups: Snapshot['groups']): Promise<void> {
+async function destroyGroups(redis: OneServer, shadow: string, groups: Snapshot['groups']): Promise<void> {
   for (const { name } of groups) await redis.command('XGROUP', 'DESTROY', shadow, name)
 }

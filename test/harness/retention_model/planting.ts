@@ -1,6 +1,7 @@
 /** Creates the streams of a case on a server. */
+
+import type { OneServer } from '../cluster_as_one.ts'
 import { IDLE_CONFIG, makeIdle } from '../idle_consumers.ts'
-import type { RedisServer } from '../redis_server.ts'
 import type { Case, PlannedEntry, PlannedGroup, PlannedStream } from './generated.ts'
 
 /** Settings of such a server: DUMP must not compress. */
@@ -15,7 +16,7 @@ end`
 /** Entries in one call of the script. */
 const CHUNK = 5_000
 
-export async function plant(redis: RedisServer, { nodeEntries, nodeBytes, streams }: Case): Promise<void> {
+export async function plant(redis: OneServer, { nodeEntries, nodeBytes, streams }: Case): Promise<void> {
   await Promise.all([
     redis.command('FLUSHALL'),
     redis.command('CONFIG', 'SET', 'stream-node-max-entries', String(nodeEntries)),
@@ -24,7 +25,7 @@ export async function plant(redis: RedisServer, { nodeEntries, nodeBytes, stream
   await Promise.all(streams.map((stream) => plantStream(redis, stream)))
 }
 
-async function plantStream(redis: RedisServer, stream: PlannedStream): Promise<void> {
+async function plantStream(redis: OneServer, stream: PlannedStream): Promise<void> {
   const { key, entries, groups, trimmedTo } = stream
   await redis.command('XGROUP', 'CREATE', key, 'none', '0', 'MKSTREAM')
   await redis.command('XGROUP', 'DESTROY', key, 'none')
@@ -44,12 +45,12 @@ async function plantStream(redis: RedisServer, stream: PlannedStream): Promise<v
   await makeIdle(redis, key, Object.fromEntries(idle))
 }
 
-async function deleteEntries(redis: RedisServer, { key, entries }: PlannedStream, numbers: readonly number[]) {
+async function deleteEntries(redis: OneServer, { key, entries }: PlannedStream, numbers: readonly number[]) {
   const ids = numbers.flatMap((number) => entries[number] ?? []).map(idOf)
   if (ids.length > 0) await redis.command('XDEL', key, ...ids)
 }
 
-async function plantGroup(redis: RedisServer, stream: PlannedStream, group: PlannedGroup): Promise<void> {
+async function plantGroup(redis: OneServer, stream: PlannedStream, group: PlannedGroup): Promise<void> {
   const { start, name } = group
   const entry = typeof start === 'number' ? stream.entries[start] : undefined
   const from = typeof start === 'string' ? start : entry === undefined ? '0' : idOf(entry)
@@ -59,7 +60,7 @@ async function plantGroup(redis: RedisServer, stream: PlannedStream, group: Plan
   await readOn(redis, stream, group, false)
 }
 
-async function readOn(redis: RedisServer, { key }: PlannedStream, group: PlannedGroup, late: boolean): Promise<void> {
+async function readOn(redis: OneServer, { key }: PlannedStream, group: PlannedGroup, late: boolean): Promise<void> {
   for (const { consumer, count, acked } of group.reads.filter((read) => read.late === late)) {
     const reply = (await redis.command(
       ...['XREADGROUP', 'GROUP', group.name, consumer, 'COUNT', String(count), 'STREAMS', key, '>'],

@@ -1,6 +1,6 @@
 /** A stream at one moment: its entries, its groups, and its layout in memory. */
 import { RESP_TYPES } from '@redis/client'
-import type { RedisServer } from '../redis_server.ts'
+import type { OneServer } from '../cluster_as_one.ts'
 import { fieldsOf } from '../replies.ts'
 import { type Id, layoutOf, type Node } from './layout.ts'
 import { groupBytes } from './memory_ladder.ts'
@@ -50,7 +50,7 @@ const ABSENT: Snapshot = {
   memoryBytes: 0,
 }
 
-export async function takeSnapshot(redis: RedisServer, key: string): Promise<Snapshot> {
+export async function takeSnapshot(redis: OneServer, key: string): Promise<Snapshot> {
   const binary = redis.client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
   const [dump, range, stream, groups, memory] = await Promise.all([
     binary.sendCommand(['DUMP', key]) as Promise<unknown>,
@@ -73,7 +73,7 @@ export async function takeSnapshot(redis: RedisServer, key: string): Promise<Sna
   }
 }
 
-async function readGroup(redis: RedisServer, key: string, fields: unknown): Promise<GroupState> {
+async function readGroup(redis: OneServer, key: string, fields: unknown): Promise<GroupState> {
   const told = fieldsOf(fields)
   const name = String(told.get('name'))
   const [consumers, pending] = (await Promise.all([

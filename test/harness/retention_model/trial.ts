@@ -2,7 +2,7 @@
 import type { Forecast } from '../../../src/forecast/forecast_stream.ts'
 import { plan } from '../../../src/plan/plan.ts'
 import { type SweepReport, type SweepTask, sweep } from '../../../src/sweep/sweep.ts'
-import type { RedisServer } from '../redis_server.ts'
+import type { OneServer } from '../cluster_as_one.ts'
 import { redisNow } from '../streams.ts'
 import { taskOf } from '../sweep_here.ts'
 import type { TcpProxy } from '../tcp_proxy.ts'
@@ -26,7 +26,15 @@ export interface Trial {
   readonly foretold: number
 }
 
-export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number): Promise<Trial> {
+/** How the program reaches the server: through a proxy that can cut its connection, or directly. */
+export interface Entrance {
+  readonly url: string
+  readonly args: readonly string[]
+  readonly proxy: TcpProxy | null
+}
+
+export async function tryCase(redis: OneServer, entrance: Entrance, seed: number): Promise<Trial> {
+  const { proxy } = entrance
   const drawn = drawCase(seed, await redisNow(redis))
   await plant(redis, drawn)
   const findings: string[] = []
@@ -34,7 +42,7 @@ export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number)
   let cutShort = 0
   let foretold = 0
   // What the program remembers from sweep to sweep must not mislead it.
-  const task = taskFor(drawn, proxy.url)
+  const task = taskFor(drawn, entrance)
   for (const [i, interruption] of [...drawn.interruptions, null].entries()) {
     if (i > 0) await wake(redis, drawn)
     const before = await snapshots(redis, drawn)
@@ -76,7 +84,7 @@ export async function tryCase(redis: RedisServer, proxy: TcpProxy, seed: number)
 }
 
 /** Groups that read on: a dead one among them is alive again. */
-async function wake(redis: RedisServer, { streams, wakes }: Case): Promise<void> {
+async function wake(redis: OneServer, { streams, wakes }: Case): Promise<void> {
   for (const { stream, group, count, acknowledges } of wakes) {
     const [key, planned] = [streams[stream]?.key ?? '', streams[stream]?.groups[group]]
     const consumer = planned?.reads[0]?.consumer
@@ -98,11 +106,11 @@ async function forecastsOf(task: SweepTask): Promise<Map<string, Forecast>> {
   return forecasts
 }
 
-function snapshots(redis: RedisServer, { streams }: Case): Promise<Snapshot[]> {
+function snapshots(redis: OneServer, { streams }: Case): Promise<Snapshot[]> {
   return Promise.all(streams.map(({ key }) => takeSnapshot(redis, key)))
 }
 
-async function laddersOf(redis: RedisServer, { streams, policies }: Case, before: readonly Snapshot[]) {
+async function laddersOf(redis: OneServer, { streams, policies }: Case, before: readonly Snapshot[]) {
   const ladders: (ReadonlyMap<number, number> | null)[] = []
   for (const [i, { key, policy }] of streams.entries()) {
     const snapshot = before[i] as Snapshot
@@ -112,9 +120,9 @@ async function laddersOf(redis: RedisServer, { streams, policies }: Case, before
   return ladders
 }
 
-function taskFor({ policies, pageSize }: Case, url: string): SweepTask {
+function taskFor({ policies, pageSize }: Case, { url, args }: Entrance): SweepTask {
   const specs = policies.flatMap((policy) => ['--policy', specOf(policy)])
-  return taskOf(url, ['--match', 'nothing:*', '--page-size', String(pageSize), ...specs])
+  return taskOf(url, [...args, '--match', 'nothing:*', '--page-size', String(pageSize), ...specs])
 }
 
 /** The policy as `--policy` takes it. */
@@ -143,12 +151,12 @@ export function specOf(policy: PlannedPolicy): string {
 /** Runs one sweep, with an interruption if there is one. */
 async function sweepUntil(
   task: SweepTask,
-  proxy: TcpProxy,
+  proxy: TcpProxy | null,
   interruption: Interruption | null,
 ): Promise<{ report: SweepReport; told: Map<string, Told> }> {
   const stop = new AbortController()
   const told = new Map<string, Told>()
-  if (interruption?.kind === 'cut') proxy.cutAfterReplyBytes(interruption.afterReplyBytes)
+  if (interruption?.kind === 'cut') proxy?.cutAfterReplyBytes(interruption.afterReplyBytes)
   const report = await sweep(
     {
       ...task,
@@ -163,7 +171,7 @@ async function sweepUntil(
     },
     stop.signal,
   )
-  if (interruption?.kind === 'cut') await proxy.heal()
+  if (interruption?.kind === 'cut') await proxy?.heal()
   return { report, told }
 }
 
