@@ -26,7 +26,7 @@ interface Turn {
   readonly cpu: number
 }
 
-export async function watchWriters({ watchedWrites: writes }: Options): Promise<Section> {
+export async function watchWriters({ watchedWrites: writes, quick }: Options): Promise<Section> {
   const streams = Math.ceil(writes / WRITES_EACH)
   say(`\nThe cost of --watch, ${count(writes)} writes into ${count(streams)} streams, ${TURNS} times each`)
   const redis = await startPrivateRedis()
@@ -37,7 +37,8 @@ export async function watchWriters({ watchedWrites: writes }: Options): Promise<
     watched.push(await takeTurn(redis, WATCH, writes, streams))
   }
   await redis.stop()
-  if (watched.some(({ removed }) => removed === 0))
+  // A quick run on a busy machine may end before the first trim; its figures mean nothing anyway.
+  if (!quick && watched.some(({ removed }) => removed === 0))
     throw new Error('the watch removed nothing, so nothing was measured')
   const of = (turns: readonly Turn[], field: keyof Turn): number => median(turns.map((turn) => turn[field]))
   const row = (name: string, turns: readonly Turn[]): string[] => [
