@@ -13,6 +13,9 @@ const LEVEL = 1
 /** Lines are compressed in pieces of this many characters: each piece costs a trip to another thread. */
 const PIECE = 256 * 1024
 
+/** What compression usually leaves of lines. */
+const USUAL_SHARE = 1 / 7
+
 export class SegmentWriter {
   readonly #compress = createZstdCompress({
     // The checksum shows damage that the compressed form alone would not.
@@ -38,9 +41,10 @@ export class SegmentWriter {
     return this.#entries
   }
 
-  /** What the segment takes so far, compressed and not yet compressed. */
+  /** What the segment takes so far, compressed. For lines that are not compressed yet, an estimate. */
   get bytes(): number {
-    return this.#compressedBytes + this.#text.length
+    const share = this.#compressedBytes === 0 ? USUAL_SHARE : this.#compressedBytes / this.#lineBytes
+    return this.#compressedBytes + this.#text.length * share
   }
 
   /** Adds lines of `entries` entries with IDs from `from` to `to`. Resolves when the writer can take more. */

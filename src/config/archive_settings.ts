@@ -23,7 +23,7 @@ export interface RetrievalTerms {
 }
 
 /** Returns null without `--archive`; undefined if it noted a problem. */
-export function readArchive(reader: Reader, command: CommandName): ArchiveTerms | null | undefined {
+export function readArchive(reader: Reader): ArchiveTerms | null | undefined {
   const given = reader.given('archive')[0]
   const options = ['archive-s3-endpoint', 'archive-s3-region', 'archive-segment'] as const
   if (given === undefined) {
@@ -34,8 +34,6 @@ export function readArchive(reader: Reader, command: CommandName): ArchiveTerms 
     return null
   }
   if (given.text === 'off') return null
-  if (!command.startsWith('archive '))
-    reader.problem(given.subject, 'must be used with archive ls, cat or restore; sweeps do not archive yet')
   // Somebody may put credentials into the URL: a message must not quote them.
   const location = reader.attempt(given, parseLocation, given.text.includes('@'))
   const [endpoint, region] = [reader.value('archive-s3-endpoint'), reader.value('archive-s3-region')]

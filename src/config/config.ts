@@ -123,7 +123,7 @@ export function configure(
 
   const { policies, fileVersion = null } = readPolicies(reader, line.command === 'top') ?? {}
   const redis = readRedis(reader)
-  const archive = readArchive(reader, line.command)
+  const archive = readArchive(reader)
   const watch = readWatch(reader, policies)
   const pacePercent = reader.value('pace') ?? (watch === null ? PACES.alone : PACES.watching)
   const config = {

@@ -79,6 +79,12 @@ export const limitFlags = {
   'delete-empty': toggle('false', 'unlink streams that are empty, have no group and were not written for --max-age'),
 }
 
+/** What a policy may set: its limits, and whether its entries are archived. */
+export const specFlags = {
+  ...limitFlags,
+  archive: toggle('true', 'archive entries before removing them, where --archive is given'),
+}
+
 /** Chosen by `bench/`: larger pages are faster and make other clients wait longer. */
 export const PAGE_SIZES = { gentle: 240, fast: 2000 } as const
 /** Chosen by `bench/` too: alone, how long others wait beside a sweep; watching, to keep up with writers at full speed. */

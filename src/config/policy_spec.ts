@@ -1,8 +1,9 @@
 /** Policies: specs (a glob, then limits by their flags' names, separated by commas) from `--policy` and a file, and the plain flags. */
+import { hasFolder } from '../archive/segment_name.ts'
 import { type Limits, makePolicy, type Policy, reapsGroups } from '../retention/policy.ts'
 import { nearest } from '../text/nearest.ts'
 import { BrokenRule, formatDuration } from '../text/quantities.ts'
-import { type Flag, type FlagValue, limitFlags } from './flags.ts'
+import { type Flag, type FlagValue, type limitFlags, specFlags } from './flags.ts'
 import { readPolicyFile } from './policy_file.ts'
 import type { Reader } from './reader.ts'
 
@@ -31,11 +32,11 @@ function parsePolicySpec(text: string): PolicySpec {
     const equals = part.text.indexOf('=')
     const key = equals < 0 ? part.text : part.text.slice(0, equals)
     const value = equals < 0 ? null : part.text.slice(equals + 1)
-    const flag: Flag<unknown> | undefined = Object.hasOwn(limitFlags, key)
-      ? limitFlags[key as keyof typeof limitFlags]
+    const flag: Flag<unknown> | undefined = Object.hasOwn(specFlags, key)
+      ? specFlags[key as keyof typeof specFlags]
       : undefined
     if (key !== 'name' && flag === undefined) {
-      const names = ['name', ...Object.keys(limitFlags)]
+      const names = ['name', ...Object.keys(specFlags)]
       const meant = nearest(key, names)
       const hint = meant === null ? `must be one of ${names.join(', ')}` : `did you mean ${meant}?`
       throw new BrokenRule(`unknown limit "${key}" ${place(part.at)} (${hint})`, part.at)
@@ -79,6 +80,7 @@ export function readPolicies(reader: Reader, narrows = false): PolicySet | undef
   if (match === undefined || plain === undefined || file === undefined) return undefined
   for (const { flags, rule } of contradictionsIn(plain)) reader.refuse(flags[0], rule)
 
+  const isArchiving = (reader.text('archive')?.text ?? 'off') !== 'off'
   const policies: Policy[] = []
   for (const { given, spec } of specs) {
     if (spec === undefined) continue
@@ -90,7 +92,11 @@ export function readPolicies(reader: Reader, narrows = false): PolicySet | undef
     for (const { flags, rule } of contradictionsIn(limits)) refuse(`${flags[0]} ${rule}`, flags)
     const from = originOfLimits(reader, spec.values)
     const origin = { policy: given.source === 'file' ? given.subject : given.source, limits: from }
-    const policy = makePolicy(spec.name ?? spec.match, spec.match, limits, origin)
+    const archive = isArchiving && spec.values.get('archive') !== false
+    if (spec.values.get('archive') === true && !isArchiving) refuse('archive must be used with --archive', ['archive'])
+    const policy = makePolicy(spec.name ?? spec.match, spec.match, limits, origin, archive)
+    if (archive && !hasFolder(policy.name))
+      refuse('must have a name= of its own; its glob is too long for a folder', [])
     if (policies.some(({ name }) => name === policy.name))
       refuse('must have a name of its own; metrics tell policies apart by name', ['name'])
     // If a spec has the pattern of --match, the plain flags make no policy of that name.
@@ -102,7 +108,9 @@ export function readPolicies(reader: Reader, narrows = false): PolicySet | undef
   const patterns = [...(narrows ? [reader.withoutFlag('match')] : []), reader.text('match')]
   for (const { text, source } of patterns.filter((given) => given !== undefined)) {
     const origin = { policy: source, limits: originOfLimits(reader) }
-    if (!policies.some((policy) => policy.match === text)) policies.push(makePolicy(text, text, plain, origin))
+    if (policies.some((policy) => policy.match === text)) continue
+    policies.push(makePolicy(text, text, plain, origin, isArchiving))
+    if (isArchiving && !hasFolder(text)) reader.refuse('match', 'must be shorter with --archive; it names a folder')
   }
   return { policies, fileVersion: file?.version ?? null }
 }

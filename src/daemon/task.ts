@@ -5,10 +5,24 @@ import { LivingGroups } from '../look/living_groups.ts'
 import { QuietGroups } from '../reap/quiet_groups.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
+import { openStore } from '../store/open_store.ts'
+import type { Store } from '../store/store.ts'
+import type { ArchiveTask } from '../sweep/archive_first.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import type { Log } from '../telemetry/log.ts'
 import { shown } from '../text/shown.ts'
 import { makePaces } from '../walk/pace.ts'
+
+/** How sweeps store entries: the store is opened once, when it is needed first. */
+function archiveTask({ archive }: Config): ArchiveTask | null {
+  if (archive === null) return null
+  let store: Promise<Store> | undefined
+  const openStoreOnce = (): Promise<Store> => {
+    store ??= openStore(archive.location, archive.s3)
+    return store
+  }
+  return { openStore: openStoreOnce, segmentBytes: archive.segmentBytes }
+}
 
 /** The task of every sweep and plan. Outcomes of single streams go to the debug log. `ownMs` returns this thread's CPU time in ms. */
 export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepTask {
@@ -26,6 +40,7 @@ export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepT
     // Other commands have no metrics.
     laggingGroups: config.command === 'run' ? config.groupMetrics : 0,
     dryRun: config.dryRun,
+    archive: archiveTask(config),
     onOutcome: ({ name: policy }, { key, held, ...outcome }) => {
       log.debug({ stream: shown(key), policy, ...outcome, held: held && holdFields(held) }, 'stream')
     },

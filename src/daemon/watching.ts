@@ -24,6 +24,8 @@ export class Watching implements WatchStatus {
   #unlogged = emptyTally('all')
   /** What the metrics have counted so far. */
   #inMetrics = { writes: 0, leftToSweep: 0 }
+  /** Logged when it changes. */
+  #whyUnarchived = ''
   readonly #loggedLimits = new Set<string>()
   /** Why a primary's writes are not heard, by address. Logged when it changes. */
   readonly #whyLost = new Map<string, string>()
@@ -45,6 +47,7 @@ export class Watching implements WatchStatus {
       reach: task.reach,
       policies,
       dryRun: config.dryRun,
+      archive: task.archive,
       paceOf: task.paceOf,
       onOutcome: task.onOutcome ?? (() => {}),
       living: task.living,
@@ -67,6 +70,12 @@ export class Watching implements WatchStatus {
           this.#loggedLimits.add(reason)
         },
         capped: (tally) => this.#count(tally),
+        archiveFailed: (fault) => {
+          metrics.recordArchiveFailure(fault)
+          if (this.#whyUnarchived !== fault.message)
+            log.error({ cause: fault.code, reason: fault.message }, 'archive failed')
+          this.#whyUnarchived = fault.message
+        },
         bug,
       },
     })

@@ -99,7 +99,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
       if (contents !== null) crowd(key, limits.name, contents)
       if (isDue(stream, limits, nowMs) || isReapDue(stream, limits, nowMs)) {
         const forecast = await forecastStream(stream, { ask, limits, nowMs, way, missing: miss, bytes })
-        addForecast(sum, forecast)
+        addForecast(sum, forecast, state.length, limits.archive)
         name(key, limits.name, forecast)
         task.onForecast?.(key, forecast)
       }

@@ -3,7 +3,15 @@ import { NOTHING_TO_REAP, type ReapForecast } from '../forecast/forecast_reap.ts
 import type { Forecast } from '../forecast/forecast_stream.ts'
 import { addReap } from '../forecast/foretold.ts'
 import type { Found } from '../look/found.ts'
-import { forEachLimit, forEachReason, LIMITS, type LimitName, REASONS, type Reason } from '../retention/policy.ts'
+import {
+  forEachLimit,
+  forEachReason,
+  LIMITS,
+  type LimitName,
+  REASONS,
+  type Reason,
+  sumOfReasons,
+} from '../retention/policy.ts'
 
 /** Sums over the streams of one policy, or of all policies. */
 export interface PolicyPlan {
@@ -25,6 +33,8 @@ export interface PolicyPlan {
   isExact: boolean
   /** How many of the removed entries some group has not been delivered, where Redis knows. */
   unread: number
+  /** Entries that would be archived before they are removed. */
+  archive: number
   customIdStreams: number
   /** Streams that stay over a limit, beyond the slack of `--trim approx`. */
   readonly overLimit: Record<LimitName, number>
@@ -49,6 +59,7 @@ export function emptyPlan(policy: string): PolicyPlan {
     reap: { ...NOTHING_TO_REAP },
     isExact: true,
     unread: 0,
+    archive: 0,
     customIdStreams: 0,
     overLimit: forEachLimit(0),
     protectedStreams: 0,
@@ -74,13 +85,14 @@ export function addStream(sum: PolicyPlan, { state, hasTimeIds }: Found, memory:
   if (!hasTimeIds) sum.customIdStreams++
 }
 
-/** Adds what a sweep would do to one stream. */
-export function addForecast(sum: PolicyPlan, forecast: Forecast): void {
+/** Adds what a sweep would do to one stream of `length` entries. What goes with an idle stream is archived too. */
+export function addForecast(sum: PolicyPlan, forecast: Forecast, length: number, isArchived: boolean): void {
   for (const reason of REASONS) sum.remove[reason] += forecast.removed[reason]
   for (const limit of LIMITS) if (forecast.over[limit]) sum.overLimit[limit]++
   sum.removeBytes += forecast.bytes
   addReap(sum.reap, forecast.reap)
   sum.unread += forecast.unread?.entries ?? 0
+  if (isArchived) sum.archive += forecast.reap.streams > 0 ? length : sumOfReasons(forecast.removed)
   sum.isExact &&= forecast.isExact
   if (forecast.hold !== null) sum.protectedStreams++
   if (forecast.hasDeadGroup) sum.staleGroupStreams++
@@ -97,6 +109,7 @@ export function sumOfPlans(plans: readonly PolicyPlan[]): PolicyPlan {
       'entries',
       'removeBytes',
       'unread',
+      'archive',
       'customIdStreams',
       'protectedStreams',
       'staleGroupStreams',

@@ -24,6 +24,7 @@ import {
   msToNextReapable,
   reapableConsumers,
 } from '../retention/reaping.ts'
+import type { StreamId } from '../retention/stream_id.ts'
 import { inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
@@ -44,6 +45,14 @@ export async function reapStream(stream: Found, context: ReapContext): Promise<R
   }
   const { counts, deleted, unread } = work
   return { counts, deleted, unread, refused, fault }
+}
+
+/**
+ * The last ID of a stream that reaping would unlink with its entries, or null for one that stays. Those entries must be
+ * archived first. @throws Refused, Fault
+ */
+export async function lastIdIfIdle(stream: Found, context: ReapContext): Promise<StreamId | null> {
+  return new ReapWork(stream, context).lastIdIfIdle()
 }
 
 class ReapWork {
@@ -75,6 +84,16 @@ class ReapWork {
     if (this.deleted !== null) return
     if (Number.isFinite(limits.reapConsumersAfterMs)) for (const group of groups) await this.#deleteConsumers(group)
     if (limits.reapPending) await this.#dropPending(groups)
+  }
+
+  async lastIdIfIdle(): Promise<StreamId | null> {
+    const { limits, ask, nowMs } = this.#context
+    if (!this.#mayDeleteIdle || this.#stream.state.length === 0) return null
+    const { last } = await this.#readEnds()
+    if (last === null || Number(last.ms) >= nowMs - limits.deleteIdleMs) return null
+    const groups = this.#stream.state.hasGroups === false ? [] : await readGroupsToReap(ask, this.#key)
+    const dead = await Promise.all(groups.map((group) => this.#ifDead(group)))
+    return dead.every((group) => group !== null) ? last : null
   }
 
   get #mayGoOn(): boolean {

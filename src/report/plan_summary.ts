@@ -44,6 +44,7 @@ export function planSummary(report: PlanReport, policies: readonly Policy[]): st
     ...sentence(`The ${listed(reasons)} columns show how many entries each limit would remove; ≈ marks an estimate.`),
     ...policies.map(describeLimits).flatMap((line) => sentence(line)),
     ...reapLines(total),
+    ...archiveLines(total),
     ...unreadLines(report),
     ...customIdLines(report),
     ...overLimitLines(total),
@@ -62,6 +63,11 @@ const NAMED = 5
 function reapLines({ reap }: PolicyPlan): string[] {
   const kinds = reapedTold(reap)
   return kinds.length === 0 ? [] : sentence(`It would also remove ${listed(kinds)}.`)
+}
+
+function archiveLines({ archive, isExact }: PolicyPlan): string[] {
+  if (archive === 0) return []
+  return sentence(`It would archive ${isExact ? '' : '≈'}${counted(archive, 'entry', 'entries')} before that.`)
 }
 
 /** What groups would lose, worst first. */

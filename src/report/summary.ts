@@ -2,7 +2,7 @@
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { PolicyTally } from '../tally/tally.ts'
 import { counted, listed } from '../text/counted.ts'
-import { roundDuration } from '../text/quantities.ts'
+import { roundDuration, roundSize } from '../text/quantities.ts'
 import {
   heldLines,
   longestLines,
@@ -40,6 +40,11 @@ export function sweepSummary(report: SweepReport): string {
   const reaped = reapedTold({ ...total.reaped, streams: 0 })
   const were = (n: number, what: string): string => counted(n, `stream was ${what}`, `streams were ${what}`)
   const notes: [number, string][] = [
+    [total.archived, `${counted(total.archived, 'entry', 'entries')} archived, in ${roundSize(total.archivedBytes)}`],
+    [
+      total.unarchived,
+      `${counted(total.unarchived, 'entry', 'entries')} removed by a hard limit without being archived`,
+    ],
     [total.unread, `${counted(total.unread, 'entry', 'entries')} removed before a consumer group had read them`],
     [reaped.length, `${listed(reaped)} reaped`],
     [total.deletedFor.empty, `${counted(total.deletedFor.empty, 'empty stream', 'empty streams')} deleted`],

@@ -63,6 +63,8 @@ export interface Policy extends Limits {
   /** The configured limits. They decide whether a stream is over its limits, also when one sweep trims to tighter ones. */
   readonly configured: Limits
   readonly origin: Origin
+  /** Whether entries are archived before they are removed. */
+  readonly archive: boolean
 }
 
 /** Limits that a stream can be over. */
@@ -94,8 +96,9 @@ export function makePolicy(
   match: string,
   limits: Limits,
   origin: Origin = { policy: 'default', limits: {} },
+  archive = false,
 ): Policy {
-  return Object.freeze({ ...limits, name, match, matches: compileGlob(match), configured: limits, origin })
+  return Object.freeze({ ...limits, name, match, matches: compileGlob(match), configured: limits, origin, archive })
 }
 
 /** The index of the first policy whose pattern matches the key, or -1. */

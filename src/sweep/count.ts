@@ -9,12 +9,16 @@ import type { Outcome, RefusedFields } from '../tally/outcome.ts'
 import type { Tally } from '../tally/tally.ts'
 import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
 
-interface CountContext {
+export interface CountContext {
   readonly policies: readonly Policy[]
+  /** The primary's own clock when the sweep of it began. */
   readonly nowMs: number
   readonly tally: Tally
+  /** Called for each command that Redis denied and the work can do without. */
   readonly missing: Missing
+  /** Called for each stream that was not simply found inside its policy. */
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
+  /** Called for each stream when the work on it is done, also if it was left alone. */
   readonly onDone?: (key: Buffer) => void
 }
 
@@ -50,6 +54,7 @@ export function countOutcome(stream: Found, trimmed: Trimmed, reaped: Reaped, co
     after: isDeleted ? 0 : state.length,
     removed: trimmed.removed,
     unread: trimmed.unread + reaped.unread,
+    unarchived: trimmed.unarchived,
     deleted: reaped.deleted,
     reaped: reaped.counts,
     skipped: isGone ? 'not_a_stream' : stream.hasTimeIds ? null : 'custom_ids',
@@ -77,6 +82,7 @@ export function countUnseen({ key, policy, refusal, command }: Unseen, context: 
     after: 0,
     removed: forEachReason(0),
     unread: 0,
+    unarchived: 0,
     deleted: null,
     reaped: NOTHING_REAPED.counts,
     skipped: null,

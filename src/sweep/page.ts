@@ -6,56 +6,36 @@ import { isDue, isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import { surveyGroups } from '../look/group_survey.ts'
 import type { Batching } from '../look/in_batches.ts'
-import type { LivingGroups } from '../look/living_groups.ts'
 import { lookAtPage } from '../look/look.ts'
-import type { State } from '../look/stream_state.ts'
-import { readDeserted } from '../reap/deserted_groups.ts'
-import type { QuietGroups } from '../reap/quiet_groups.ts'
-import { reapStream } from '../reap/reap_stream.ts'
-import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
-import type { Ask } from '../redis/ask.ts'
-import { Fault, isServerWide } from '../redis/refusal.ts'
-import { type Missing, Refused } from '../redis/refused.ts'
+import { NOTHING_REAPED } from '../reap/reaped.ts'
+import { Fault } from '../redis/refusal.ts'
+import { Refused } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { GroupTally } from '../tally/group_tally.ts'
-import type { Outcome } from '../tally/outcome.ts'
-import type { Tally } from '../tally/tally.ts'
 import { trimDue } from '../trim/trim_due.ts'
 import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
+import type { ArchiveFirst } from './archive_first.ts'
 import { countInside, countOutcome, countUnseen } from './count.ts'
+import { desertedOf, type FinishContext, faultOf, finishStream } from './finish.ts'
 
-export interface PageContext {
+export interface PageContext extends FinishContext {
   readonly keys: readonly Buffer[]
-  readonly ask: Ask
-  /** The primary's own clock when the sweep of it began. */
-  readonly nowMs: number
-  /** Ends the work between two bites. */
-  readonly stop: AbortSignal
-  readonly policies: readonly Policy[]
   readonly dryRun: boolean
-  readonly tally: Tally
   /** Given where groups are counted. */
   readonly groups?: GroupTally | null
   /** Given where many streams may be looked at in one command; shared by the pages of one primary. */
   readonly batching?: Batching
-  /** Given where groups may be reaped: remembered from sweep to sweep. */
-  readonly quietGroups?: QuietGroups
-  /** Groups seen alive, remembered from sweep to sweep. */
-  readonly living?: LivingGroups
   /** Given where a dry run foretells what a sweep would do. */
   readonly way?: CountingWay
-  /** Called for each command that Redis denied and the work can do without. */
-  readonly missing: Missing
-  /** Called for each stream that was not simply found inside its policy. */
-  readonly onOutcome: (policy: Policy, outcome: Outcome) => void
-  /** Called for each stream when the work on it is done, also if it was left alone. */
-  readonly onDone?: (key: Buffer) => void
+  /** Given where some policy archives; shared by the pages of one primary. */
+  readonly archive?: ArchiveFirst
 }
 
 /**
- * Holds the streams of one page to their policies: looked at → judged → trimmed → reaped → counted, and then their groups.
- * Whatever happens, what was done is in the tally.
+ * Holds the streams of one page to their policies: looked at → judged → archived → trimmed → reaped → counted, and then their
+ * groups. What is to be archived may still wait for that, and for all that follows, when this resolves. Whatever happens,
+ * what was done is in the tally.
  * @throws Fault when the connection fails or the server refuses everything
  */
 export async function sweepPage(page: PageContext): Promise<void> {
@@ -66,21 +46,32 @@ export async function sweepPage(page: PageContext): Promise<void> {
   const { due, toReap, inside } = judged(found, page)
   for (const stream of inside) countInside(stream, page)
 
-  const deserted = new Map<Found, readonly Group[]>()
-  const finish = async (stream: Found, trimmed: Trimmed): Promise<Fault | null> => {
-    const reaped = await reap(stream, trimmed, deserted.get(stream) ?? [], page)
-    countOutcome(stream, trimmed, reaped, page)
-    return faultOf(trimmed) ?? faultOf(reaped)
-  }
-  if (!dryRun) await Promise.all(due.map(async (stream) => deserted.set(stream, await desertedOf(stream, page))))
   const faults = await Promise.all(
-    dryRun
-      ? [...due, ...toReap].map((stream) => foretellStream(stream, page))
-      : [trimDue(due, { ...page, onTrimmed: finish }), ...toReap.map((stream) => finish(stream, leftAsFound(stream)))],
+    dryRun ? [...due, ...toReap].map((stream) => foretellStream(stream, page)) : work(due, toReap, page),
   )
   const fault = faults.find((one) => one !== null)
   if (fault) throw fault
   await countGroups(found, page)
+}
+
+/** The work on streams that are due, and on others to reap: at once, or where the archive is ready. */
+function work(due: readonly Found[], toReap: readonly Found[], page: PageContext): Promise<Fault | null>[] {
+  const { archive, policies } = page
+  const isArchived = ({ policy }: Found): boolean => archive !== undefined && (policies[policy] as Policy).archive
+  const isPlain = (stream: Found): boolean => !isArchived(stream)
+  return [
+    trimPlain(due.filter(isPlain), page),
+    ...toReap.filter(isPlain).map((stream) => finishStream(stream, leftAsFound(stream), [], page)),
+    ...(archive === undefined ? [] : [archive.take([...due, ...toReap].filter(isArchived))]),
+  ]
+}
+
+async function trimPlain(due: readonly Found[], page: PageContext): Promise<Fault | null> {
+  const deserted = new Map<Found, readonly Group[]>()
+  await Promise.all(due.map(async (stream) => deserted.set(stream, await desertedOf(stream, page))))
+  const onTrimmed = (stream: Found, trimmed: Trimmed): Promise<Fault | null> =>
+    finishStream(stream, trimmed, deserted.get(stream) ?? [], page)
+  return trimDue(due, { ...page, onTrimmed })
 }
 
 /** Counts the groups that are left on the streams of the page. */
@@ -129,29 +120,4 @@ function judged(found: readonly Found[], { policies, nowMs }: PageContext): Judg
     else inside.push(stream)
   }
   return { due, toReap, inside }
-}
-
-function desertedOf(stream: Found, { ask, nowMs, policies, quietGroups }: PageContext): Promise<readonly Group[]> {
-  return quietGroups === undefined
-    ? Promise.resolve([])
-    : readDeserted(stream, policies[stream.policy] as Policy, ask, nowMs)
-}
-
-/** Reaps what the stream leaves behind once it is trimmed; nothing where trimming it did not come to its end. */
-async function reap(stream: Found, trimmed: Trimmed, deserted: readonly Group[], page: PageContext): Promise<Reaped> {
-  const { ask, nowMs, stop, policies, quietGroups, living } = page
-  const limits = policies[stream.policy] as Policy
-  const { archivedBefore = null } = stream
-  const { length, oldest = length === 0 ? null : stream.state.oldest } = trimmed.state
-  const { hasGroups } = stream.state
-  const state: State = { length, oldest, ...(hasGroups === undefined ? {} : { hasGroups }) }
-  const left: Found = { ...stream, state }
-  const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
-  if (isCutShort || !quietGroups || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
-  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, living, deserted, archivedBefore })
-}
-
-/** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */
-function faultOf({ refused, fault }: Pick<Trimmed, 'refused' | 'fault'>): Fault | null {
-  return refused !== null && isServerWide(refused.refusal) ? Fault.of(refused.refusal) : fault
 }

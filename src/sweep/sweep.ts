@@ -7,13 +7,15 @@ import type { QuietGroups } from '../reap/quiet_groups.ts'
 import type { Missing, MissingCommands } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
+import type { ArchiveFault } from '../store/store.ts'
 import { type GroupReport, GroupTally } from '../tally/group_tally.ts'
 import type { LongStream } from '../tally/longest.ts'
 import type { HeldStream, Outcome } from '../tally/outcome.ts'
 import { type PolicyTally, sumOf, Tally } from '../tally/tally.ts'
 import { type Progress, type WalkTask, walk } from '../walk/walk.ts'
+import { ArchiveFirst, type ArchiveTask } from './archive_first.ts'
 import { sweepPage } from './page.ts'
-import { type Verdict, verdictOn, verdictOnStreams } from './verdict.ts'
+import { type Verdict, verdictOn, verdictOnArchive, verdictOnStreams } from './verdict.ts'
 
 /** How a sweep ended and what it did. */
 export interface SweepReport extends Verdict {
@@ -31,6 +33,8 @@ export interface SweepReport extends Verdict {
   readonly held: readonly HeldStream[]
   /** Null where groups were not looked at, or could not be. */
   readonly groups: GroupReport | null
+  /** Why the archive failed; null if it did not, or was not needed. */
+  readonly archiveFault: ArchiveFault | null
 }
 
 export interface SweepTask extends WalkTask {
@@ -42,6 +46,8 @@ export interface SweepTask extends WalkTask {
   /** How many of the most lagging groups to report; with 0 groups are not looked at. */
   readonly laggingGroups: number
   readonly dryRun: boolean
+  /** Null without `--archive`. */
+  readonly archive: ArchiveTask | null
   /** Called for each stream that was not simply found inside its policy. */
   readonly onOutcome?: (policy: Policy, outcome: Outcome) => void
 }
@@ -59,6 +65,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
   const missing: Missing = (command, neededFor, why) => {
     tally.missing.set(command, { neededFor, why })
   }
+  const archives: ArchiveFirst[] = []
   const walked = await walk(
     task,
     stop,
@@ -66,28 +73,22 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
       // A cluster refuses a command over several slots.
       const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds }
       const way = dryRun ? { way: new CountingWay(mostAtOnce, missing) } : {}
-      const page = {
-        ask,
-        nowMs,
-        stop,
-        batching,
-        quietGroups,
-        living,
-        policies,
-        dryRun,
-        tally,
-        groups,
-        missing,
-        onOutcome,
-        ...way,
-      }
-      return { page: (keys) => sweepPage({ ...page, keys }).finally(() => task.onProgress?.(soFar)) }
+      const context = { ask, nowMs, stop, batching, quietGroups, living, policies, tally, missing, onOutcome }
+      const page = (archive?: ArchiveFirst) => (keys: readonly Buffer[]) =>
+        sweepPage({ ...context, ...way, dryRun, groups, keys, ...(archive && { archive }) }).finally(() =>
+          task.onProgress?.(soFar),
+        )
+      if (task.archive === null || dryRun) return { page: page() }
+      const archive = new ArchiveFirst(task.archive, { ...context, mostAtOnce })
+      archives.push(archive)
+      return { page: page(archive), end: () => archive.end(), close: () => archive.close() }
     },
     missing,
   )
   const total = sumOf(tally.policies)
+  const archiveFault = archives.map(({ fault }) => fault).find((fault) => fault !== null) ?? null
   return {
-    ...(verdictOn(walked) ?? verdictOnStreams(total, tally.refusals)),
+    ...(verdictOn(walked) ?? verdictOnArchive(archiveFault, total) ?? verdictOnStreams(total, tally.refusals)),
     durationMs: walked.durationMs,
     whole: walked.whole,
     memory: walked.memory,
@@ -97,5 +98,6 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     longest: tally.longest.list(),
     held: tally.held,
     groups: groups?.report() ?? null,
+    archiveFault,
   }
 }

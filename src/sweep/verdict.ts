@@ -1,4 +1,5 @@
 /** How a sweep or a plan ended: its result, and why it was not a success. */
+import { sumOfReasons } from '../retention/policy.ts'
 import { entriesOf, type PolicyTally } from '../tally/tally.ts'
 import { counted } from '../text/counted.ts'
 import { LEASE_LOST, PAUSED, PRESSURE, type Walk } from '../walk/walk.ts'
@@ -8,11 +9,11 @@ export const RESULTS = ['success', 'partial', 'failed', 'stopped', 'skipped'] as
 /** How it ended. */
 export interface Verdict {
   readonly result: Exclude<(typeof RESULTS)[number], 'skipped'>
-  /** Why it failed or stopped: a code of FAULT_CODES, `stop`, `lease-lost`, `pressure`, `paused` or `sweep-timeout`; null for a success. */
+  /** Why it failed or stopped: a code of FAULT_CODES, `stop`, `archive`, `lease-lost`, `pressure`, `paused` or `sweep-timeout`; null for a success. */
   readonly cause: string | null
   /** The same for people. */
   readonly message: string | null
-  /** The label under which a failure is counted: a code of FAULT_CODES; null for a success and for a requested stop. */
+  /** The label under which a failure is counted: a code of FAULT_CODES, or `archive`; null for a success and for a requested stop. */
   readonly failure: string | null
 }
 
@@ -36,6 +37,19 @@ export function verdictOn({ stopped, faults, primaries }: Walk): Verdict | null 
   const result = down < primaries || fault.code === 'MOVED' ? 'partial' : 'failed'
   const messages = new Set([fault, ...faults].map(({ message }) => message))
   return { result, cause: fault.code, message: [...messages].join('; '), failure: fault.code }
+}
+
+/** How a failure of the archive is counted. */
+export const ARCHIVE_FAILED = 'archive'
+
+/** The verdict on a walk whose archive failed; null where it did not. What was archived before that was trimmed too. */
+export function verdictOnArchive(
+  fault: Error | null,
+  { archived, removed }: Pick<PolicyTally, 'archived' | 'removed'>,
+): Verdict | null {
+  if (fault === null) return null
+  const result = archived + sumOfReasons(removed) > 0 ? 'partial' : 'failed'
+  return { result, cause: ARCHIVE_FAILED, message: fault.message, failure: ARCHIVE_FAILED }
 }
 
 /** The verdict on a walk that saw everything: a success unless Redis refused streams; partial if it refused only some. */

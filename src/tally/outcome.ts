@@ -14,6 +14,7 @@ export interface Outcome {
   readonly after: number
   readonly removed: Readonly<Record<Reason, number>>
   readonly unread: number
+  readonly unarchived: number
   /** Why the stream was unlinked; null if it was not. */
   readonly deleted: DeleteReason | null
   readonly reaped: Readonly<ReapCounts>

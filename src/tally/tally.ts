@@ -26,6 +26,11 @@ export interface PolicyTally {
   removed: Record<Reason, number>
   /** How many of the removed entries some group had not been delivered, where Redis knows. */
   unread: number
+  /** Entries that the archive has confirmed to be stored, and the bytes that they take there. An entry may be stored twice. */
+  archived: number
+  archivedBytes: number
+  /** How many of the removed entries the archive has not confirmed: hard limits remove those while the archive fails. */
+  unarchived: number
   deletedStreams: number
   /** The same by why they were unlinked. */
   deletedFor: Record<DeleteReason, number>
@@ -73,6 +78,7 @@ export class Tally {
     for (const reason of REASONS) tally.removed[reason] += outcome.removed[reason]
     for (const limit of LIMITS) if (outcome.over[limit]) tally.overLimit[limit]++
     tally.unread += outcome.unread
+    tally.unarchived += outcome.unarchived
     if (outcome.held !== null) {
       tally.protectedStreams++
       if (this.held.length < HELD_NAMED) this.held.push({ key: outcome.key, policy: tally.policy, hold: outcome.held })
@@ -96,6 +102,13 @@ export class Tally {
   addForecast(policy: number, forecast: Forecast): void {
     const { foretold } = this.#of(policy)
     if (foretold !== undefined) addForecast(foretold, forecast)
+  }
+
+  /** Adds entries that the archive has confirmed. */
+  addArchived(policy: number, entries: number, bytes: number): void {
+    const tally = this.#of(policy)
+    tally.archived += entries
+    tally.archivedBytes += bytes
   }
 
   /** Adds a stream that could not be looked at. */
@@ -133,6 +146,9 @@ export function emptyTally(policy: string): PolicyTally {
     longestStream: 0,
     removed: forEachReason(0),
     unread: 0,
+    archived: 0,
+    archivedBytes: 0,
+    unarchived: 0,
     deletedStreams: 0,
     deletedFor: { empty: 0, idle: 0 },
     reaped: { consumers: 0, groups: 0, pending: 0 },
@@ -159,6 +175,9 @@ export function addTally(sum: PolicyTally, tally: PolicyTally): void {
   sum.longestStream = Math.max(sum.longestStream, tally.longestStream)
   for (const [reason, n] of entriesOf(tally.removed)) sum.removed[reason] += n
   sum.unread += tally.unread
+  sum.archived += tally.archived
+  sum.archivedBytes += tally.archivedBytes
+  sum.unarchived += tally.unarchived
   sum.deletedStreams += tally.deletedStreams
   for (const [why, n] of entriesOf(tally.deletedFor)) sum.deletedFor[why] += n
   for (const [kind, n] of entriesOf(tally.reaped)) sum.reaped[kind] += n

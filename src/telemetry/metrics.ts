@@ -2,8 +2,9 @@
 import { ERROR_WORDS, FAULT_CODES } from '../redis/refusal.ts'
 import type { Memory } from '../redis/server_state.ts'
 import type { Policy } from '../retention/policy.ts'
+import { ARCHIVE_CAUSES, type ArchiveFault } from '../store/store.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
-import { RESULTS } from '../sweep/verdict.ts'
+import { ARCHIVE_FAILED, RESULTS } from '../sweep/verdict.ts'
 import type { GroupReport } from '../tally/group_tally.ts'
 import { Growth } from '../tally/growth.ts'
 import { entriesOf, type PolicyTally } from '../tally/tally.ts'
@@ -29,6 +30,8 @@ export interface Metrics {
     added: Pick<WatchState, 'writes' | 'leftToSweep'>,
   ): void
   recordWatchLost(): void
+  /** Records that the archive failed between sweeps. */
+  recordArchiveFailure(fault: ArchiveFault): void
   /** Records that the configuration was read, and whether it was valid. */
   recordReload(isValid: boolean, atMs: number): void
   /** Starts the series of new policies at 0, and removes those of policies that are gone. */
@@ -46,7 +49,8 @@ export function makeMetrics(version: string, initial: readonly Policy[], countsG
   const { own, contentType, text } = makeSeries()
   own.buildInfo.set({ version }, 1)
   for (const result of RESULTS) own.sweeps.inc({ result }, 0)
-  for (const cause of FAULT_CODES) own.failures.inc({ cause }, 0)
+  for (const cause of [...FAULT_CODES, ARCHIVE_FAILED]) own.failures.inc({ cause }, 0)
+  for (const cause of ARCHIVE_CAUSES) own.archiveFailures.inc({ cause }, 0)
   for (const code of ERROR_WORDS) own.streamErrors.inc({ code }, 0)
   const growth = new Growth()
   let names: ReadonlySet<string> = new Set()
@@ -98,6 +102,9 @@ export function makeMetrics(version: string, initial: readonly Policy[], countsG
       for (const [reason, n] of entriesOf(tally.removed)) own.trimmed.inc({ policy, reason }, n)
       for (const [reason, n] of entriesOf(tally.skipped)) own.skipped.inc({ policy, reason }, n)
       own.unread.inc({ policy }, tally.unread)
+      own.archived.inc({ policy }, tally.archived)
+      own.archivedBytes.inc({ policy }, tally.archivedBytes)
+      own.unarchived.inc({ policy }, tally.unarchived)
       for (const [reason, n] of entriesOf(tally.deletedFor)) own.deleted.inc({ policy, reason }, n)
       own.reapedConsumers.inc({ policy }, tally.reaped.consumers)
       own.reapedGroups.inc({ policy }, tally.reaped.groups)
@@ -131,6 +138,7 @@ export function makeMetrics(version: string, initial: readonly Policy[], countsG
     recordSweep(report, endedAtMs) {
       own.sweeps.inc({ result: report.result })
       if (report.failure !== null) own.failures.inc({ cause: report.failure })
+      if (report.archiveFault !== null) own.archiveFailures.inc({ cause: report.archiveFault.code })
       own.duration.observe(report.durationMs / 1000)
       // A successful sweep of only the primaries under memory pressure says nothing about the others.
       const isPart = report.result === 'success' && !report.whole
@@ -157,6 +165,7 @@ export function makeMetrics(version: string, initial: readonly Policy[], countsG
     },
     recordPressureSweep: () => own.pressureSweeps.inc(),
     recordWatchLost: () => own.watchLost.inc(),
+    recordArchiveFailure: ({ code }) => own.archiveFailures.inc({ cause: code }),
     recordWatch({ heard, primaries, waiting }, { writes, leftToSweep }) {
       own.watchUp.set(primaries > 0 && heard === primaries ? 1 : 0)
       own.watchWaiting.set(waiting)

@@ -64,6 +64,14 @@ function makeOwnMetrics(registry: Registry) {
     reapedConsumers: counter('consumers_reaped_total', 'Dead consumers deleted.', ['policy']),
     reapedGroups: counter('groups_reaped_total', 'Dead consumer groups destroyed.', ['policy']),
     reapedPending: counter('pending_reaped_total', 'Pending references to missing entries dropped.', ['policy']),
+    archived: counter('archive_entries_total', 'Entries that the archive confirmed to be stored.', ['policy']),
+    archivedBytes: counter('archive_bytes_total', 'Bytes stored in the archive, compressed.', ['policy']),
+    unarchived: counter(
+      'entries_trimmed_unarchived_total',
+      'Entries that a hard limit removed while the archive failed.',
+      ['policy'],
+    ),
+    archiveFailures: counter('archive_failures_total', 'Sweeps and watches whose archive failed, by cause.', ['cause']),
     skipped: counter('streams_skipped_total', 'Streams not held to every limit, by reason.', ['policy', 'reason']),
     streamErrors: counter('stream_errors_total', 'Streams that Redis refused to read or trim, by error word.', [
       'code',
@@ -113,9 +121,10 @@ interface SeriesByLabels {
 /** Every series of a policy whose other labels are known in advance. */
 export function seriesOf(own: OwnMetrics, policy: string): (readonly [SeriesByLabels, Labels])[] {
   const plain = [own.streams, own.streamsEmpty, own.entries, own.longest, own.protectedStreams, own.unread, own.added]
+  const archived = [own.archived, own.archivedBytes, own.unarchived]
   const reaped = [own.reapedConsumers, own.reapedGroups, own.reapedPending]
   return [
-    ...[...plain, ...reaped].map((metric) => [metric, { policy }] as const),
+    ...[...plain, ...reaped, ...archived].map((metric) => [metric, { policy }] as const),
     ...LIMITS.map((limit) => [own.overLimit, { policy, limit }] as const),
     ...REASONS.map((reason) => [own.trimmed, { policy, reason }] as const),
     ...SKIP_REASONS.map((reason) => [own.skipped, { policy, reason }] as const),

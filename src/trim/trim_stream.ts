@@ -121,9 +121,10 @@ class StreamWork {
     }
   }
 
-  /** Trims by a hard limit: first what is archived, then also what is not, which is counted. */
+  /** Trims by a hard limit: what is archived; while the archive fails, also what is not, which is counted. */
   async #inSpiteOfGroups(trim: (hold: Hold | null) => Promise<void>): Promise<void> {
     if (this.#archiveHold !== null) await trim(this.#archiveHold)
+    if (this.#archiveHold !== null && !this.#context.mayTrimUnarchived) return
     const before = sumOfReasons(this.bites.removed)
     await trim(null)
     if (this.#archiveHold !== null) this.unarchived += sumOfReasons(this.bites.removed) - before

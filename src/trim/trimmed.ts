@@ -20,6 +20,8 @@ export interface TrimContext {
   readonly missing: Missing
   /** Remembered from sweep to sweep. */
   readonly living?: LivingGroups
+  /** Whether hard limits remove what is not archived: only while the archive fails. */
+  readonly mayTrimUnarchived?: boolean
 }
 
 /** The result of trimming one stream. It is complete even when a refusal, a fault or a stop cut the work short. */

@@ -65,6 +65,8 @@ export interface PrimaryWork {
   page(keys: readonly Buffer[]): Promise<void>
   /** Called once after the last page, unless the connection failed: finishes what pages have left open. */
   end?(): Promise<void>
+  /** Called once at the very end, whatever happened. */
+  close?(): void
 }
 
 /** How far a walk got. */
@@ -91,8 +93,9 @@ const REASONS_TO_STOP = [LEASE_LOST, PRESSURE, PAUSED] as const
 const PAGES_IN_FLIGHT = 4
 
 /**
- * Visits each primary and gives every page of its keys to the work that `begin` returns for it, then ends that work. When `stop` fires no new
- * page is started. Never throws what Redis did; calls `missing` for each command that Redis denied and the walk can do without.
+ * Visits each primary and gives every page of its keys to the work that `begin` returns for it, then ends that work. When
+ * `stop` fires no new page is started. Never throws what Redis did; calls `missing` for each command that Redis denied and
+ * the walk can do without.
  */
 export async function walk(
   task: WalkTask,
@@ -192,8 +195,12 @@ async function walkPrimary(
   }
   if (task.extent) task.extent.expect(await readSize(ask))
   const work = begin({ address: connection.address, ask, nowMs, stop, haveSlots, mostAtOnce: pace.mostAtOnce })
-  await walkPages(task, stop, ask, work)
-  await work.end?.()
+  try {
+    await walkPages(task, stop, ask, work)
+    await work.end?.()
+  } finally {
+    work.close?.()
+  }
 }
 
 async function walkPages(task: WalkTask, stop: AbortSignal, ask: Ask, work: PrimaryWork): Promise<void> {

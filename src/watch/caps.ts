@@ -4,15 +4,19 @@ import type { LivingGroups } from '../look/living_groups.ts'
 import type { Address } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection } from '../redis/connection.ts'
-import { type Missing, missingTold } from '../redis/refused.ts'
+import { missingTold } from '../redis/refused.ts'
 import { readClock } from '../redis/server_state.ts'
 import { type Policy, scanPattern } from '../retention/policy.ts'
+import type { ArchiveFault } from '../store/store.ts'
+import type { ArchiveContext, ArchiveTask } from '../sweep/archive_first.ts'
+import type { FinishContext } from '../sweep/finish.ts'
 import { sweepPage } from '../sweep/page.ts'
 import type { Outcome } from '../tally/outcome.ts'
 import { Tally } from '../tally/tally.ts'
 import { type Pace, paced } from '../walk/pace.ts'
 import { pagesOfKeys } from '../walk/scan.ts'
 import { settledOrStopped, sleep } from '../walk/stoppable.ts'
+import { ArchivedCaps } from './archived_caps.ts'
 import type { WriteCounts } from './write_counts.ts'
 
 /** Streams capped in one page. */
@@ -23,6 +27,8 @@ const NEXT_PAGE_AFTER_MS = 50
 const WORK_FACTOR = 6
 /** Take another page once fewer streams than this are in progress. */
 const MAX_IN_PROGRESS = 400
+/** With an archive, streams are in progress until their segment is stored. */
+const MAX_IN_PROGRESS_ARCHIVED = 20_000
 
 /** Which streams to cap, and how. */
 export interface CapTask {
@@ -33,6 +39,8 @@ export interface CapTask {
   readonly onOutcome: (policy: Policy, outcome: Outcome) => void
   /** Shared with the sweeps. */
   readonly living?: LivingGroups
+  /** Null without `--archive`. */
+  readonly archive: ArchiveTask | null
 }
 
 export interface CapEvents {
@@ -40,6 +48,8 @@ export interface CapEvents {
   limited(reason: string): void
   /** Some streams were looked at and trimmed if needed. */
   capped(tally: Tally): void
+  /** The archive failed: the streams that waited for it were not capped, except by hard limits. */
+  archiveFailed(fault: ArchiveFault): void
   /** Some streams have moved to another primary. */
   moved(): void
 }
@@ -51,21 +61,37 @@ export class Caps {
   readonly #counts: WriteCounts
   readonly #events: CapEvents
   readonly #stop: AbortSignal
+  /** Null where nothing is archived. */
+  readonly #archived: ArchivedCaps | null
 
   constructor(connection: Connection, task: CapTask, counts: WriteCounts, events: CapEvents, stop: AbortSignal) {
-    this.#ask = paced(connection, task.paceOf(connection.address), stop, WORK_FACTOR)
+    const pace = task.paceOf(connection.address)
+    this.#ask = paced(connection, pace, stop, WORK_FACTOR)
     this.#task = task
     this.#counts = counts
     this.#events = events
     this.#stop = stop
+    const begin = async (): Promise<ArchiveContext> => ({ ...(await this.#context()), mostAtOnce: pace.mostAtOnce })
+    this.#archived =
+      task.archive === null || task.dryRun
+        ? null
+        : new ArchivedCaps(task.archive, begin, ({ tally }, fault) => {
+            if (fault !== null) events.archiveFailed(fault)
+            this.#report(tally)
+          })
   }
 
   /** Caps streams as they become due, page by page. @throws Fault */
   async capDueStreams(): Promise<void> {
+    await Promise.all([this.#capDue(), this.#archived?.storeRegularly(this.#stop)])
+  }
+
+  async #capDue(): Promise<void> {
     const pages = new Set<Promise<void>>()
+    const most = this.#archived === null ? MAX_IN_PROGRESS : MAX_IN_PROGRESS_ARCHIVED
     let failed: unknown
     while (!this.#stop.aborted && failed === undefined) {
-      await settledOrStopped(this.#counts.atMostInProgress(MAX_IN_PROGRESS), this.#stop)
+      await settledOrStopped(this.#counts.atMostInProgress(most), this.#stop)
       await settledOrStopped(this.#counts.someDue(), this.#stop)
       if (this.#stop.aborted) break
       const keys = this.#counts.take(PAGE_SIZE)
@@ -74,7 +100,8 @@ export class Caps {
           failed ??= error
         })
         .finally(() => {
-          for (const key of keys) this.#counts.done(key)
+          // Streams that wait for the archive are done once they are counted.
+          if (this.#archived === null) for (const key of keys) this.#counts.done(key)
           pages.delete(page)
         })
       pages.add(page)
@@ -95,27 +122,35 @@ export class Caps {
 
   async #cap(keys: readonly Buffer[]): Promise<void> {
     if (keys.length === 0) return
-    const { dryRun, living } = this.#task
-    const policies = this.#task.policies()
-    const tally = new Tally(policies, 0)
-    const counts = this.#counts
-    const missing: Missing = (command, neededFor, why) => this.#events.limited(missingTold(command, { neededFor, why }))
-    const onOutcome = (policy: Policy, outcome: Outcome): void => {
-      // Its new primary is watched too. Here, Redis would refuse it at every try.
-      if (hasMoved(outcome)) counts.forget(outcome.key)
-      this.#task.onOutcome(policy, outcome)
-    }
-    const onDone = (key: Buffer): void => counts.done(key)
+    if (this.#archived !== null) return this.#archived.cap(keys)
+    const context = await this.#context()
     try {
-      const nowMs = await readClock(this.#ask)
-      const [ask, stop] = [this.#ask, this.#stop]
-      await sweepPage({
-        ...{ ask, keys, nowMs, stop, policies, dryRun, tally, missing, onOutcome, onDone },
-        ...(living === undefined ? {} : { living }),
-      })
+      await sweepPage({ ...context, keys, dryRun: this.#task.dryRun })
     } finally {
-      this.#events.capped(tally)
+      this.#report(context.tally)
     }
+  }
+
+  /** What pages need, by the policies in force now. */
+  async #context(): Promise<FinishContext> {
+    const { living } = this.#task
+    const policies = this.#task.policies()
+    return {
+      ...{ ask: this.#ask, stop: this.#stop, policies, tally: new Tally(policies, 0) },
+      nowMs: await readClock(this.#ask),
+      ...(living === undefined ? {} : { living }),
+      missing: (command, neededFor, why) => this.#events.limited(missingTold(command, { neededFor, why })),
+      onOutcome: (policy, outcome) => {
+        // Its new primary is watched too. Here, Redis would refuse it at every try.
+        if (hasMoved(outcome)) this.#counts.forget(outcome.key)
+        this.#task.onOutcome(policy, outcome)
+      },
+      onDone: (key) => this.#counts.done(key),
+    }
+  }
+
+  #report(tally: Tally): void {
+    this.#events.capped(tally)
     if (tally.policies.some(({ errors }) => errors.MOVED || errors.ASK)) this.#events.moved()
   }
 }

@@ -5,6 +5,7 @@ import { type Address, formatAddress } from '../redis/address.ts'
 import type { Primaries } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { policyFor } from '../retention/policy.ts'
+import type { ArchiveFault } from '../store/store.ts'
 import type { Tally } from '../tally/tally.ts'
 import { settledOrStopped, sleep } from '../walk/stoppable.ts'
 import { type PrimaryWatchTask, watchPrimary } from './primary_watch.ts'
@@ -29,6 +30,8 @@ export interface WatchEvents {
   limited(reason: string): void
   /** Some streams were looked at and trimmed if needed. */
   capped(tally: Tally): void
+  /** The archive failed: the streams that waited for it were not capped, except by hard limits. */
+  archiveFailed(fault: ArchiveFault): void
   /** An unexpected error ended the watch of one primary. */
   bug(error: unknown): void
 }

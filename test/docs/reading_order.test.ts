@@ -9,7 +9,21 @@ import { readPage, sectionOf } from '../harness/documents.ts'
 /** A file imports only from its own folder and from folders before it. `main.ts` comes last, and loads the program. */
 const READING_ORDER = [
   ...['text', 'retention', 'schedule', 'redis', 'store', 'archive', 'config'],
-  ...['walk', 'look', 'judge', 'forecast', 'trim', 'reap', 'tally', 'sweep', 'plan', 'explain', 'top', 'retrieve'],
+  ...[
+    'walk',
+    'look',
+    'judge',
+    'forecast',
+    'spill',
+    'trim',
+    'reap',
+    'tally',
+    'sweep',
+    'plan',
+    'explain',
+    'top',
+    'retrieve',
+  ],
   ...['watch', 'telemetry', 'report', 'http', 'daemon', 'program.ts', 'main.ts'],
 ]
 

@@ -1,7 +1,8 @@
 /** Archives for tests: entries made by chance, segments written of them, and what the archive then says. */
 
-import { type Entry, formatLine, lineStart } from '../../src/archive/entry_line.ts'
+import { type Entry, formatLine, lineStart, parseLine } from '../../src/archive/entry_line.ts'
 import { newSegmentName } from '../../src/archive/segment_name.ts'
+import { contentOf, linesOf } from '../../src/archive/segment_reader.ts'
 import { SegmentWriter } from '../../src/archive/segment_writer.ts'
 import { parseStreamId } from '../../src/retention/stream_id.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -69,4 +70,14 @@ export function numbered(stream: string, first: number, last: number): Entry[] {
     id: `${first + i}-0`,
     fields: [[Buffer.from('n'), Buffer.from(String(first + i))]],
   }))
+}
+
+/** Every stored entry as often as it was stored, in no order. */
+export async function readContents(store: Store): Promise<Entry[]> {
+  const entries: Entry[] = []
+  for await (const file of store.list('v1')) {
+    for await (const lines of linesOf(store, file.name, await contentOf(store, file)))
+      entries.push(...lines.map(parseLine))
+  }
+  return entries
 }

@@ -30,6 +30,7 @@ function reportOf(changes: Partial<SweepReport> = {}): SweepReport {
       longest: [],
       held: [],
       groups: null,
+      archiveFault: null,
     },
     ...changes,
   }

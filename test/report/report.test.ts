@@ -188,6 +188,7 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
         after: figure,
         removed: { age: figure, length: figure, bytes: figure, acked: figure },
         unread: figure,
+        unarchived: figure,
         deleted: null,
         reaped: { consumers: figure, groups: figure, pending: figure },
         skipped: 'custom_ids',
@@ -197,7 +198,7 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
       })
     })
     const longest = tally.longest.list()
-    const whole = { durationMs: million, memory: null, missing, longest, held, groups: null }
+    const whole = { durationMs: million, memory: null, missing, longest, held, groups: null, archiveFault: null }
     const swept = sweepSummary({
       ...{ ...failure, ...whole, whole: false, policies: tally.policies, total: sumOf(tally.policies) },
     })
@@ -211,7 +212,7 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
       ...{ bytes: figure * million, removeBytes: figure * million, isExact: false, customIdStreams: figure },
       reap: { consumers: figure, groups: figure, pending: figure, streams: figure },
       ...{ remove: { age: figure, length: figure, bytes: figure, acked: figure } },
-      ...{ protectedStreams: figure, staleGroupStreams: figure, unread: figure },
+      ...{ protectedStreams: figure, staleGroupStreams: figure, unread: figure, archive: figure },
       overLimit: { age: figure, length: figure, bytes: figure },
     }))
     const [total] = plans

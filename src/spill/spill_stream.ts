@@ -1,0 +1,183 @@
+/** Reads from one stream what a trim would remove, bite by bite, and hands it to the archive. */
+
+import { formatLine, lineStart } from '../archive/entry_line.ts'
+import { readGroups } from '../look/consumer_groups.ts'
+import type { Found } from '../look/found.ts'
+import type { Ask } from '../redis/ask.ts'
+import type { Command } from '../redis/connection.ts'
+import { accepted } from '../redis/refused.ts'
+import { costOfReading, NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
+import { groupDetail } from '../retention/groups.ts'
+import type { Limits } from '../retention/policy.ts'
+import { laterOf, nextStreamId, parseStreamId, type StreamId } from '../retention/stream_id.ts'
+import type { Budget } from './budget.ts'
+import { dueRange, goes } from './due_range.ts'
+
+/** A bite aims at so many bytes of entries; one entry may be larger. */
+const BITE_BYTES = 128 * 1024
+/** Entries of a bite at most: reading them takes Redis about half a millisecond. */
+const MOST_ENTRIES = 1000
+/** For a stream whose oldest entry nobody has looked at. */
+const UNKNOWN_BYTES = 10_000
+/** Where the entries turn out small, the next bite grows by this factor at most: the entries behind may be large. */
+const GROWTH = 4
+/** Redis spends about as long on so many bytes as on a bite that costs 1. */
+const BYTES_OF_COST = 4 * 1024 * 1024
+
+export interface SpillContext {
+  readonly ask: Ask
+  readonly limits: Limits
+  readonly nowMs: number
+  readonly stop: AbortSignal
+  /** Highest cost that one command should have. */
+  readonly mostAtOnce: number
+  readonly budget: Budget
+  /** Adds lines to the archive. @returns the number of their segment */
+  readonly add: (lines: string, entries: number, from: StreamId, to: StreamId) => Promise<number>
+  /** Whether this segment is durable already: then what is archived so far can go before more is read. */
+  readonly isDurable: (segment: number) => boolean
+}
+
+export interface Spilled {
+  /** All entries before this ID are archived once the segment is durable. */
+  readonly before: StreamId
+  readonly segment: number
+  /** Whether more would go: a segment was closed, or a stop came. */
+  readonly isCutShort: boolean
+}
+
+type Entry = readonly [id: Buffer, fields: readonly Buffer[]]
+
+/**
+ * Archives the oldest entries of a stream, those that are due. With `last`, its last ID ever, archives all of it: the stream
+ * will be unlinked. Null where nothing goes: `approx` removes whole nodes only, so less than one waits for more.
+ * @throws Refused, Fault, ArchiveFault
+ */
+export async function spillStream(
+  stream: Found,
+  context: SpillContext,
+  last: StreamId | null = null,
+): Promise<Spilled | null> {
+  const { ask, limits, nowMs, stop, budget, add, isDurable } = context
+  const { key, state } = stream
+  const detail = groupDetail(limits)
+  const groups = detail === 'none' || last !== null ? [] : await readGroups(ask, key, detail)
+  const range = dueRange(stream, limits, groups, nowMs)
+  const isDue = (older: number, id: StreamId): boolean => last !== null || goes(range, older, id)
+  const start = lineStart(key)
+  const bite = new BiteSize(state.oldest?.bytes ?? UNKNOWN_BYTES, context.mostAtOnce)
+  let [from, older, isEnd]: [string, number, boolean] = ['-', 0, false]
+  let archived: { before: StreamId; segment: number } | null = null
+  /** Lines that are not with the archive yet. */
+  let held: Held = { lines: '', entries: 0, bytes: 0, from: null }
+  const take = async (): Promise<void> => {
+    const most = bite.entries
+    const command: Command = ['XRANGE', key, from, '+', 'COUNT', String(most)]
+    const [reply] = await ask([command], costOfReading(most) + bite.bytes / BYTES_OF_COST)
+    const entries = accepted(reply, command) as unknown as readonly Entry[]
+    const going = countDue(entries, (place, id) => isDue(older + place, id))
+    isEnd = entries.length < most || going < entries.length
+    bite.learn(entries)
+    const last = entries[going - 1]
+    if (last !== undefined) {
+      for (let i = 0; i < going; i++) held.lines += formatLine(start, ...(entries[i] as Entry))
+      held.entries += going
+      held.bytes += bytesOf(entries, going)
+      held.from ??= idOf(entries[0] as Entry)
+      held.to = idOf(last)
+      older += going
+      from = `(${last[0]}`
+    }
+    const { lines, from: first, to } = held
+    const isWhole = isEnd && going === entries.length
+    const isLessThanNode = limits.trim === 'approx' && archived === null && !isWhole && isBelowNode(held)
+    if (first === null || to === undefined || isLessThanNode) return
+    const segment = await add(lines, held.entries, first, to)
+    archived = { before: nextStreamId(to), segment }
+    held = { lines: '', entries: 0, bytes: 0, from: null }
+  }
+  const soFar = (): typeof archived => archived
+  while (!isEnd && !stop.aborted) {
+    // The lines are made within the budget too: they take as much memory as the entries.
+    await budget.within(bite.bytes, take)
+    const segment = soFar()?.segment ?? null
+    if (last === null && segment !== null && isDurable(segment)) break
+  }
+  const result = soFar()
+  if (result === null) return null
+  // An entry that was deleted may have had the last ID of all.
+  const before = last !== null && isEnd ? laterOf(result.before, nextStreamId(last)) : result.before
+  return { before, segment: result.segment, isCutShort: !isEnd }
+}
+
+/** How many of the entries, counted from the first, are due. */
+function countDue(entries: readonly Entry[], isDue: (place: number, id: StreamId) => boolean): number {
+  let [least, most] = [0, entries.length]
+  // Mostly all of them are.
+  if (most === 0 || isDue(most - 1, idOf(entries[most - 1] as Entry))) return most
+  while (least < most) {
+    const middle = (least + most) >> 1
+    if (isDue(middle, idOf(entries[middle] as Entry))) least = middle + 1
+    else most = middle
+  }
+  return least
+}
+
+function idOf([id]: Entry): StreamId {
+  return parseStreamId(id.toString('latin1'))
+}
+
+/** Lines on their way to the archive. */
+interface Held {
+  lines: string
+  entries: number
+  bytes: number
+  from: StreamId | null
+  to?: StreamId
+}
+
+/** Whether they are surely less than one node of Redis's default size. */
+function isBelowNode({ entries, bytes }: Held): boolean {
+  return entries < NODE_ENTRIES && bytes < NODE_BYTES
+}
+
+/** Bytes of the first `count` entries. */
+function bytesOf(entries: readonly Entry[], count: number): number {
+  let bytes = 0
+  for (let i = 0; i < count; i++) bytes += bytesOfOne(entries[i] as Entry)
+  return bytes
+}
+
+function bytesOfOne([, fields]: Entry): number {
+  let bytes = 0
+  for (const field of fields) bytes += field.length
+  return bytes
+}
+
+/** How many entries the next bite reads: as many as fit if they are as large as the largest of the bite before. */
+class BiteSize {
+  readonly #most: number
+  #entryBytes: number
+  entries: number
+
+  constructor(entryBytes: number, mostAtOnce: number) {
+    this.#most = Math.max(10, Math.min(MOST_ENTRIES, Math.floor(mostAtOnce * 2500)))
+    this.#entryBytes = Math.max(1, entryBytes)
+    this.entries = this.#fitting()
+  }
+
+  get bytes(): number {
+    return this.entries * this.#entryBytes
+  }
+
+  learn(entries: readonly Entry[]): void {
+    let largest = 1
+    for (const entry of entries) largest = Math.max(largest, bytesOfOne(entry))
+    this.#entryBytes = largest
+    this.entries = Math.min(this.#fitting(), this.entries * GROWTH)
+  }
+
+  #fitting(): number {
+    return Math.max(1, Math.min(this.#most, Math.floor(BITE_BYTES / this.#entryBytes)))
+  }
+}

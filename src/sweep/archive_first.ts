@@ -1,0 +1,303 @@
+/**
+ * Archives what is due on one primary before it is trimmed.
+ *
+ * A stream goes through rounds. In each, its oldest due entries go to the open segment of its policy, and the stream waits
+ * until that segment is durable. Then it is looked at anew and trimmed, never beyond what is archived. Many streams wait for
+ * one segment, because object stores charge for each. A stream with more entries than a segment holds goes through several
+ * rounds, so that Redis gets smaller meanwhile.
+ */
+
+import { isDue } from '../judge/due.ts'
+import type { Found } from '../look/found.ts'
+import type { Batching } from '../look/in_batches.ts'
+import { lookAtPage } from '../look/look.ts'
+import { lastIdIfIdle } from '../reap/reap_stream.ts'
+import { NOTHING_REAPED } from '../reap/reaped.ts'
+import { Fault } from '../redis/refusal.ts'
+import { Refused } from '../redis/refused.ts'
+import type { Group } from '../retention/groups.ts'
+import { type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
+import type { StreamId } from '../retention/stream_id.ts'
+import { Budget } from '../spill/budget.ts'
+import { OpenSegments } from '../spill/open_segments.ts'
+import { spillStream } from '../spill/spill_stream.ts'
+import { ArchiveFault, type Store } from '../store/store.ts'
+import { trimDue } from '../trim/trim_due.ts'
+import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
+import { LEASE_LOST, PAUSED } from '../walk/walk.ts'
+import { countOutcome, countUnseen } from './count.ts'
+import { desertedOf, type FinishContext, finishStream } from './finish.ts'
+
+/** The archive as a sweep uses it. */
+export interface ArchiveTask {
+  /** Opens the store, or returns the one that is open. */
+  readonly openStore: () => Promise<Store>
+  readonly segmentBytes: number
+}
+
+export interface ArchiveContext extends FinishContext {
+  /** Highest cost that one command should have. */
+  readonly mostAtOnce: number
+  readonly batching?: Batching
+}
+
+/** Bytes of entries on their way from Redis at a time. */
+const MOST_BYTES = 1024 * 1024
+/** Most streams that wait for a segment. Each takes a few hundred bytes; beyond this the segment is stored as it is. */
+const MOST_WAITING = 50_000
+/** Streams trimmed together once they are archived. */
+const PAGE_SIZE = 200
+/** After a stop was asked for, a request to the archive gets as long as Redis does. */
+const STOP_GRACE_MS = 2000
+
+const NOTHING: StreamId = { ms: 0n, seq: 0n }
+
+/** A stream that waits until a segment is durable. */
+interface Waiting {
+  readonly key: Buffer
+  readonly policy: number
+  readonly length: number
+  readonly hasTimeIds: boolean
+  readonly before: StreamId
+  readonly segment: number
+  /** Whether more of it is to be archived afterwards. */
+  readonly isCutShort: boolean
+  readonly soFar: SoFar
+}
+
+/** What earlier rounds did to a stream. */
+interface SoFar {
+  /** How long it was at first. */
+  readonly length: number
+  /** Its dead groups without consumers, before anything was removed. */
+  readonly deserted: readonly Group[]
+  /** Null in the first round. */
+  readonly trimmed: Trimmed | null
+}
+
+export class ArchiveFirst {
+  readonly #context: ArchiveContext
+  readonly #segments: OpenSegments
+  readonly #budget = new Budget(MOST_BYTES)
+  /** What was archived is removed even after a stop, until the connection closes; but not if nothing may be trimmed anymore. */
+  readonly #halt = new AbortController()
+  #waiting: Waiting[] = []
+  readonly #forgetStop: () => void
+
+  constructor(task: ArchiveTask, context: ArchiveContext) {
+    this.#context = context
+    const { policies, tally, stop } = context
+    const late = new AbortController()
+    const startGrace = (): void => {
+      if (stop.reason === LEASE_LOST || stop.reason === PAUSED) this.#halt.abort()
+      setTimeout(() => late.abort(), STOP_GRACE_MS).unref()
+    }
+    if (stop.aborted) startGrace()
+    else stop.addEventListener('abort', startGrace, { once: true })
+    this.#forgetStop = () => stop.removeEventListener('abort', startGrace)
+    this.#segments = new OpenSegments(task.openStore, task.segmentBytes, late.signal, {
+      stored: (name, { entries, bytes }) => {
+        tally.addArchived(
+          policies.findIndex((policy) => policy.name === name),
+          entries,
+          bytes,
+        )
+      },
+    })
+  }
+
+  /** Why the archive does not work; null while it does. */
+  get fault(): ArchiveFault | null {
+    return this.#segments.fault
+  }
+
+  /** Takes streams that are due. They may still wait when this resolves. @returns a fault that ends the sweep, or null */
+  async take(streams: readonly Found[]): Promise<Fault | null> {
+    const begin = async (stream: Found): Promise<Fault | null> => {
+      const deserted = await desertedOf(stream, this.#context)
+      return this.#archive(stream, { length: stream.state.length, deserted, trimmed: null })
+    }
+    const faults = await Promise.all(streams.map(begin))
+    return firstOf([...faults, await this.#goOn()])
+  }
+
+  /** Stores what is open, and finishes all streams. @throws Fault */
+  async end(): Promise<void> {
+    while (this.#waiting.length > 0 && !this.#halt.signal.aborted) {
+      await this.#flush()
+      const fault = (await this.#goOn()) ?? (this.fault === null ? null : await this.#giveUp())
+      if (fault !== null) throw fault
+    }
+  }
+
+  /** Counts the streams that still wait, where the connection failed. What is open is dropped: nothing of it was removed. */
+  close(): void {
+    this.#forgetStop()
+    this.#segments.abandon()
+    for (const waiting of this.#waiting.splice(0)) {
+      const stream = asFound(waiting)
+      countOutcome(stream, added(waiting.soFar, leftAsFound(stream)), NOTHING_REAPED, this.#context)
+    }
+  }
+
+  /** One round of a stream, up to its wait. */
+  async #archive(stream: Found, soFar: SoFar): Promise<Fault | null> {
+    if (this.fault !== null) return this.#trimByHardLimits(stream, NOTHING, soFar)
+    const { policies, nowMs, stop, ask, quietGroups, living, mostAtOnce } = this.#context
+    const limits = policies[stream.policy] as Policy
+    try {
+      const reaping = { ask, limits, nowMs, stop, deserted: soFar.deserted, archivedBefore: NOTHING }
+      const last = quietGroups && living ? await lastIdIfIdle(stream, { ...reaping, quietGroups, living }) : null
+      const spilled =
+        last === null && !isDue(stream, limits, nowMs)
+          ? null
+          : await spillStream(
+              stream,
+              {
+                ...{ ask, limits, nowMs, stop, mostAtOnce, budget: this.#budget },
+                add: (...lines) => this.#segments.add(limits.name, ...lines),
+                isDurable: (segment) => this.#segments.isDurable(limits.name, segment),
+              },
+              last,
+            )
+      if (spilled === null) {
+        // It was looked at, and approx may leave a node.
+        const left = { ...leftAsFound(stream), attempted: !stop.aborted }
+        return this.#finish({ ...stream, archivedBefore: NOTHING }, left, soFar)
+      }
+      const { key, policy, state, hasTimeIds } = stream
+      this.#waiting.push({ key, policy, length: state.length, hasTimeIds, ...spilled, soFar })
+      if (this.#waiting.length >= MOST_WAITING) await this.#flush()
+      return null
+    } catch (error) {
+      if (error instanceof ArchiveFault) return this.#trimByHardLimits(stream, NOTHING, soFar)
+      const [refused, fault] = [error instanceof Refused ? error : null, error instanceof Fault ? error : null]
+      if (refused === null && fault === null) throw error
+      const left = { ...leftAsFound(stream), refused, fault, attempted: true }
+      return this.#finish({ ...stream, archivedBefore: NOTHING }, left, soFar)
+    }
+  }
+
+  /** Trims the streams whose entries are durable, and archives on in those that have more. */
+  async #goOn(): Promise<Fault | null> {
+    for (let ready = this.#takeReady(); ready.length > 0; ready = this.#takeReady()) {
+      for (let from = 0; from < ready.length; from += PAGE_SIZE) {
+        const fault = await this.#trimArchived(ready.slice(from, from + PAGE_SIZE)).catch((error: unknown) => {
+          if (!(error instanceof Fault)) throw error
+          return error
+        })
+        if (fault === null) continue
+        // They are counted when this is closed.
+        this.#waiting.push(...ready.slice(from + PAGE_SIZE))
+        return fault
+      }
+    }
+    return null
+  }
+
+  #takeReady(): Waiting[] {
+    const isReady = ({ policy, segment }: Waiting): boolean =>
+      this.#segments.isDurable((this.#context.policies[policy] as Policy).name, segment)
+    const { ready = [], not = [] } = Object.groupBy(this.#waiting, (one) => (isReady(one) ? 'ready' : 'not'))
+    this.#waiting = not
+    return ready
+  }
+
+  /** @throws Fault when the look fails */
+  async #trimArchived(page: readonly Waiting[]): Promise<Fault | null> {
+    const { ask, policies, nowMs, batching } = this.#context
+    const waiting = new Map(page.map((one) => [one.key.toString('latin1'), one]))
+    const of = ({ key }: { readonly key: Buffer }): Waiting => waiting.get(key.toString('latin1')) as Waiting
+    const keys = page.map(({ key }) => key)
+    const { found, unseen } = await lookAtPage(ask, keys, policies, nowMs, batching).catch((error: unknown) => {
+      this.#waiting.push(...page)
+      throw error
+    })
+    for (const stream of unseen) {
+      const { soFar } = of(stream)
+      if (soFar.trimmed === null) countUnseen(stream, this.#context)
+      else
+        countOutcome(asFound(of(stream)), added(soFar, leftAsFound(asFound(of(stream)))), NOTHING_REAPED, this.#context)
+    }
+    // Exactly what is archived goes. Were part of a node left, it would be archived again by the next sweep.
+    const exact = policies.map((policy): Policy => ({ ...policy, trim: 'exact' }))
+    return trimDue(
+      found.map((stream) => ({ ...stream, archivedBefore: of(stream).before })),
+      {
+        ...this.#context,
+        stop: this.#halt.signal,
+        policies: exact,
+        onTrimmed: (stream, trimmed) => {
+          const { isCutShort, soFar } = of(stream)
+          return this.#hasMore(stream, trimmed, isCutShort)
+            ? this.#archive(after(stream, trimmed), { ...soFar, trimmed: added(soFar, trimmed) })
+            : this.#finish(stream, trimmed, soFar)
+        },
+      },
+    )
+  }
+
+  /** Whether another round may remove more: one was cut short, or what goes for `--max-bytes` was estimated too low. */
+  #hasMore({ policy }: Found, { removed, refused, fault, memoryBytes }: Trimmed, isCutShort: boolean): boolean {
+    if (refused !== null || fault !== null || this.#context.stop.aborted || sumOfReasons(removed) === 0) return false
+    return isCutShort || (removed.bytes > 0 && memoryBytes > (this.#context.policies[policy] as Policy).maxBytes)
+  }
+
+  async #flush(): Promise<void> {
+    try {
+      await this.#segments.flush()
+    } catch (error) {
+      if (!(error instanceof ArchiveFault)) throw error
+    }
+  }
+
+  /** The archive does not work: only the hard limits apply to what waits for it. */
+  async #giveUp(): Promise<Fault | null> {
+    const waiting = this.#waiting.splice(0)
+    const faults: (Fault | null)[] = []
+    for (const one of waiting) faults.push(await this.#trimByHardLimits(asFound(one), NOTHING, one.soFar))
+    return firstOf(faults)
+  }
+
+  async #trimByHardLimits(stream: Found, archivedBefore: StreamId, soFar: SoFar): Promise<Fault | null> {
+    const { policies } = this.#context
+    const { hardMaxAgeMs, hardMaxLength } = policies[stream.policy] as Policy
+    const held = { ...stream, archivedBefore }
+    if (![hardMaxAgeMs, hardMaxLength].some(Number.isFinite)) return this.#finish(held, leftAsFound(stream), soFar)
+    const onTrimmed = (stream: Found, trimmed: Trimmed): Promise<Fault | null> => this.#finish(stream, trimmed, soFar)
+    return trimDue([held], { ...this.#context, mayTrimUnarchived: true, onTrimmed })
+  }
+
+  #finish(stream: Found, trimmed: Trimmed, soFar: SoFar): Promise<Fault | null> {
+    const counted = { ...stream, state: { ...stream.state, length: soFar.length } }
+    return finishStream(counted, added(soFar, trimmed), soFar.deserted, this.#context)
+  }
+}
+
+/** Both together; the state is the later one's. */
+function added({ trimmed: before }: SoFar, trimmed: Trimmed): Trimmed {
+  if (before === null) return trimmed
+  const removed = { ...trimmed.removed }
+  for (const reason of REASONS) removed[reason] += before.removed[reason]
+  return {
+    ...trimmed,
+    removed,
+    unread: before.unread + trimmed.unread,
+    unarchived: before.unarchived + trimmed.unarchived,
+    attempted: true,
+  }
+}
+
+/** The stream as the trim left it. */
+function after(stream: Found, { state, memoryBytes }: Trimmed): Found {
+  return { ...stream, state, memoryBytes }
+}
+
+/** A stream that waits, as far as it is remembered. */
+function asFound({ key, policy, length, hasTimeIds }: Waiting): Found {
+  return { key, policy, state: { length, oldest: undefined }, memoryBytes: 0, hasTimeIds }
+}
+
+function firstOf(faults: readonly (Fault | null)[]): Fault | null {
+  return faults.find((fault) => fault !== null) ?? null
+}

@@ -1,0 +1,71 @@
+/** The last stations of one stream: reaped and counted. */
+
+import { isReapDue } from '../judge/due.ts'
+import type { Found } from '../look/found.ts'
+import type { LivingGroups } from '../look/living_groups.ts'
+import type { State } from '../look/stream_state.ts'
+import { readDeserted } from '../reap/deserted_groups.ts'
+import type { QuietGroups } from '../reap/quiet_groups.ts'
+import { reapStream } from '../reap/reap_stream.ts'
+import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
+import type { Ask } from '../redis/ask.ts'
+import { Fault, isServerWide } from '../redis/refusal.ts'
+import type { Group } from '../retention/groups.ts'
+import type { Policy } from '../retention/policy.ts'
+import type { Trimmed } from '../trim/trimmed.ts'
+import { type CountContext, countOutcome } from './count.ts'
+
+export interface FinishContext extends CountContext {
+  readonly ask: Ask
+  /** Ends the work between two bites. */
+  readonly stop: AbortSignal
+  /** Given where groups may be reaped: remembered from sweep to sweep. */
+  readonly quietGroups?: QuietGroups
+  /** Groups seen alive, remembered from sweep to sweep. */
+  readonly living?: LivingGroups
+}
+
+/**
+ * Reaps a stream that was trimmed, and counts it. `deserted` are its dead groups as they were before it was trimmed.
+ * @returns a fault that ends the sweep, or null
+ */
+export async function finishStream(
+  stream: Found,
+  trimmed: Trimmed,
+  deserted: readonly Group[],
+  context: FinishContext,
+): Promise<Fault | null> {
+  const reaped = await reap(stream, trimmed, deserted, context)
+  countOutcome(stream, trimmed, reaped, context)
+  return faultOf(trimmed) ?? faultOf(reaped)
+}
+
+/** The dead groups of a stream that is about to be trimmed, which may remove what shows that they are dead. */
+export function desertedOf(stream: Found, { ask, nowMs, policies, quietGroups }: FinishContext) {
+  const none: readonly Group[] = []
+  return quietGroups === undefined ? none : readDeserted(stream, policies[stream.policy] as Policy, ask, nowMs)
+}
+
+/** Reaps what the stream leaves behind once it is trimmed; nothing where trimming it did not come to its end. */
+async function reap(
+  stream: Found,
+  trimmed: Trimmed,
+  deserted: readonly Group[],
+  context: FinishContext,
+): Promise<Reaped> {
+  const { ask, nowMs, stop, policies, quietGroups, living } = context
+  const limits = policies[stream.policy] as Policy
+  const { archivedBefore = null } = stream
+  const { length, oldest = length === 0 ? null : stream.state.oldest } = trimmed.state
+  const { hasGroups } = stream.state
+  const state: State = { length, oldest, ...(hasGroups === undefined ? {} : { hasGroups }) }
+  const left: Found = { ...stream, state }
+  const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
+  if (isCutShort || !quietGroups || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
+  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, living, deserted, archivedBefore })
+}
+
+/** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */
+export function faultOf({ refused, fault }: Pick<Trimmed, 'refused' | 'fault'>): Fault | null {
+  return refused !== null && isServerWide(refused.refusal) ? Fault.of(refused.refusal) : fault
+}
