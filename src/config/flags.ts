@@ -160,15 +160,9 @@ export const flagGroups = {
   },
   Archive: {
     archive: flag('<url|off>', 'off', asIs, 'store entries here first: file:///path or s3://bucket/prefix'),
-    'archive-s3-endpoint': flag(
-      '<url>',
-      null,
-      parseEndpoint,
-      'S3-compatible store; credentials as the AWS SDK finds them',
-      {
-        isSecret: true,
-      },
-    ),
+    'archive-s3-endpoint': flag('<url>', null, parseEndpoint, 'where an S3-compatible store is', {
+      isSecret: true,
+    }),
     'archive-s3-region': flag('<name>', null, nonEmpty, 'region of the bucket'),
     'archive-segment': flag('<size>', '8mb', parseSegmentSize, 'compressed size of a segment'),
     stream: flag('<key>', null, parseKey, 'stream to read, for archive cat and restore'),

@@ -60,7 +60,7 @@ test('XTRIMD_POLICY holds one policy a line', () => {
 
 test('each bad policy gets its own message, with the place of the mistake', () => {
   const NAMES =
-    'must be one of name, max-length, max-age, max-bytes, trim, protect, hard-max-length, hard-max-age, stale-group-after, acked-after, reap-consumers-after, reap-groups, reap-pending, delete-idle, delete-empty'
+    'must be one of name, max-length, max-age, max-bytes, trim, protect, hard-max-length, hard-max-age, stale-group-after, acked-after, reap-consumers-after, reap-groups, reap-pending, delete-idle, delete-empty, archive'
   const OWN_NAME = 'must have a name of its own; metrics tell policies apart by name'
   for (const [specs, line] of [
     [[''], 'must start with a glob; got ""'],

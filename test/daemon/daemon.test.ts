@@ -70,7 +70,7 @@ suite('the daemon', { concurrency: 2 }, () => {
       policies.flatMap((policy) => values.map((value) => `${policy} ${value}`))
     const expected: Record<string, readonly string[]> = {
       xtrimd_sweeps_total: ['success', 'partial', 'failed', 'stopped', 'skipped'],
-      xtrimd_sweep_failures_total: ['connect', 'timeout', ...words],
+      xtrimd_sweep_failures_total: ['connect', 'timeout', ...words, 'archive'],
       xtrimd_stream_errors_total: words,
       xtrimd_streams: policies,
       xtrimd_streams_empty: policies,
