@@ -44,7 +44,7 @@ test('--output json prints one object: the result, and by policy what there was,
   const none = { age: 0, length: 0, bytes: 0 }
   const reaped = { consumers: 0, groups: 0, pending: 0 }
   const quiet = {
-    deletedStreams: 0,
+    ...{ archived: 0, archivedBytes: 0, unarchived: 0, deletedStreams: 0 },
     deletedFor: { empty: 0, idle: 0 },
     reaped,
     overLimit: none,
