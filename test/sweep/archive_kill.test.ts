@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
@@ -34,12 +35,12 @@ function randomLimits(random: Random): string[] {
   ]
 }
 
-/** Starts a sweep and kills it once Redis has sent it so many bytes, or lets it end. @returns whether it was killed */
+/** Starts a sweep and kills it when `isTime` says so, or lets it end. @returns whether it was killed */
 async function sweepKilled(
   t: TestContext,
   redisPort: number,
   args: readonly string[],
-  afterBytes: number,
+  isTime: (replyBytes: number) => boolean,
 ): Promise<boolean> {
   const proxy = await startProxy(t, redisPort)
   const main = `${ROOT}/src/main.ts`
@@ -48,11 +49,16 @@ async function sweepKilled(
     stdio: 'ignore',
   })
   const watch = setInterval(() => {
-    if (proxy.replyBytes >= afterBytes) child.kill('SIGKILL')
+    if (isTime(proxy.replyBytes)) child.kill('SIGKILL')
   }, 1)
   const [, signal] = (await once(child, 'exit')) as [number | null, string | null]
   clearInterval(watch)
   return signal === 'SIGKILL'
+}
+
+/** Whether a segment is stored. */
+function hasSegment(folder: string): boolean {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).some((name) => name.endsWith('.ndjson.zst'))
 }
 
 /** Streams of random entries, ages, groups and holes. @returns their keys */
@@ -111,9 +117,9 @@ test('a sweep killed at random moments loses nothing, and one that ends leaves n
       const args = [...randomLimits(random), '--archive', `file://${folder}`, '--archive-segment', '4kb']
       for (let sweeps = 0; sweeps < 2; sweeps++) {
         const afterBytes = random.magnitude(500, 400_000)
-        const wasKilled = await whileProducing(book, streams, random, () =>
-          sweepKilled(t, redis.port, args, afterBytes),
-        )
+        // Once after some bytes of replies, mostly before anything is stored; once as soon as a segment is.
+        const isTime = (bytes: number): boolean => (sweeps === 0 ? bytes >= afterBytes : hasSegment(folder))
+        const wasKilled = await whileProducing(book, streams, random, () => sweepKilled(t, redis.port, args, isTime))
         const { length } = await Array.fromAsync(store.list('v1'))
         if (wasKilled) came[length === 0 ? 'early' : 'midway']++
         await book.check(store)
