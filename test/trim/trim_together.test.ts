@@ -81,8 +81,8 @@ test('if the connection ends in the middle of a batch, the removals that Redis h
     return { result, told: total.removed.age + total.removed.length, gone: before - (await entriesIn(redis)) }
   }
   let [inTheMiddle, swept] = [0, false]
-  // Cut later each time, until a sweep completes. The replies to all these XTRIM take about 2,000 bytes.
-  for (let bytes = 500; !swept; bytes += 700) {
+  // Cut later each time, until a sweep completes. The replies to these XTRIM take some hundred bytes.
+  for (let bytes = 500; !swept; bytes += 150) {
     proxy.cutAfterReplyBytes(bytes)
     const { result, told, gone } = await toldOf()
     swept = result === 'success'
