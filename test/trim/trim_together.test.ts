@@ -82,7 +82,7 @@ test('if the connection ends in the middle of a batch, the removals that Redis h
   }
   let [inTheMiddle, swept] = [0, false]
   // Cut later each time, until a sweep completes. The replies to these XTRIM take some hundred bytes.
-  for (let bytes = 500; !swept; bytes += 150) {
+  for (let bytes = 500; !swept; bytes += 40) {
     proxy.cutAfterReplyBytes(bytes)
     const { result, told, gone } = await toldOf()
     swept = result === 'success'
