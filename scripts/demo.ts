@@ -1,12 +1,14 @@
 /**
  * The demo: xtrimd sweeps a month of chat messages in a private Redis, until Ctrl-C. With `--once` it sweeps once; with
- * `--burst` it shows what happens between two sweeps. Every printed number comes from Redis or from the program.
+ * `--burst` it shows what happens between two sweeps, and with `--reap` what pods leave behind that restart. Every printed number comes from Redis or from the program.
  */
 
 import { demonstrateBurst } from './stage/burst.ts'
 import { CONVERSATIONS, DAYS, keepWriting, MESSAGES_PER_HOUR, makeChat, writeHistory } from './stage/chat.ts'
+import { IDLE_CONFIG } from './stage/idle_consumers.ts'
 import { type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
 import { runDaemon, runSweep, type SweepTally } from './stage/program.ts'
+import { demonstrateReaping } from './stage/restarts.ts'
 import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from './stage/say.ts'
 
 const POLICY = ['--match', 'stream:*', '--max-age', '24h', '--max-length', '1000']
@@ -125,8 +127,8 @@ function saved(before: Measure, now: Measure): string {
 }
 
 const [flag, ...more] = process.argv.slice(2)
-if (more.length > 0 || (flag !== undefined && flag !== '--once' && flag !== '--burst')) {
-  process.stderr.write('usage: scripts/demo [--once | --burst]\n')
+if (more.length > 0 || (flag !== undefined && !['--once', '--burst', '--reap'].includes(flag))) {
+  process.stderr.write('usage: scripts/demo [--once | --burst | --reap]\n')
   process.exit(2)
 }
 
@@ -145,9 +147,12 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
 const endsByItself = flag !== undefined
 let exitCode = 0
 try {
-  const redis = await startPrivateRedis()
+  // Only RESTORE can make consumers look idle for a month, and it needs DEBUG.
+  const settings = flag === '--reap' ? Object.entries(IDLE_CONFIG).flatMap(([name, value]) => [`--${name}`, value]) : []
+  const redis = await startPrivateRedis(settings)
   try {
     if (flag === '--burst') await demonstrateBurst(redis, stopping.signal)
+    else if (flag === '--reap') await demonstrateReaping(redis, stopping.signal)
     else await demonstrate(redis, flag === '--once', stopping.signal)
   } finally {
     await redis.stop()

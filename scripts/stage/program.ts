@@ -17,6 +17,8 @@ export interface SweepTally {
   readonly cause?: string | null
   readonly durationSeconds: number
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number }
+  readonly reaped: { readonly consumers: number; readonly groups: number; readonly pending: number }
+  readonly deletedStreams: number
 }
 
 export interface LogLine {

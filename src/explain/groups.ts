@@ -1,7 +1,9 @@
 /** What explain tells of a stream's consumer groups. */
+
+import { countMissing } from '../forecast/count_missing.ts'
 import type { CountingWay } from '../forecast/counting_way.ts'
 import type { EntryCounter } from '../forecast/entry_counter.ts'
-import { countMissing, readStreamEnds } from '../forecast/forecast_reap.ts'
+import { readStreamEnds } from '../forecast/forecast_reap.ts'
 import { readConsumers, readGroups } from '../look/consumer_groups.ts'
 import type { StreamEnds } from '../look/stream_ends.ts'
 import type { Ask } from '../redis/ask.ts'
@@ -61,7 +63,7 @@ async function explainGroup(stream: StreamOfGroups, group: Group, ends: StreamEn
   const isDead = limits === null ? null : isStale(group, limits.staleGroupAfterMs, nowMs)
   const left = { entries: counter?.length ?? 0, first: oldest }
   const dangling = await unlessMissing(missing, null, async () =>
-    pending === 0 ? 0 : await countMissing(key, group, left, ends, { ask, way }),
+    pending === 0 ? 0 : (await countMissing(key, group, left, ends, { ask, way })).total,
   )
   const all = await unlessMissing(missing, [], async () =>
     consumers === 0 ? [] : await readConsumers(ask, key, rawName, consumers),

@@ -13,7 +13,7 @@ const READ_BYTES = 256 * 1024
  * Goes through the references of a group in a range, and asks for the first entry from each of them on: references before
  * that entry are missing theirs. So a range without entries takes one question. Whether an entry exists is asked in the
  * same step in which its reference is dropped: even behind the last entry, a new one may be added and delivered at any time.
- * Replies with the number of missing entries, and the last ID it looked at, `''` at the end of the range.
+ * Replies with the number of missing entries, the last ID it looked at, `''` at the end of the range, and whose they are.
  */
 const missingLua = (act: string): string => `
 local function padded(id)
@@ -22,7 +22,7 @@ local function padded(id)
 end
 local listed = redis.pcall('XPENDING', KEYS[1], ARGV[1], ARGV[2], ARGV[3], ARGV[4])
 if listed.err then return string.find(listed.err, 'NOGROUP', 1, true) and {0, ''} or listed end
-local missing, bytes, entry, at = {}, 0, '', ''
+local missing, owners, by, bytes, entry, at = {}, {}, {}, 0, '', ''
 local last = #listed > 0 and listed[#listed][1] or ''
 local rest = #listed == tonumber(ARGV[4]) and last or ''
 for i, reference in ipairs(listed) do
@@ -33,14 +33,20 @@ for i, reference in ipairs(listed) do
     at = padded(entry)
     for _, field in ipairs(found and found[2] or {}) do bytes = bytes + #field end
   end
-  if entry ~= id then missing[#missing + 1] = id end
+  if entry ~= id then
+    missing[#missing + 1] = id
+    by[reference[2]] = (by[reference[2]] or 0) + 1
+  end
   if bytes > ${READ_BYTES} and i < #listed then
     rest = id
     break
   end
 end
 ${act}
-return {#missing, rest}`
+for name, n in pairs(by) do
+  owners[#owners + 1], owners[#owners + 2] = name, n
+end
+return {#missing, rest, owners}`
 
 const COUNT_LUA = missingLua('')
 const DROP_LUA = missingLua("if #missing > 0 then redis.call('XACK', KEYS[1], ARGV[1], unpack(missing)) end")
@@ -80,11 +86,16 @@ export function costOfReferences(pending: number): number {
 /** The reply of one bite. */
 export interface Bitten {
   readonly missing: number
+  /** The consumers with references to missing entries, by their names as Latin-1, and how many each has. */
+  readonly owners: readonly (readonly [name: string, references: number])[]
   /** What is left of the range; null at its end. */
   readonly rest: ReferenceRange | null
 }
 
 export function readBitten(reply: Reply, { to }: ReferenceRange): Bitten {
-  const [missing, last] = reply as [number, Buffer]
-  return { missing, rest: last.length === 0 ? null : { from: `(${last}`, to } }
+  const [missing, last, owned = []] = reply as [number, Buffer, (readonly (Buffer | number)[])?]
+  const owners = owned.flatMap((name, i): [string, number][] =>
+    i % 2 === 0 ? [[(name as Buffer).toString('latin1'), Number(owned[i + 1])]] : [],
+  )
+  return { missing, owners, rest: last.length === 0 ? null : { from: `(${last}`, to } }
 }

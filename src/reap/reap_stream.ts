@@ -63,7 +63,7 @@ class ReapWork {
   readonly #key: Buffer
   readonly #context: ReapContext
   #ends: StreamEnds | null = null
-  readonly #consumers = new Map<Group, readonly Consumer[]>()
+  readonly #consumers = new Map<string, readonly Consumer[]>()
   /** References to missing entries that were dropped before their group was to be destroyed. */
   readonly #droppedFirst = new Map<string, number>()
 
@@ -82,8 +82,9 @@ class ReapWork {
     if (this.#mayDeleteEmpty && groups.length === 0) await this.#unlink('empty', limits.maxAgeMs, [])
     if (this.deleted === null && this.#mayDeleteIdle) await this.#deleteIdle(groups)
     if (this.deleted !== null) return
+    // A dead consumer often has nothing but references to missing entries.
+    if (limits.reapPending) groups = await this.#dropPending(groups)
     if (Number.isFinite(limits.reapConsumersAfterMs)) for (const group of groups) await this.#deleteConsumers(group)
-    if (limits.reapPending) await this.#dropPending(groups)
   }
 
   async lastIdIfIdle(): Promise<StreamId | null> {
@@ -157,10 +158,10 @@ class ReapWork {
 
   /** Reads the consumers of a group once. */
   async #consumersOf(group: Group): Promise<readonly Consumer[]> {
-    const known = this.#consumers.get(group)
+    const known = this.#consumers.get(nameOf(group.rawName))
     if (known !== undefined) return known
     const consumers = await readConsumers(this.#context.ask, this.#key, group.rawName, group.consumers)
-    this.#consumers.set(group, consumers)
+    this.#consumers.set(nameOf(group.rawName), consumers)
     return consumers
   }
 
@@ -233,11 +234,16 @@ class ReapWork {
     quietGroups.set(this.#key, { ...group, consumers: consumers - deleted }, untilMs)
   }
 
-  /** Drops references to missing entries, oldest first: before the first entry, and after it where `XDEL` left holes. */
-  async #dropPending(groups: readonly Group[]): Promise<void> {
+  /** Drops references to missing entries, oldest first: before the first entry, and after it where `XDEL` left holes. @returns the groups with what they still have pending */
+  async #dropPending(groups: readonly Group[]): Promise<readonly Group[]> {
+    const after: Group[] = []
     for (const group of groups) {
-      if (group.pending > 0 && this.#mayGoOn) await this.#throughReferences('drop', group, await this.#missingRange())
+      const isBehind = group.pending > 0 && this.#mayGoOn
+      const dropped = isBehind ? await this.#throughReferences('drop', group, await this.#missingRange()) : 0
+      if (dropped > 0) this.#consumers.delete(nameOf(group.rawName))
+      after.push({ ...group, pending: group.pending - dropped })
     }
+    return after
   }
 
   async #missingRange(): Promise<ReferenceRange> {

@@ -23,6 +23,7 @@ export function asOneServer({ primaries, homeOf }: RedisCluster): OneServer {
   }
   const client = {
     time: () => primaries[0]?.client.time(),
+    sendCommand: (args: Arguments) => command(...args),
     withTypeMapping: (mapping: never) => ({
       sendCommand: async (args: string[]) =>
         (await home(keyOf(args) ?? '')).client.withTypeMapping(mapping).sendCommand(args),

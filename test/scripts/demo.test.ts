@@ -99,6 +99,25 @@ suite('the demo', { concurrency: 2 }, () => {
     await assertNothingLeft()
   })
 
+  test('the demo of reaping shows what pods left behind, loses nothing pending, in 80 columns, and leaves nothing behind', async (t) => {
+    const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--reap'])
+    assert.equal(await exitCode(), 0, output())
+    for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
+    const row = (what: string): number[] =>
+      (new RegExp(`^ {2}${what} +([\\d,.]+)(?: MB)? +([\\d,.]+)(?: MB)?$`, 'm').exec(output()) ?? []).slice(1).map(number)
+    const [, reaped, groups, references] = /reaped ([\d,]+) consumers, ([\d,]+) groups and ([\d,]+) references/.exec(output()) ?? []
+    const [[, deleted] = []] = [/deleted ([\d,]+) idle streams/.exec(output()) ?? []]
+    const lost = (what: string): number => (row(what)[0] ?? Number.NaN) - (row(what)[1] ?? Number.NaN)
+    assert.equal(lost('consumer groups'), number(groups ?? ''), output())
+    // Each gateway's group had one consumer, and its entries are acknowledged.
+    assert.equal(lost('consumers'), number(reaped ?? '') + number(groups ?? ''))
+    assert.equal(lost('pending, the entry is gone'), number(references ?? ''))
+    assert.deepEqual([row('pending, the entry is gone')[1], lost('pending, the entry exists')], [0, 0])
+    assert.equal(lost('streams'), number(deleted ?? ''))
+    assert.ok(number(reaped ?? '') > 2_000 && number(deleted ?? '') > 2_000 && lost('memory') > 5, output())
+    await assertNothingLeft()
+  })
+
   test('the demo keeps sweeping and serves metrics until Ctrl-C, exits with 0, and leaves nothing behind', async (t) => {
     const { demo, exitCode, output, processesFound, assertNothingLeft } = await startDemo(t, [])
     const sweeps = () => output().match(/^ {2}success /gm)?.length ?? 0

@@ -43,7 +43,7 @@ function lostConsumers({ before, after, policy }: Swept): string[] {
     const left = after.groups.find(({ name }) => name === group.name)
     if (left === undefined) return []
     const gone = group.consumers.filter(({ name }) => !left.consumers.some((consumer) => consumer.name === name))
-    const idle = idleConsumers(group, policy)
+    const idle = idleConsumers(group, policy, after.entries)
     const found = gone
       .filter((consumer) => !idle.includes(consumer))
       .map(({ name }) => `consumer ${name} of ${group.name} was deleted, and must stay`)
@@ -79,7 +79,7 @@ function leftBehind(swept: Swept): string[] {
     const group = before.groups.find(({ name }) => name === left.name)
     if (group === undefined) continue
     if (mayBeDestroyed(group, before, after.entries, policy, fromMs)) found.push(`dead group ${group.name} is left`)
-    const idle = idleConsumers(group, policy)
+    const idle = idleConsumers(group, policy, after.entries)
     const most = group.consumers.length - idle.length + sparedOf(group, idle, policy)
     if (left.consumers.length > most)
       found.push(`${left.consumers.length} consumers of ${left.name} are left, not ${most}`)
@@ -157,13 +157,18 @@ function isGone(
   return wasMadeLongAgo && waiting !== undefined && waiting.ms >= YEAR_2000 && nowMs - Number(waiting.ms) >= afterMs
 }
 
-/** The consumers that have nothing pending and have been idle for long enough. */
-function idleConsumers({ consumers }: GroupState, { reapConsumersAfterMs }: PlannedPolicy): ConsumerState[] {
+/**
+ * The consumers that have been idle for long enough and have nothing pending, or nothing but references to missing entries
+ * where those are dropped. `left` are the entries that are there.
+ */
+function idleConsumers(group: GroupState, policy: PlannedPolicy, left: readonly Id[]): ConsumerState[] {
+  const { consumers, pending, owners } = group
+  const exists = idsOf(left)
   const youngest = Math.min(...consumers.map(({ idleMs }) => idleMs))
-  return consumers.filter(
-    ({ pending, idleMs, countsAttempts }) =>
-      pending === 0 && idleMs >= reapConsumersAfterMs + (countsAttempts ? 0 : youngest),
-  )
+  return consumers.filter(({ name, idleMs, countsAttempts }) => {
+    const own = pending.filter((id, i) => owners[i] === name && (!policy.reapPending || exists.has(textOf(id))))
+    return own.length === 0 && idleMs >= policy.reapConsumersAfterMs + (countsAttempts ? 0 : youngest)
+  })
 }
 
 /** How many of them stay nevertheless: where the policy judges groups, one that tells when its group was alive. */

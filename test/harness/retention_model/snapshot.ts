@@ -10,6 +10,8 @@ export interface GroupState {
   readonly lastDelivered: Id
   /** Delivered but not acknowledged, in order. Includes entries that have left the stream. */
   readonly pending: readonly Id[]
+  /** The consumer of each of them. */
+  readonly owners: readonly string[]
   /** Null if Redis does not know it. */
   readonly lag: number | null
   /** For each consumer. */
@@ -79,12 +81,13 @@ async function readGroup(redis: OneServer, key: string, fields: unknown): Promis
   const [consumers, pending] = (await Promise.all([
     redis.command('XINFO', 'CONSUMERS', key, name),
     redis.command('XPENDING', key, name, '-', '+', '100000'),
-  ])) as [unknown[], [string][]]
+  ])) as [unknown[], [string, string][]]
   const [lag, entriesRead] = [told.get('lag'), told.get('entries-read')]
   return {
     name,
     lastDelivered: parseId(String(told.get('last-delivered-id'))),
     pending: pending.map(([id]) => parseId(id)),
+    owners: pending.map(([, owner]) => owner),
     lag: typeof lag === 'number' ? lag : null,
     idleMs: consumers.map((consumer) => Number(fieldsOf(consumer).get('idle'))),
     consumers: consumers.map(fieldsOf).map((consumer) => ({
