@@ -26,9 +26,10 @@ const REAPING = ['--reap-consumers-after', '1d', '--reap-groups', 'gateway-*', '
 
 /** @throws the signal's reason when it is aborted */
 export async function demonstrateReaping(redis: PrivateRedis, interrupted: AbortSignal): Promise<void> {
-  say(`A private redis-server ${redis.version}, and a service whose pods restarted ${RESTARTS_A_DAY} times a day for`)
-  say(`${DAYS} days: ${WORKERS} workers, each a consumer of one group, and ${GATEWAYS} gateways, each with a`)
-  say(`group of its own. Every task had a stream of its own, ${count(TASKS)} by now. Nobody cleaned up.`)
+  say(`A private redis-server ${redis.version}, and a service whose pods restarted`)
+  say(`${RESTARTS_A_DAY} times a day for ${DAYS} days: ${WORKERS} workers, each a consumer of one group, and`)
+  say(`${GATEWAYS} gateways, each with a group of its own. Each of ${count(TASKS)} tasks had a stream`)
+  say('of its own. Nobody cleaned up.')
   say()
   const now = await redis.now()
   await workAMonth(redis.client, now, interrupted)
@@ -42,7 +43,9 @@ export async function demonstrateReaping(redis: PrivateRedis, interrupted: Abort
   const tally = await runSweep(['--redis-url', redis.url, ...LIMITS, ...REAPING], interrupted)
   if (tally.result !== 'success') throw new Error(`the sweep did not succeed: ${tally.cause}`)
   const { consumers, groups, pending } = tally.reaped
-  say(`  reaped ${count(consumers)} consumers, ${count(groups)} groups and ${count(pending)} references to missing entries,`)
+  say(
+    `  reaped ${count(consumers)} consumers, ${count(groups)} groups and ${count(pending)} references to missing entries,`,
+  )
   say(`  and deleted ${count(tally.deletedStreams)} idle streams, in ${tally.durationSeconds.toFixed(2)} s`)
   say()
   sayTable(before, await measure(redis))
@@ -68,8 +71,8 @@ async function workAMonth(client: Client, nowMs: number, signal: AbortSignal): P
     for (let i = 0; i < GATEWAYS; i++) {
       const name = `gateway-${randomUUID()}`
       await client.sendCommand(['XGROUP', 'CREATE', NOTIFICATIONS, name, '0'])
-      await readAndAcknowledge(client, NOTIFICATIONS, name, name, WORKERS, 0)
-      gateways.set(name, idleMs)
+      await readAndAcknowledge(client, NOTIFICATIONS, name, `consumer of ${name}`, WORKERS, 0)
+      gateways.set(`consumer of ${name}`, idleMs)
     }
     for (let i = 0; i < WORKERS; i++) {
       const name = `worker-${randomUUID()}`
@@ -126,7 +129,9 @@ async function measure(redis: PrivateRedis): Promise<Measure> {
   const lengths = await redis.streamLengths()
   let [groups, consumers, pending, dangling] = [0, 0, 0, 0]
   for (const key of [ORDERS, NOTIFICATIONS]) {
-    const [[first] = ['0-0']] = (await client.sendCommand(['XRANGE', key, '-', '+', 'COUNT', '1'])) as unknown as [string][]
+    const [[first] = ['0-0']] = (await client.sendCommand(['XRANGE', key, '-', '+', 'COUNT', '1'])) as unknown as [
+      string,
+    ][]
     for (const fields of (await client.sendCommand(['XINFO', 'GROUPS', key])) as unknown as (string | number)[][]) {
       const told = (name: string): string | number => fields[fields.indexOf(name) + 1] ?? 0
       groups++

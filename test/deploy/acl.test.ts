@@ -187,6 +187,15 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
     },
     works: ({ reaped }) => assert.equal((reaped as { groups: number }).groups, 1),
   },
+  '`--reap-groups` for groups with more than 1,000 pending references': {
+    args: ['--reap-groups', 'group', '--stale-group-after', '1ms'],
+    prepare: async (redis) => {
+      await fill(redis)
+      await read(redis, 1_100)
+      await setTimeout(20)
+    },
+    works: ({ reaped }) => assert.equal((reaped as { groups: number }).groups, 1),
+  },
   '`--reap-pending`': {
     args: ['--reap-pending'],
     prepare: async (redis) => {
@@ -203,6 +212,18 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
     works: async ({ deletedStreams }, redis) => {
       assert.equal(deletedStreams, 1)
       assert.equal(await redis.command('EXISTS', KEY), 0)
+    },
+  },
+  '`--delete-idle` for streams with dead groups': {
+    args: ['--delete-idle', '1d', '--max-age', 'off', '--stale-group-after', '1ms'],
+    prepare: async (redis) => {
+      await redis.command('XADD', KEY, `${(await redisNow(redis)) - 48 * HOUR}-0`, 'a', 'b')
+      await read(redis, 1)
+      await setTimeout(20)
+    },
+    works: async ({ deletedStreams }, redis) => {
+      assert.equal(deletedStreams, 1)
+      assert.equal(await redis.callsOf('unlink'), 1)
     },
   },
   '`--delete-empty`': {

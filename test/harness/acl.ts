@@ -34,8 +34,16 @@ export const ACL_LINES = [
     rules: '+eval +exists +xinfo|groups +xinfo|consumers +xpending +xgroup|delconsumer',
   },
   { feature: '`--reap-groups`', rules: '+eval +exists +xinfo|groups +xinfo|consumers +xgroup|destroy' },
+  {
+    feature: '`--reap-groups` for groups with more than 1,000 pending references',
+    rules: '+eval +exists +xinfo|groups +xinfo|consumers +xgroup|destroy +xinfo|stream +xpending +xack',
+  },
   { feature: '`--reap-pending`', rules: '+eval +xinfo|groups +xinfo|stream +xpending +xack' },
   { feature: '`--delete-idle`', rules: '+eval +type +xinfo|groups +xinfo|stream +unlink' },
+  {
+    feature: '`--delete-idle` for streams with dead groups',
+    rules: '+eval +type +xinfo|groups +xinfo|consumers +xinfo|stream +unlink',
+  },
   { feature: '`--delete-empty`', rules: '+eval +type +xinfo|groups +xinfo|stream +unlink' },
   { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pttl +pexpire +del' },
   { feature: 'obeying a pause', rules: '~xtrimd:pause +get' },

@@ -104,8 +104,11 @@ suite('the demo', { concurrency: 2 }, () => {
     assert.equal(await exitCode(), 0, output())
     for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
     const row = (what: string): number[] =>
-      (new RegExp(`^ {2}${what} +([\\d,.]+)(?: MB)? +([\\d,.]+)(?: MB)?$`, 'm').exec(output()) ?? []).slice(1).map(number)
-    const [, reaped, groups, references] = /reaped ([\d,]+) consumers, ([\d,]+) groups and ([\d,]+) references/.exec(output()) ?? []
+      (new RegExp(`^ {2}${what} +([\\d,.]+)(?: MB)? +([\\d,.]+)(?: MB)?$`, 'm').exec(output()) ?? [])
+        .slice(1)
+        .map(number)
+    const [, reaped, groups, references] =
+      /reaped ([\d,]+) consumers, ([\d,]+) groups and ([\d,]+) references/.exec(output()) ?? []
     const [[, deleted] = []] = [/deleted ([\d,]+) idle streams/.exec(output()) ?? []]
     const lost = (what: string): number => (row(what)[0] ?? Number.NaN) - (row(what)[1] ?? Number.NaN)
     assert.equal(lost('consumer groups'), number(groups ?? ''), output())
