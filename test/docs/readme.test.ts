@@ -173,6 +173,16 @@ test('the commands of the README work, and print what it shows', async (t) => {
   assert.equal(daemon.code, 0)
 })
 
+test('every command in a block of shell commands works in a fresh clone, where follow_readme runs it', () => {
+  const commands = PAGES.flatMap((page) => commandsIn(readPage(page)))
+  assert.ok(commands.length >= 6)
+  // Other commands stand in `console` blocks: they need Docker, a cluster or an installed xtrimd.
+  assert.deepEqual(
+    commands.filter((command) => !/^(?:scripts\/|test\/|npm |npx )/.test(command)),
+    [],
+  )
+})
+
 /** What README shows that `plan` prints: the block behind the command. */
 const PLAN_SHOWN = /xtrimd -- plan .*\n```\n\n```\n([\s\S]*?)^```$/m
 
