@@ -29,7 +29,8 @@ export function readRedis(reader: Reader): RedisSettings | undefined {
   if (!urls?.[0] || replyTimeoutMs === undefined || credentials === undefined || topology === undefined)
     return undefined
   const from = { url: given.source, password: passwordSource(reader, urls[0]) }
-  return { topology, reach: { credentials, database: urls[0].database, tls, replyTimeoutMs }, from }
+  const inCluster = topology.mode === 'cluster'
+  return { topology, reach: { credentials, database: urls[0].database, tls, replyTimeoutMs, inCluster }, from }
 }
 
 /** Platforms set `REDIS_URL` for the application; it counts only if no URL was given to xtrimd itself. */

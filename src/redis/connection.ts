@@ -28,6 +28,8 @@ export interface Reach {
   readonly tls: (() => TlsOptions) | null
   /** Deadline for connecting, and for each batch of replies, in milliseconds. */
   readonly replyTimeoutMs: number
+  /** Whether the servers are nodes of a cluster. */
+  readonly inCluster?: boolean
 }
 
 export interface Connection {
@@ -147,7 +149,7 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
       client.connect().then(resolve, reject)
     })
     lost = undefined
-    await introduce(ask)
+    await introduce(ask, reach.inCluster ?? false)
     return { address, ask, subscribe, ended, close: () => close() }
   } catch (error) {
     close()
@@ -190,10 +192,13 @@ function makeClient(address: Address, reach: Reach): Client {
 /**
  * Sets a name for CLIENT LIST, and NO-TOUCH, so that looking at a stream does not reset its idle time. An older server or
  * an ACL may refuse either without harm; a server that refuses every command is noticed here.
+ *
+ * Never NO-TOUCH in a cluster: it makes Redis 8.0.2 and Valkey 8.1.1 crash at the first command on an existing key whose slot
+ * is being moved.
  */
-async function introduce(ask: Connection['ask']): Promise<void> {
+async function introduce(ask: Connection['ask'], inCluster: boolean): Promise<void> {
   const setName = ask([['CLIENT', 'SETNAME', 'xtrimd']])
-  const setNoTouch = ask([['CLIENT', 'NO-TOUCH', 'ON']])
+  const setNoTouch = inCluster ? Promise.resolve() : ask([['CLIENT', 'NO-TOUCH', 'ON']])
   // A server with too many clients answers the first command with an error and hangs up on the second.
   setNoTouch.catch(() => {})
   const [reply] = await setName

@@ -88,7 +88,7 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
     works: trimmed.works,
   },
   'its name in `CLIENT LIST`': greets('client|setname'),
-  'not resetting the idle time of keys (Redis 7.2 and newer)': greets('client|no-touch'),
+  'not resetting the idle time of keys (Redis 7.2 and newer, not in a cluster)': greets('client|no-touch'),
   'reading many streams in one command, twice as fast (Redis 7.0 and newer, not in a cluster)': {
     prepare: async (redis) => {
       await fill(redis)

@@ -12,7 +12,7 @@ export const ACL_LINES = [
   { feature: BASE, rules: '~stream:conversation:* +scan +time +xlen +xrange +xtrim' },
   { feature: 'a database other than 0', rules: '+select' },
   { feature: 'its name in `CLIENT LIST`', rules: '+client|setname' },
-  { feature: 'not resetting the idle time of keys (Redis 7.2 and newer)', rules: '+client|no-touch' },
+  { feature: 'not resetting the idle time of keys (Redis 7.2 and newer, not in a cluster)', rules: '+client|no-touch' },
   {
     feature: 'reading many streams in one command, twice as fast (Redis 7.0 and newer, not in a cluster)',
     rules: '+eval_ro +xread',

@@ -3,9 +3,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { openSlot, startCluster } from '../harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
-import { fillStream, redisNow } from '../harness/streams.ts'
-import { sweepWell } from '../harness/sweep_once.ts'
+import { fillBurst, fillStream, redisNow } from '../harness/streams.ts'
+import { sweepOnce, sweepWell } from '../harness/sweep_once.ts'
 
 /** OBJECT IDLETIME counts whole seconds. */
 const IDLE_S = 3
@@ -45,4 +46,21 @@ test('a sweep does not change the idle time of streams that it does not trim', a
   await redis.command('XLEN', first)
   assert.ok((await idleSeconds(redis, first)) < IDLE_S)
   assert.ok((await idleSeconds(redis, second)) >= IDLE_S)
+})
+
+test('in a cluster a sweep of a stream whose slot is being moved crashes no server: it never sends NO-TOUCH', async (t) => {
+  const cluster = await startCluster(t)
+  const key = 'stream:conversation:moving'
+  const home = await cluster.homeOf(key)
+  const [source, target] = [cluster.primaries[home], cluster.primaries[(home + 1) % cluster.primaries.length]]
+  assert.ok(source && target)
+  await fillBurst(source, key, 3_000, 60_000)
+  await openSlot(source, target, await cluster.slotOf(key))
+  const { report } = await sweepOnce(cluster.urls, ['--redis-mode', 'cluster'])
+  assert.equal(report.cause, 'MOVED', 'the control: the sweep saw that the slot was being moved')
+  assert.ok(Number(await source.command('XLEN', key)) < 3_000, 'and trimmed the stream')
+  for (const primary of cluster.primaries) {
+    assert.equal(await primary.command('PING'), 'PONG')
+    assert.equal(await primary.callsOf('client|no-touch'), 0)
+  }
 })
