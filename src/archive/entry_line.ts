@@ -7,7 +7,7 @@
  * the front, or that JSON must escape: after an object with the names `a` and `\`, V8 in Node 24 reads `a` and `"` as these
  * names too.
  */
-import { isUtf8 } from 'node:buffer'
+import { LineBuffer } from './line_buffer.ts'
 
 /** One entry of a stream. Its fields keep their order, and may repeat a name. */
 export interface Entry {
@@ -16,45 +16,82 @@ export interface Entry {
   readonly fields: readonly (readonly [name: Buffer, value: Buffer])[]
 }
 
+const ID = Buffer.from(',"id":"')
+const FIELDS = Buffer.from('","fields":')
+const END = Buffer.from('}\n')
+const [OPEN_OBJECT, CLOSE_OBJECT] = [0x7b, 0x7d]
+const [OPEN_LIST, CLOSE_LIST] = [0x5b, 0x5d]
+const [COMMA, COLON] = [0x2c, 0x3a]
+
 /** The start of every line of one stream: compute it once, and write or find its lines by it. */
-export function lineStart(stream: Buffer): string {
-  return `{"stream":${asJson(stream)},"id":"`
+export function lineStart(stream: Buffer): Buffer {
+  const start = new LineBuffer()
+  start.raw(Buffer.from('{"stream":'))
+  start.json(stream)
+  start.raw(ID)
+  return start.take()
 }
 
-/** The line of one entry, with its line feed. `fields` holds names and values in turn, as Redis replies them. */
-export function formatLine(start: string, id: Buffer, fields: readonly Buffer[]): string {
-  return `${start}${id.toString('latin1')}","fields":${formatFields(fields)}}\n`
+/** Adds the line of one entry, with its line feed. `fields` holds names and values in turn, as Redis replies them. */
+export function addLine(lines: LineBuffer, start: Buffer, id: Buffer, fields: readonly Buffer[]): void {
+  lines.raw(start)
+  lines.raw(id)
+  lines.raw(FIELDS)
+  const before = lines.length
+  if (!addObject(lines, fields)) {
+    lines.length = before
+    addPairs(lines, fields)
+  }
+  lines.raw(END)
 }
 
-function formatFields(fields: readonly Buffer[]): string {
-  const names: string[] = []
-  let object = ''
+/** @returns false where only pairs will do */
+function addObject(lines: LineBuffer, fields: readonly Buffer[]): boolean {
+  const hasOthers = fields.length > 2
+  lines.byte(OPEN_OBJECT)
   for (let i = 0; i + 1 < fields.length; i += 2) {
     const name = fields[i] as Buffer
-    const text = asJson(name)
-    if (!isPlainName(text, fields.length > 2) || names.includes(text)) return formatPairs(fields)
-    names.push(text)
-    object += `${i === 0 ? '' : ','}${text}:${asJson(fields[i + 1] as Buffer)}`
+    if (hasOthers && (isAllDigits(name) || occursBefore(fields, i))) return false
+    if (i > 0) lines.byte(COMMA)
+    if (lines.json(name) !== 'plain') return false
+    lines.byte(COLON)
+    lines.json(fields[i + 1] as Buffer)
   }
-  return `{${object}}`
+  lines.byte(CLOSE_OBJECT)
+  return true
 }
 
-function isPlainName(text: string, hasOthers: boolean): boolean {
-  return text[0] === '"' && !text.includes('\\') && !(hasOthers && /^"\d+"$/.test(text))
+function addPairs(lines: LineBuffer, fields: readonly Buffer[]): void {
+  lines.byte(OPEN_LIST)
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    if (i > 0) lines.byte(COMMA)
+    lines.byte(OPEN_LIST)
+    lines.json(fields[i] as Buffer)
+    lines.byte(COMMA)
+    lines.json(fields[i + 1] as Buffer)
+    lines.byte(CLOSE_LIST)
+  }
+  lines.byte(CLOSE_LIST)
 }
 
-function formatPairs(fields: readonly Buffer[]): string {
-  let pairs = ''
-  for (let i = 0; i + 1 < fields.length; i += 2)
-    pairs += `${i === 0 ? '' : ','}[${asJson(fields[i] as Buffer)},${asJson(fields[i + 1] as Buffer)}]`
-  return `[${pairs}]`
+function isAllDigits(name: Buffer): boolean {
+  for (let i = 0; i < name.length; i++) {
+    const byte = name[i] as number
+    if (byte < 0x30 || byte > 0x39) return false
+  }
+  return name.length > 0
 }
 
-function asJson(bytes: Buffer): string {
-  return isUtf8(bytes) ? JSON.stringify(bytes.toString()) : `{"base64":"${bytes.toString('base64')}"}`
+function occursBefore(fields: readonly Buffer[], place: number): boolean {
+  const name = fields[place] as Buffer
+  for (let i = 0; i < place; i += 2) {
+    const other = fields[i] as Buffer
+    if (other.length === name.length && other.equals(name)) return true
+  }
+  return false
 }
 
-/** The inverse of formatLine. @throws SyntaxError if the line has another form */
+/** The inverse of addLine. @throws SyntaxError if the line has another form */
 export function parseLine(line: Buffer): Entry {
   const { stream, id, fields } = JSON.parse(line.toString()) as Record<string, unknown>
   if (typeof id !== 'string' || !/^\d{1,20}-\d{1,20}$/.test(id)) throw new SyntaxError('the line has no valid ID')

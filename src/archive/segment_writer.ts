@@ -10,7 +10,7 @@ import { footerOf } from './segment_footer.ts'
  */
 const LEVEL = 1
 
-/** Lines are compressed in pieces of this many characters: each piece costs a trip to another thread. */
+/** Lines are compressed in pieces of about this many bytes: each piece costs a trip to another thread. */
 const PIECE = 256 * 1024
 
 /** What compression usually leaves of lines. */
@@ -23,7 +23,8 @@ export class SegmentWriter {
   })
   readonly #pieces: Buffer[] = []
   /** Lines not compressed yet. */
-  #text = ''
+  #lines: Buffer[] = []
+  #uncompressedBytes = 0
   #compressedBytes = 0
   #lineBytes = 0
   #entries = 0
@@ -44,27 +45,31 @@ export class SegmentWriter {
   /** What the segment takes so far, compressed. For lines that are not compressed yet, an estimate. */
   get bytes(): number {
     const share = this.#compressedBytes === 0 ? USUAL_SHARE : this.#compressedBytes / this.#lineBytes
-    return this.#compressedBytes + this.#text.length * share
+    return this.#compressedBytes + this.#uncompressedBytes * share
   }
 
   /** Adds lines of `entries` entries with IDs from `from` to `to`. Resolves when the writer can take more. */
-  async add(lines: string, entries: number, from: StreamId, to: StreamId): Promise<void> {
+  async add(lines: Buffer, entries: number, from: StreamId, to: StreamId): Promise<void> {
     this.#entries += entries
     if (this.#from === null || isBefore(from, this.#from)) this.#from = from
     if (this.#to === null || isBefore(this.#to, to)) this.#to = to
-    this.#text += lines
-    if (this.#text.length < PIECE) return
-    const piece = Buffer.from(this.#text)
-    this.#text = ''
+    this.#lines.push(lines)
+    this.#uncompressedBytes += lines.length
+    if (this.#uncompressedBytes < PIECE) return
+    if (!this.#compress.write(this.#takeLines())) await once(this.#compress, 'drain')
+  }
+
+  #takeLines(): Buffer {
+    const piece = Buffer.concat(this.#lines)
+    this.#lines = []
+    this.#uncompressedBytes = 0
     this.#lineBytes += piece.length
-    if (!this.#compress.write(piece)) await once(this.#compress, 'drain')
+    return piece
   }
 
   /** The whole segment. Nothing may be added afterwards. */
   async finish(): Promise<Buffer> {
-    const rest = Buffer.from(this.#text)
-    this.#text = ''
-    this.#lineBytes += rest.length
+    const rest = this.#takeLines()
     const ended = once(this.#compress, 'end')
     this.#compress.end(rest)
     await ended
@@ -76,6 +81,6 @@ export class SegmentWriter {
   abandon(): void {
     this.#compress.destroy()
     this.#pieces.length = 0
-    this.#text = ''
+    this.#lines = []
   }
 }

@@ -87,7 +87,7 @@ export async function* streamLines(
   stream: Buffer,
   range: IdRange,
 ): AsyncGenerator<readonly Line[]> {
-  const start = Buffer.from(lineStart(stream))
+  const start = lineStart(stream)
   for await (const lines of linesOf(store, name, content)) {
     const found: Line[] = []
     for (const line of lines) {

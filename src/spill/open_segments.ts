@@ -38,7 +38,7 @@ export class OpenSegments {
    * Adds lines to the segment of the policy, and stores it if it has its size. @returns the number of the segment
    * @throws ArchiveFault
    */
-  add(policy: string, lines: string, entries: number, from: StreamId, to: StreamId): Promise<number> {
+  add(policy: string, lines: Buffer, entries: number, from: StreamId, to: StreamId): Promise<number> {
     return this.#inTurn(async () => {
       if (this.fault !== null) throw this.fault
       const segment = this.#storedOf(policy) + 1

@@ -1,6 +1,7 @@
 /** Reads from one stream what a trim would remove, bite by bite, and hands it to the archive. */
 
-import { formatLine, lineStart } from '../archive/entry_line.ts'
+import { addLine, lineStart } from '../archive/entry_line.ts'
+import { LineBuffer } from '../archive/line_buffer.ts'
 import { readGroups } from '../look/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
 import type { Ask } from '../redis/ask.ts'
@@ -33,7 +34,7 @@ export interface SpillContext {
   readonly mostAtOnce: number
   readonly budget: Budget
   /** Adds lines to the archive. @returns the number of their segment */
-  readonly add: (lines: string, entries: number, from: StreamId, to: StreamId) => Promise<number>
+  readonly add: (lines: Buffer, entries: number, from: StreamId, to: StreamId) => Promise<number>
   /** Whether this segment is durable already: then what is archived so far can go before more is read. */
   readonly isDurable: (segment: number) => boolean
 }
@@ -69,7 +70,7 @@ export async function spillStream(
   let [from, older, isEnd]: [string, number, boolean] = ['-', 0, false]
   let archived: { before: StreamId; segment: number } | null = null
   /** Lines that are not with the archive yet. */
-  let held: Held = { lines: '', entries: 0, bytes: 0, from: null }
+  let held: Held = { lines: new LineBuffer(), entries: 0, bytes: 0, from: null }
   const take = async (): Promise<void> => {
     const most = bite.entries
     const command: Command = ['XRANGE', key, from, '+', 'COUNT', String(most)]
@@ -80,7 +81,7 @@ export async function spillStream(
     bite.learn(entries)
     const last = entries[going - 1]
     if (last !== undefined) {
-      for (let i = 0; i < going; i++) held.lines += formatLine(start, ...(entries[i] as Entry))
+      for (let i = 0; i < going; i++) addLine(held.lines, start, ...(entries[i] as Entry))
       held.entries += going
       held.bytes += bytesOf(entries, going)
       held.from ??= idOf(entries[0] as Entry)
@@ -92,9 +93,9 @@ export async function spillStream(
     const isWhole = isEnd && going === entries.length
     const isLessThanNode = limits.trim === 'approx' && archived === null && !isWhole && isBelowNode(held)
     if (first === null || to === undefined || isLessThanNode) return
-    const segment = await add(lines, held.entries, first, to)
+    const segment = await add(lines.take(), held.entries, first, to)
     archived = { before: nextStreamId(to), segment }
-    held = { lines: '', entries: 0, bytes: 0, from: null }
+    held = { lines, entries: 0, bytes: 0, from: null }
   }
   const soFar = (): typeof archived => archived
   while (!isEnd && !stop.aborted) {
@@ -129,7 +130,7 @@ function idOf([id]: Entry): StreamId {
 
 /** Lines on their way to the archive. */
 interface Held {
-  lines: string
+  readonly lines: LineBuffer
   entries: number
   bytes: number
   from: StreamId | null

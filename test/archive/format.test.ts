@@ -3,8 +3,11 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
-import { type Entry, parseLine } from '../../src/archive/entry_line.ts'
+import { addLine, type Entry, lineStart, parseLine } from '../../src/archive/entry_line.ts'
+import { LineBuffer } from '../../src/archive/line_buffer.ts'
 import { FOOTER_BYTES } from '../../src/archive/segment_footer.ts'
 import { hasFolder, newSegmentName, placeOf } from '../../src/archive/segment_name.ts'
 import { contentOf, linesOf } from '../../src/archive/segment_reader.ts'
@@ -13,6 +16,15 @@ import { lineOf, numbered, randomBytes, randomFields, storeSegment } from '../ha
 import { readPage, sectionOf } from '../harness/documents.ts'
 import { temporaryFolder } from '../harness/files.ts'
 import { Random } from '../harness/retention_model/random.ts'
+
+const MB = 1024 * 1024
+
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc') as () => void
+
+function textOf(entry: Entry): string {
+  return lineOf(entry).toString()
+}
 
 function randomEntry(random: Random): Entry {
   const stream = Buffer.concat([Buffer.from('s'), randomBytes(random)])
@@ -25,7 +37,7 @@ test('an entry of any bytes is read back as it was, its fields in their order', 
     const entry = randomEntry(random)
     const line = lineOf(entry)
     assert.equal(line.indexOf('\n'), line.length - 1)
-    assert.deepEqual(parseLine(Buffer.from(line.slice(0, -1))), entry)
+    assert.deepEqual(parseLine(line.subarray(0, -1)), entry)
   }
 })
 
@@ -39,7 +51,7 @@ test('a line is an object of stream, id and fields, as docs/archive.md shows', (
     `{"stream":${stream},"id":"1764322200000-0","fields":${fields}}\n`
   const bytes = Buffer.from([0xff, 0])
   assert.equal(
-    lineOf(
+    textOf(
       entry([
         ['role', 'user'],
         ['text', 'hi "you"'],
@@ -47,10 +59,10 @@ test('a line is an object of stream, id and fields, as docs/archive.md shows', (
     ),
     told('{"role":"user","text":"hi \\"you\\""}'),
   )
-  assert.equal(lineOf(entry([['text', bytes]])), told('{"text":{"base64":"/wA="}}'))
-  assert.equal(lineOf(entry([['text', 'a']], bytes)), told('{"text":"a"}', '{"base64":"/wA="}'))
+  assert.equal(textOf(entry([['text', bytes]])), told('{"text":{"base64":"/wA="}}'))
+  assert.equal(textOf(entry([['text', 'a']], bytes)), told('{"text":"a"}', '{"base64":"/wA="}'))
   assert.equal(
-    lineOf(
+    textOf(
       entry([
         ['tag', 'a'],
         ['tag', 'b'],
@@ -58,9 +70,9 @@ test('a line is an object of stream, id and fields, as docs/archive.md shows', (
     ),
     told('[["tag","a"],["tag","b"]]'),
   )
-  assert.equal(lineOf(entry([[bytes, 'a']])), told('[[{"base64":"/wA="},"a"]]'))
+  assert.equal(textOf(entry([[bytes, 'a']])), told('[[{"base64":"/wA="},"a"]]'))
   assert.equal(
-    lineOf(
+    textOf(
       entry([
         ['b', 'x'],
         ['1', 'y'],
@@ -68,13 +80,13 @@ test('a line is an object of stream, id and fields, as docs/archive.md shows', (
     ),
     told('[["b","x"],["1","y"]]'),
   )
-  assert.equal(lineOf(entry([['1', 'y']])), told('{"1":"y"}'))
-  assert.equal(lineOf(entry([['__proto__', 'y']])), told('{"__proto__":"y"}'))
+  assert.equal(textOf(entry([['1', 'y']])), told('{"1":"y"}'))
+  assert.equal(textOf(entry([['__proto__', 'y']])), told('{"__proto__":"y"}'))
 })
 
 test('a name that JSON must escape is in a pair, because V8 takes one such name for another', () => {
   const lines = ['\\', '"'].map((name) =>
-    lineOf({
+    textOf({
       stream: Buffer.from('s'),
       id: '1-1',
       fields: [
@@ -87,6 +99,37 @@ test('a name that JSON must escape is in a pair, because V8 takes one such name 
     lines.map((line) => parseLine(Buffer.from(line)).fields[1]?.[0].toString()),
     ['\\', '"'],
   )
+})
+
+test('a value of megabytes takes about as much memory as its line, and leaves nothing behind', () => {
+  const lines = new LineBuffer()
+  const start = lineStart(Buffer.from('s'))
+  const heldBytes = (): number => {
+    collectGarbage()
+    return process.memoryUsage().arrayBuffers
+  }
+  const addGiant = (byte: number, factor: number): void => {
+    const value = Buffer.alloc(2 * MB, byte)
+    const fields = [Buffer.from('text'), value]
+    addLine(lines, start, Buffer.from('1-1'), fields)
+    const line = lines.take()
+    // It grows by doubling.
+    assert.ok(line.buffer.byteLength <= 2.1 * factor * 2 * MB, `${line.buffer.byteLength}`)
+    addLine(lines, start, Buffer.from('1-2'), fields.toReversed())
+    lines.take()
+    assert.ok(parseLine(line.subarray(0, -1)).fields[0]?.[1].equals(value))
+  }
+  const before = heldBytes()
+  for (const [byte, factor] of [
+    [0x78, 1],
+    [0x22, 2],
+    [0x00, 6],
+    [0xff, 4 / 3],
+  ] as const)
+    addGiant(byte, factor)
+  const held = heldBytes() - before
+  assert.ok(held < MB / 2, `${held}`)
+  assert.equal(lines.length, 0)
 })
 
 test('a line of another form is refused', () => {

@@ -1,6 +1,7 @@
 /** Archives for tests: entries made by chance, segments written of them, and what the archive then says. */
 
-import { type Entry, formatLine, lineStart, parseLine } from '../../src/archive/entry_line.ts'
+import { addLine, type Entry, lineStart, parseLine } from '../../src/archive/entry_line.ts'
+import { LineBuffer } from '../../src/archive/line_buffer.ts'
 import { newSegmentName } from '../../src/archive/segment_name.ts'
 import { contentOf, linesOf } from '../../src/archive/segment_reader.ts'
 import { SegmentWriter } from '../../src/archive/segment_writer.ts'
@@ -42,8 +43,10 @@ export function randomFields(random: Random): [Buffer, Buffer][] {
 }
 
 /** The line of an entry, with its line feed. */
-export function lineOf({ stream, id, fields }: Entry): string {
-  return formatLine(lineStart(stream), Buffer.from(id), fields.flat())
+export function lineOf({ stream, id, fields }: Entry): Buffer {
+  const lines = new LineBuffer()
+  addLine(lines, lineStart(stream), Buffer.from(id), fields.flat())
+  return lines.take()
 }
 
 /** Stores one segment with these entries, in this order. @returns its name */

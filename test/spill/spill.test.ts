@@ -101,7 +101,8 @@ test('each policy has its own segment, and together they stay within twice the s
   const { segments, stored } = openSegments(new Memory())
   const id = parseStreamId('1-1')
   // Random digits hardly compress: 600 characters take about 300 bytes.
-  const line = (): string => `${Array.from({ length: 600 }, () => Math.floor(Math.random() * 10)).join('')}\n`
+  const line = (): Buffer =>
+    Buffer.from(`${Array.from({ length: 600 }, () => Math.floor(Math.random() * 10)).join('')}\n`)
   for (let i = 0; i < 40; i++) await segments.add(`policy ${i % 8}`, line(), 1, id, id)
   assert.ok(stored.length > 0, 'some were stored before the end')
   await segments.flush()
@@ -116,16 +117,16 @@ test('a segment is durable once it is stored, and none is after a failure', asyn
   const memory = new Memory()
   const { segments, stored } = openSegments(memory)
   const id = parseStreamId('1-1')
-  const first = await segments.add('p', 'x\n', 1, id, id)
+  const first = await segments.add('p', Buffer.from('x\n'), 1, id, id)
   assert.equal(segments.isDurable('p', first), false)
   await segments.flush()
   assert.equal(segments.isDurable('p', first), true)
-  const second = await segments.add('p', 'x\n', 1, id, id)
+  const second = await segments.add('p', Buffer.from('x\n'), 1, id, id)
   memory.fault = new ArchiveFault('full', 'no space')
   await assert.rejects(segments.flush(), memory.fault)
   assert.equal(segments.isDurable('p', second), false)
   // It is not tried again: the next sweep begins anew.
   memory.fault = null
-  await assert.rejects(segments.add('p', 'x\n', 1, id, id), { code: 'full' })
+  await assert.rejects(segments.add('p', Buffer.from('x\n'), 1, id, id), { code: 'full' })
   assert.deepEqual(stored, ['p 1'])
 })
