@@ -2,7 +2,7 @@
  * The last 256 bytes of a segment say what it holds, so that nobody must read all of it to know. They are a skippable frame
  * of zstd (RFC 8878, section 3.1.2), which every decompressor passes over: 8 bytes of header, then JSON, padded with spaces.
  */
-import { formatStreamId, parseStreamId, type StreamId } from '../retention/stream_id.ts'
+import { formatStreamId, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import { ArchiveFault } from '../store/store.ts'
 
 export interface SegmentContent {

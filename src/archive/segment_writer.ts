@@ -1,7 +1,7 @@
 /** Writes one segment: lines of entries, compressed as they come, and at its end what it holds. */
 import { once } from 'node:events'
 import { constants, createZstdCompress } from 'node:zlib'
-import { isBefore, type StreamId } from '../retention/stream_id.ts'
+import { isBefore, type StreamId } from '../entries/stream_id.ts'
 import { footerOf } from './segment_footer.ts'
 
 /**

@@ -1,11 +1,11 @@
 /** The archive: where it is, and what to read from it. */
-import type { IdRange } from '../retention/id_range.ts'
-import { EVERY_ID } from '../retention/id_range.ts'
-import { isBefore } from '../retention/stream_id.ts'
+import type { IdRange } from '../entries/id_range.ts'
+import { EVERY_ID } from '../entries/id_range.ts'
+import { isBefore } from '../entries/stream_id.ts'
+import type { CommandName } from '../flags/command_line.ts'
+import type { FlagName } from '../flags/flags.ts'
+import type { Reader } from '../flags/reader.ts'
 import { type Location, parseLocation, type S3Options } from '../store/location.ts'
-import type { CommandName } from './command_line.ts'
-import type { FlagName } from './flags.ts'
-import type { Reader } from './reader.ts'
 
 export interface ArchiveTerms {
   readonly location: Location

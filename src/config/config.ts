@@ -1,17 +1,26 @@
 /** Turns arguments and variables into one complete, frozen configuration, or into a list of every problem. */
-import { CLAIMS_PER_TERM, type LeaseTerms } from '../redis/lease.ts'
+
+import type { Bind } from '../flags/bind.ts'
+import { type CommandName, type ParsedLine, parseCommandLine } from '../flags/command_line.ts'
+import {
+  type FlagName,
+  type FlagValue,
+  flags,
+  PACES,
+  PAGE_SIZES,
+  PASSWORD_VARIABLE,
+  variableOf,
+} from '../flags/flags.ts'
+import { formatProblem } from '../flags/problem.ts'
+import { type Environment, Reader } from '../flags/reader.ts'
 import { limitSize, type Policy } from '../retention/policy.ts'
 import type { Threshold } from '../retention/pressure.ts'
 import { type CronPattern, parseCron } from '../schedule/cron.ts'
+import { CLAIMS_PER_TERM, type LeaseTerms } from '../shared_keys/lease.ts'
 import { suggestion } from '../text/nearest.ts'
 import { type ArchiveTerms, type RetrievalTerms, readArchive, readRetrieval } from './archive_settings.ts'
-import type { Bind } from './bind.ts'
-import { type CommandName, type ParsedLine, parseCommandLine } from './command_line.ts'
-import { type FlagName, type FlagValue, flags, PACES, PAGE_SIZES, variableOf } from './flags.ts'
 import { type PolicySet, readPolicies } from './policy_spec.ts'
-import { formatProblem } from './problem.ts'
-import { type Environment, Reader } from './reader.ts'
-import { PASSWORD_VARIABLE, type RedisSettings, readRedis } from './redis_settings.ts'
+import { type RedisSettings, readRedis } from './redis_settings.ts'
 import { type Setting, settingsInEffect } from './settings.ts'
 
 export interface Config {

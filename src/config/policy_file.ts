@@ -1,8 +1,8 @@
 /** The file of `--policy-file`: one policy a line, comments, and nothing else. */
 import { createHash } from 'node:crypto'
+import { readBytes } from '../flags/file.ts'
+import type { Given, Reader } from '../flags/reader.ts'
 import { BrokenRule } from '../text/quantities.ts'
-import { readBytes } from './file.ts'
-import type { Given, Reader } from './reader.ts'
 
 export interface PolicyFileText {
   /** A short hash of the content. */

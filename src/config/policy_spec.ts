@@ -1,11 +1,11 @@
 /** Policies: specs (a glob, then limits by their flags' names, separated by commas) from `--policy` and a file, and the plain flags. */
 import { hasFolder } from '../archive/segment_name.ts'
+import { type Flag, type FlagValue, type limitFlags, specFlags } from '../flags/flags.ts'
+import type { Reader } from '../flags/reader.ts'
 import { type Limits, makePolicy, type Policy, reapsGroups } from '../retention/policy.ts'
 import { nearest } from '../text/nearest.ts'
 import { BrokenRule, formatDuration } from '../text/quantities.ts'
-import { type Flag, type FlagValue, type limitFlags, specFlags } from './flags.ts'
 import { readPolicyFile } from './policy_file.ts'
-import type { Reader } from './reader.ts'
 
 /** One parsed spec. It inherits what it does not name from the plain flags. */
 interface PolicySpec {

@@ -1,12 +1,13 @@
 /** Where Redis is and how to log in: from the URLs, the flags, and files that are read again at every connection. */
+
+import { readBytes } from '../flags/file.ts'
+import { type FlagName, PASSWORD_VARIABLE } from '../flags/flags.ts'
+import type { Given, Reader, Source } from '../flags/reader.ts'
 import { parseRedisUrl, type RedisUrl } from '../redis/address.ts'
 import type { Credentials, Reach, TlsOptions } from '../redis/connection.ts'
 import type { Topology } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import { BrokenRule } from '../text/quantities.ts'
-import { readBytes } from './file.ts'
-import type { FlagName } from './flags.ts'
-import type { Given, Reader, Source } from './reader.ts'
 
 export interface RedisSettings {
   readonly topology: Topology
@@ -14,9 +15,6 @@ export interface RedisSettings {
   /** Where the URLs and the password, if any, came from. Their values are never shown: a URL may hold a password too. */
   readonly from: { readonly url: Source; readonly password: Source | 'URL' | null }
 }
-
-/** A variable without a flag: every user of a machine can read the arguments of its processes. */
-export const PASSWORD_VARIABLE = 'XTRIMD_REDIS_PASSWORD'
 
 /** Returns undefined if it noted a problem. */
 export function readRedis(reader: Reader): RedisSettings | undefined {

@@ -1,7 +1,8 @@
 /** The configuration in effect, for logs and reports: every value and where it came from, without secrets. */
+
+import { type FlagName, flags } from '../flags/flags.ts'
+import type { Reader, Source } from '../flags/reader.ts'
 import { formatRedisUrl } from '../redis/address.ts'
-import { type FlagName, flags } from './flags.ts'
-import type { Reader, Source } from './reader.ts'
 import type { RedisSettings } from './redis_settings.ts'
 
 export interface Setting {

@@ -1,8 +1,8 @@
 /** The policies that hold the streams now. With `--policy-file` they can change while the daemon runs. */
 import type { Config } from '../config/config.ts'
-import type { PolicyFileStatus } from '../http/status.ts'
 import { policyFields } from '../report/json.ts'
 import { type Policy, sizeLimitsOnly } from '../retention/policy.ts'
+import type { PolicyFileStatus } from '../status_page/status.ts'
 import type { Log } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { sleep } from '../walk/stoppable.ts'

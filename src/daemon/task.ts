@@ -1,7 +1,7 @@
 /** Turns the configuration into the task of a sweep. */
 import type { Config } from '../config/config.ts'
+import { LivingGroups } from '../groups/living_groups.ts'
 import { FutureIds } from '../look/future_ids.ts'
-import { LivingGroups } from '../look/living_groups.ts'
 import { QuietGroups } from '../reap/quiet_groups.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'

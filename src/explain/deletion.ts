@@ -1,6 +1,7 @@
 /** Why `--delete-empty` and `--delete-idle` leave a stream. Pure. */
+
+import { isTime } from '../entries/stream_id.ts'
 import type { Limits } from '../retention/policy.ts'
-import { isTime } from '../retention/stream_id.ts'
 
 /** The stream as the next sweep leaves it. */
 export interface Remains {

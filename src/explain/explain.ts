@@ -1,5 +1,7 @@
 /** One stream: which policy holds it and why, how each limit stands, what its groups keep, and what the next sweep does. */
 
+import { leastCosts } from '../entries/bites.ts'
+import { isBefore, isTime, laterOf, nextStreamId, parseStreamId, type StreamId, timeId } from '../entries/stream_id.ts'
 import { CountingWay } from '../forecast/counting_way.ts'
 import { EntryCounter } from '../forecast/entry_counter.ts'
 import { readStreamEnds } from '../forecast/forecast_reap.ts'
@@ -13,7 +15,6 @@ import { type Oldest, oldestCommand, readOldest } from '../look/stream_state.ts'
 import type { Address } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Connection, Reach } from '../redis/connection.ts'
-import { onPrimaryOf } from '../redis/key_home.ts'
 import type { Topology } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import {
@@ -27,17 +28,8 @@ import {
   Refused,
 } from '../redis/refused.ts'
 import { readClock } from '../redis/server_state.ts'
-import { leastCosts } from '../retention/bites.ts'
 import { type Policy, policyFor, sumOfReasons } from '../retention/policy.ts'
-import {
-  isBefore,
-  isTime,
-  laterOf,
-  nextStreamId,
-  parseStreamId,
-  type StreamId,
-  timeId,
-} from '../retention/stream_id.ts'
+import { onPrimaryOf } from '../shared_keys/key_home.ts'
 import { readShown, shown } from '../text/shown.ts'
 import { type Pace, paced } from '../walk/pace.ts'
 import { entryBytes, readMemory } from './bytes.ts'

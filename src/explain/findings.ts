@@ -1,5 +1,5 @@
 /** What each limit of a policy finds in a stream, and what the next sweep removes for it. Pure. */
-import type { limitFlags } from '../config/flags.ts'
+import type { limitFlags } from '../flags/flags.ts'
 import type { Forecast } from '../forecast/forecast_stream.ts'
 import type { Limits } from '../retention/policy.ts'
 

@@ -1,17 +1,17 @@
 /** What explain tells of a stream's consumer groups. */
 
+import { earlierOf, isBefore, nextStreamId, type StreamId } from '../entries/stream_id.ts'
 import { countMissing } from '../forecast/count_missing.ts'
 import type { CountingWay } from '../forecast/counting_way.ts'
 import type { EntryCounter } from '../forecast/entry_counter.ts'
 import { readStreamEnds } from '../forecast/forecast_reap.ts'
-import { readConsumers, readGroups } from '../look/consumer_groups.ts'
+import { readConsumers, readGroups } from '../groups/consumer_groups.ts'
 import type { StreamEnds } from '../look/stream_ends.ts'
 import type { Ask } from '../redis/ask.ts'
 import { lackOf, type Missing, Refused } from '../redis/refused.ts'
 import { type Group, isStale, lastAlive } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import type { Consumer } from '../retention/reaping.ts'
-import { earlierOf, isBefore, nextStreamId, type StreamId } from '../retention/stream_id.ts'
 
 export interface GroupExplained extends Group {
   /** The first ID that it still needs, as `--protect` of the policy sees it; without one, what is pending counts too. */

@@ -1,6 +1,7 @@
 /** How fast a stream was written of late, by the IDs of its newest entries. */
+
+import { type StreamId, timeId } from '../entries/stream_id.ts'
 import type { EntryCounter } from '../forecast/entry_counter.ts'
-import { type StreamId, timeId } from '../retention/stream_id.ts'
 
 export interface Written {
   readonly perSecond: number

@@ -1,13 +1,13 @@
 /** Counts pending references whose entry does not exist, or will not once the stream is trimmed. */
 
-import { missingCommand, missingRange, type ReferenceRange, readBitten } from '../look/missing_references.ts'
+import { costOfReading } from '../entries/bites.ts'
+import { formatStreamId, isBefore, type StreamId } from '../entries/stream_id.ts'
+import { missingCommand, missingRange, type ReferenceRange, readBitten } from '../groups/missing_references.ts'
 import type { StreamEnds } from '../look/stream_ends.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
 import { accepted } from '../redis/refused.ts'
-import { costOfReading } from '../retention/bites.ts'
 import type { Group } from '../retention/groups.ts'
-import { formatStreamId, isBefore, type StreamId } from '../retention/stream_id.ts'
 import type { CountingWay } from './counting_way.ts'
 
 /** The stream as trimming will leave it. */

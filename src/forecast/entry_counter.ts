@@ -1,10 +1,10 @@
 /** Counts a stream's entries before given IDs, exactly where Redis allows it, without changing anything. */
 
+import { costOfReading } from '../entries/bites.ts'
+import { formatStreamId, isBefore, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
 import { accepted } from '../redis/refused.ts'
-import { costOfReading } from '../retention/bites.ts'
-import { formatStreamId, isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 import { countNodes, countRange, stepFor } from './count_scripts.ts'
 import type { CountingWay } from './counting_way.ts'
 

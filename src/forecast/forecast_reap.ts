@@ -1,13 +1,13 @@
 /** Foretells what a sweep reaps from one stream once it is trimmed, by the same rules and from reads alone. */
 
-import { readConsumers, readGroupsToReap, withLife } from '../look/consumer_groups.ts'
+import { isTime } from '../entries/stream_id.ts'
+import { readConsumers, readGroupsToReap, withLife } from '../groups/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
 import { endsCommand, readEnds, type StreamEnds } from '../look/stream_ends.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Group } from '../retention/groups.ts'
 import { type Limits, reapsGroups } from '../retention/policy.ts'
 import { isReapable, judgesLife, MOST_LIVING_REFERENCES, reapableConsumers } from '../retention/reaping.ts'
-import { isTime } from '../retention/stream_id.ts'
 import { countMissing, type LeftByTrim, type MissingReferences, NO_MISSING } from './count_missing.ts'
 import type { CountingWay } from './counting_way.ts'
 

@@ -1,12 +1,22 @@
 /** Foretells what a sweep does to one stream, from reads alone. */
 
-import { readGroups } from '../look/consumer_groups.ts'
+import { leastCosts, NODE_BYTES, NODE_ENTRIES } from '../entries/bites.ts'
+import {
+  earlierOf,
+  formatStreamId,
+  isBefore,
+  laterOf,
+  nextStreamId,
+  parseStreamId,
+  type StreamId,
+  timeId,
+} from '../entries/stream_id.ts'
+import { readGroups } from '../groups/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
 import { oldestCommand, readIds, readOldest } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
 import { accepted, isMissing, type Missing, Refused, whyMissing } from '../redis/refused.ts'
-import { leastCosts, NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import { type Counted, foretell, type Removal } from '../retention/forecast.ts'
 import { ackedFloor, type Group, groupDetail, type Hold, holdOf, isStale } from '../retention/groups.ts'
 import {
@@ -18,16 +28,6 @@ import {
   lengthLimit,
   sumOfReasons,
 } from '../retention/policy.ts'
-import {
-  earlierOf,
-  formatStreamId,
-  isBefore,
-  laterOf,
-  nextStreamId,
-  parseStreamId,
-  type StreamId,
-  timeId,
-} from '../retention/stream_id.ts'
 import type { CountingWay } from './counting_way.ts'
 import { EntryCounter } from './entry_counter.ts'
 import { forecastReap, NOTHING_TO_REAP, type ReapForecast } from './forecast_reap.ts'

@@ -6,7 +6,7 @@
  */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import type { Bind } from '../config/bind.ts'
+import type { Bind } from '../flags/bind.ts'
 import { Connections } from './connections.ts'
 import { OneRequest, onceHeaders } from './one_request.ts'
 

@@ -1,9 +1,9 @@
 /** Whether a stream, as it was found, is over a limit of its policy. */
 
+import { isBefore, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
 import { ageLimitMs, type Limits, lengthLimit, REASONS, type Reason, reapsGroups } from '../retention/policy.ts'
-import { isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
 /** Whether the stream's oldest entry is known and before this ID. */
 export function isOlderThan({ oldest }: State, id: StreamId): boolean {

@@ -1,11 +1,11 @@
 /** Which limits a stream is still over after the work on it. */
 
+import { NODE_BYTES, NODE_ENTRIES } from '../entries/bites.ts'
+import { isBefore, timeId } from '../entries/stream_id.ts'
 import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
-import { NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import type { Hold } from '../retention/groups.ts'
 import { ageLimitMs, type LimitName, type Limits, lengthLimit } from '../retention/policy.ts'
-import { isBefore, timeId } from '../retention/stream_id.ts'
 
 /** A stream after the work on it. */
 export interface Left {

@@ -1,10 +1,6 @@
 /** Looks at how many bytes the entries of a stream take where `MEMORY USAGE` counts consumer groups as well. */
 
-import type { Ask } from '../redis/ask.ts'
-import type { Command, Reply } from '../redis/connection.ts'
-import { Refusal } from '../redis/refusal.ts'
-import { accepted, Refused } from '../redis/refused.ts'
-import { costOfReading, LEAST_COST } from '../retention/bites.ts'
+import { costOfReading, LEAST_COST } from '../entries/bites.ts'
 import {
   type EntryBytes,
   estimateEntries,
@@ -13,8 +9,12 @@ import {
   groupBytes,
   type MemoryHabits,
   type Sample,
-} from '../retention/entry_bytes.ts'
-import { elementBytes, type NodeRule, type Rounding, type SampledEntry } from '../retention/stream_nodes.ts'
+} from '../entries/entry_bytes.ts'
+import { elementBytes, type NodeRule, type Rounding, type SampledEntry } from '../entries/stream_nodes.ts'
+import type { Ask } from '../redis/ask.ts'
+import type { Command, Reply } from '../redis/connection.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { accepted, Refused } from '../redis/refused.ts'
 import { shown } from '../text/shown.ts'
 import { fieldsOf } from './fields.ts'
 

@@ -1,8 +1,8 @@
 /** What a look at a page of keys results in. */
 
+import type { StreamId } from '../entries/stream_id.ts'
 import type { Command } from '../redis/connection.ts'
 import type { Refusal } from '../redis/refusal.ts'
-import type { StreamId } from '../retention/stream_id.ts'
 import type { Contents } from './entry_bytes.ts'
 import type { State } from './stream_state.ts'
 

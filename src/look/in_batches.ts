@@ -1,12 +1,11 @@
 /** Looks at many streams in one command, where Redis knows how and the ACL allows it. */
 
 import { isAscii } from 'node:buffer'
-
+import { LEAST_COST } from '../entries/bites.ts'
+import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../entries/stream_id.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
-import { LEAST_COST } from '../retention/bites.ts'
 import { type Limits, lengthLimit, lookAgeMs, reapsGroups } from '../retention/policy.ts'
-import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../retention/stream_id.ts'
 import type { FutureIds } from './future_ids.ts'
 import { lengthsOfMany, lookAtMany } from './look_scripts.ts'
 import type { State } from './stream_state.ts'

@@ -1,9 +1,9 @@
 /** Looks at a page of keys: which policy holds each stream, and the state in which it was found. */
 
+import { isTime } from '../entries/stream_id.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { needOnlyLengthAndAge, type Policy, policyFor } from '../retention/policy.ts'
-import { isTime } from '../retention/stream_id.ts'
 import type { Covered, Looked } from './found.ts'
 import { type Batching, lookTogether } from './in_batches.ts'
 import { lookOneByOne } from './one_by_one.ts'

@@ -1,7 +1,7 @@
 /** Read-only scripts that look at many streams in one command. */
 
+import { formatStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Command } from '../redis/connection.ts'
-import { formatStreamId, type StreamId } from '../retention/stream_id.ts'
 
 /**
  * Looks at many streams in one command, since sending a command for each stream takes most of a sweep's time. The script

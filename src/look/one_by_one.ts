@@ -1,12 +1,12 @@
 /** Looks at streams with plain commands: XLEN for each, one entry where age matters, MEMORY USAGE where bytes matter. */
 
+import { leastCosts } from '../entries/bites.ts'
+import { classifyIds } from '../entries/stream_id.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { Refused } from '../redis/refused.ts'
-import { leastCosts } from '../retention/bites.ts'
 import { needsOldest, type Policy } from '../retention/policy.ts'
-import { classifyIds } from '../retention/stream_id.ts'
 import { lookAtContents, memoryHabits } from './entry_bytes.ts'
 import type { Covered, Found, Looked } from './found.ts'
 import { argument } from './in_batches.ts'

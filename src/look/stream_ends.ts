@@ -1,7 +1,7 @@
 /** Reads the ends of a stream: its first ID, its last ID ever, and the greatest ID deleted by `XDEL`. */
 
+import { parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Command, Reply } from '../redis/connection.ts'
-import { parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
 export interface StreamEnds {
   /** Null for an empty stream. */

@@ -1,7 +1,7 @@
 /** What one look at a stream tells, and the commands and replies of such a look. */
 
+import { millisecondsOf, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Command, Reply } from '../redis/connection.ts'
-import { millisecondsOf, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 
 export interface Oldest {
   readonly id: string

@@ -1,5 +1,7 @@
 /** What a sweep would do: the same walk and the same look, without any command that writes. */
 
+import { leastCosts } from '../entries/bites.ts'
+import { groupBytes } from '../entries/entry_bytes.ts'
 import { CountingWay } from '../forecast/counting_way.ts'
 import { type Forecast, forecastStream } from '../forecast/forecast_stream.ts'
 import { tellBytes } from '../forecast/told_bytes.ts'
@@ -12,8 +14,6 @@ import { Refusal } from '../redis/refusal.ts'
 import { type Lack, lackOf, type Missing, type MissingCommands, nameOf, Refused } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import type { CrowdedStream } from '../retention/advice.ts'
-import { leastCosts } from '../retention/bites.ts'
-import { groupBytes } from '../retention/entry_bytes.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import { type Verdict, verdictOn, verdictOnStreams } from '../sweep/verdict.ts'
 import { Longest, type LongStream } from '../tally/longest.ts'

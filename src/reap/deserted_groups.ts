@@ -3,7 +3,7 @@
  * trimming may remove that entry: so it is judged before the stream is trimmed.
  */
 
-import { readGroupsToReap, withLife } from '../look/consumer_groups.ts'
+import { readGroupsToReap, withLife } from '../groups/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Fault } from '../redis/refusal.ts'

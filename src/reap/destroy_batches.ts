@@ -1,6 +1,6 @@
 /** How many groups one script may check and destroy, so that it does not hold Redis for long. */
 
-import { LEAST_COST } from '../retention/bites.ts'
+import { LEAST_COST } from '../entries/bites.ts'
 import type { Group } from '../retention/groups.ts'
 
 /** A group with at most this many references is destroyed as it is. */

@@ -1,8 +1,8 @@
 /** Scripts that check and remove in one step inside Redis, so that nothing can wake up in between. */
 
+import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Command } from '../redis/connection.ts'
 import type { Group } from '../retention/groups.ts'
-import { EARLIEST_TIME_MS, formatStreamId, type StreamId } from '../retention/stream_id.ts'
 import type { DeleteReason } from './reaped.ts'
 
 /** How many arguments `judged` passes for a group, its name included. */

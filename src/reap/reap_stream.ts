@@ -1,19 +1,20 @@
 /** Removes what one stream leaves behind: dead groups, dead consumers, references to missing entries, and the stream itself. */
 
-import { costOfConsumers, readConsumers, readGroupsToReap, withLife } from '../look/consumer_groups.ts'
-import type { Found } from '../look/found.ts'
+import { LEAST_COST } from '../entries/bites.ts'
+import type { StreamId } from '../entries/stream_id.ts'
+import { costOfConsumers, readConsumers, readGroupsToReap, withLife } from '../groups/consumer_groups.ts'
 import {
   costOfReferences,
   missingCommand,
   missingRange,
   type ReferenceRange,
   readBitten,
-} from '../look/missing_references.ts'
+} from '../groups/missing_references.ts'
+import type { Found } from '../look/found.ts'
 import { endsCommand, readEnds, type StreamEnds } from '../look/stream_ends.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { accepted, Refused } from '../redis/refused.ts'
-import { LEAST_COST } from '../retention/bites.ts'
 import { type Group, isAt } from '../retention/groups.ts'
 import { reapsGroups } from '../retention/policy.ts'
 import {
@@ -24,7 +25,6 @@ import {
   msToNextReapable,
   reapableConsumers,
 } from '../retention/reaping.ts'
-import type { StreamId } from '../retention/stream_id.ts'
 import { inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'

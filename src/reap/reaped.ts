@@ -1,12 +1,12 @@
 /** What reaping one stream needs, and what it results in. */
 
-import type { LivingGroups } from '../look/living_groups.ts'
+import type { StreamId } from '../entries/stream_id.ts'
+import type { LivingGroups } from '../groups/living_groups.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Fault } from '../redis/refusal.ts'
 import type { Refused } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
-import type { StreamId } from '../retention/stream_id.ts'
 import type { QuietGroups } from './quiet_groups.ts'
 
 export interface ReapContext {

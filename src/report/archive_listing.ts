@@ -1,10 +1,11 @@
 /** What `archive ls` prints. */
+
+import { table } from '../phrases/table.ts'
 import type { Listing } from '../retrieve/listing.ts'
 import type { Restored } from '../retrieve/restore.ts'
 import { counted } from '../text/counted.ts'
 import { roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
-import { table } from './table.ts'
 
 /** As a table for people. */
 export function listingText({ days, total }: Listing): string {

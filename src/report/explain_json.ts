@@ -1,9 +1,10 @@
 /** What `explain --output json` prints. */
+
+import { formatStreamId } from '../entries/stream_id.ts'
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { GroupExplained } from '../explain/groups.ts'
 import type { Oldest } from '../look/stream_state.ts'
-import { type Pause, pauseFields } from '../redis/pause_key.ts'
-import { formatStreamId } from '../retention/stream_id.ts'
+import { type Pause, pauseFields } from '../shared_keys/pause_key.ts'
 import { shown } from '../text/shown.ts'
 import { verdictsOn } from './explain_verdicts.ts'
 import { holdFields, missingFields } from './json.ts'

@@ -1,15 +1,16 @@
 /** What `explain` prints for people, within 80 columns. */
+
+import { formatStreamId } from '../entries/stream_id.ts'
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { GroupExplained } from '../explain/groups.ts'
 import type { Oldest } from '../look/stream_state.ts'
+import { isOff } from '../phrases/limits.ts'
+import { missingLines, reapedTold, reasonsShown, sentence, table } from '../phrases/table.ts'
 import { sumOfReasons } from '../retention/policy.ts'
-import { formatStreamId } from '../retention/stream_id.ts'
 import { counted, listed } from '../text/counted.ts'
 import { roundDuration, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
 import { type LimitVerdict, reasonFor, verdictsOn } from './explain_verdicts.ts'
-import { isOff } from './limits.ts'
-import { missingLines, reapedTold, reasonsShown, sentence, table } from './table.ts'
 
 /** Most groups, and most consumers of a group, that are named. JSON has all groups, and more consumers. */
 const GROUPS_NAMED = 20

@@ -1,9 +1,9 @@
 /** What each limit means for one stream, in sentences. */
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { Finding } from '../explain/findings.ts'
+import { isOff, limitTexts } from '../phrases/limits.ts'
 import { counted } from '../text/counted.ts'
 import { roundSize } from '../text/quantities.ts'
-import { isOff, limitTexts } from './limits.ts'
 
 type LimitFlag = keyof ReturnType<typeof limitTexts>
 

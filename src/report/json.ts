@@ -2,22 +2,22 @@
 
 import type { Config } from '../config/config.ts'
 import type { Setting } from '../config/settings.ts'
+import { limitTexts } from '../phrases/limits.ts'
+import { settingFields } from '../phrases/settings.ts'
 import type { PlanReport } from '../plan/plan.ts'
 import type { PolicyPlan } from '../plan/policy_plan.ts'
 import { formatAddress } from '../redis/address.ts'
-import { type Pause, pauseFields } from '../redis/pause_key.ts'
 import type { MissingCommands } from '../redis/refused.ts'
 import { adviceFor, adviceOnGroup } from '../retention/advice.ts'
 import type { Hold } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
+import { type Pause, pauseFields } from '../shared_keys/pause_key.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { Verdict } from '../sweep/verdict.ts'
 import type { LongStream } from '../tally/longest.ts'
 import type { HeldStream } from '../tally/outcome.ts'
 import type { PolicyTally } from '../tally/tally.ts'
 import { shown } from '../text/shown.ts'
-import { limitTexts } from './limits.ts'
-import { settingFields } from './settings.ts'
 
 /** The fields of a sweep's log line: no stream keys, and nothing that grows with the number of streams. */
 export function sweepFields(report: SweepReport) {

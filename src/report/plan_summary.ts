@@ -1,13 +1,6 @@
 /** What `plan` prints on a terminal, within 80 columns. */
 
-import type { PlanReport } from '../plan/plan.ts'
-import type { PolicyPlan } from '../plan/policy_plan.ts'
-import { LIMITS, type Policy, type Reason } from '../retention/policy.ts'
-import { counted, listed } from '../text/counted.ts'
-import { roundDuration, roundSize } from '../text/quantities.ts'
-import { shown } from '../text/shown.ts'
-import { adviceOn } from './json.ts'
-import { isOff, limitTexts } from './limits.ts'
+import { isOff, limitTexts } from '../phrases/limits.ts'
 import {
   heldLines,
   longestLines,
@@ -17,7 +10,14 @@ import {
   resultWithCause,
   sentence,
   table,
-} from './table.ts'
+} from '../phrases/table.ts'
+import type { PlanReport } from '../plan/plan.ts'
+import type { PolicyPlan } from '../plan/policy_plan.ts'
+import { LIMITS, type Policy, type Reason } from '../retention/policy.ts'
+import { counted, listed } from '../text/counted.ts'
+import { roundDuration, roundSize } from '../text/quantities.ts'
+import { shown } from '../text/shown.ts'
+import { adviceOn } from './json.ts'
 
 /** Several lines, each ending in a newline. */
 export function planSummary(report: PlanReport, policies: readonly Policy[]): string {

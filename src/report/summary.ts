@@ -1,8 +1,5 @@
 /** What `sweep` prints on a terminal, within 80 columns. */
-import type { SweepReport } from '../sweep/sweep.ts'
-import type { PolicyTally } from '../tally/tally.ts'
-import { counted, listed } from '../text/counted.ts'
-import { roundDuration, roundSize } from '../text/quantities.ts'
+
 import {
   heldLines,
   longestLines,
@@ -13,7 +10,11 @@ import {
   resultWithCause,
   sentence,
   table,
-} from './table.ts'
+} from '../phrases/table.ts'
+import type { SweepReport } from '../sweep/sweep.ts'
+import type { PolicyTally } from '../tally/tally.ts'
+import { counted, listed } from '../text/counted.ts'
+import { roundDuration, roundSize } from '../text/quantities.ts'
 
 /** Several lines, each ending in a newline. */
 export function sweepSummary(report: SweepReport): string {

@@ -1,5 +1,6 @@
 /** What `top` shows: one JSON object, or lines for a terminal. */
 
+import { missingLines, resultWithCause } from '../phrases/table.ts'
 import { counted } from '../text/counted.ts'
 import { roundDuration, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
@@ -7,7 +8,6 @@ import { type Going, SORT_KEYS } from '../top/live_top.ts'
 import type { Outlook, Row } from '../top/rows.ts'
 import type { TopView } from '../top/top.ts'
 import { missingFields } from './json.ts'
-import { missingLines, resultWithCause } from './table.ts'
 
 /** What `top --output json` prints. */
 export function topJson({ result, cause, message, sort, rows, redis, missing }: TopView) {

@@ -1,8 +1,9 @@
 /** Advice that follows from the figures of a plan, in sentences. */
+
+import { NODE_BYTES, NODE_ENTRIES } from '../entries/bites.ts'
+import { type GroupSize, groupBytes } from '../entries/entry_bytes.ts'
 import { counted } from '../text/counted.ts'
 import { roundSize } from '../text/quantities.ts'
-import { NODE_BYTES, NODE_ENTRIES } from './bites.ts'
-import { type GroupSize, groupBytes } from './entry_bytes.ts'
 import type { Policy } from './policy.ts'
 
 /** The figures of one policy's plan that advice is based on. */

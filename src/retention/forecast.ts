@@ -1,5 +1,5 @@
 /** Predicts from counts what a sweep will remove from one stream, by reason. */
-import { NODE_ENTRIES } from './bites.ts'
+import { NODE_ENTRIES } from '../entries/bites.ts'
 import { type Limits, type Reason, sumOfReasons } from './policy.ts'
 
 /** The counts of one stream. Each number of entries counts from the oldest one. */

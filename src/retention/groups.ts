@@ -1,6 +1,7 @@
 /** Consumer groups: how far they let a trim go, and how many removed entries they had not read. */
+
+import { earlierOf, isBefore, isTime, nextStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Limits } from './policy.ts'
-import { earlierOf, isBefore, isTime, nextStreamId, type StreamId } from './stream_id.ts'
 
 /** What Redis reports about one consumer group. */
 export interface Group {

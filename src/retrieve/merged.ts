@@ -1,6 +1,6 @@
 /** The archived entries of one stream in the order of their IDs, each once, however often it was stored. */
-import type { IdRange } from '../retention/id_range.ts'
-import { isBefore, type StreamId } from '../retention/stream_id.ts'
+import type { IdRange } from '../entries/id_range.ts'
+import { isBefore, type StreamId } from '../entries/stream_id.ts'
 import type { Store } from '../store/store.ts'
 import { type Line, type Run, streamLines } from './runs.ts'
 

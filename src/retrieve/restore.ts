@@ -1,10 +1,10 @@
 /** Puts archived entries back into a stream, with the IDs that they had. */
 import { type Entry, parseLine } from '../archive/entry_line.ts'
+import { costOfBite } from '../entries/bites.ts'
+import { formatStreamId, isBefore, nextStreamId, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
-import { costOfBite } from '../retention/bites.ts'
-import { formatStreamId, isBefore, nextStreamId, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 import { shown } from '../text/shown.ts'
 import type { Line } from './runs.ts'
 

@@ -1,8 +1,8 @@
 /** Where the archive holds the entries of one stream. */
 import { lineStart } from '../archive/entry_line.ts'
 import { linesOf } from '../archive/segment_reader.ts'
-import { type IdRange, isWithin } from '../retention/id_range.ts'
-import { isBefore, parseStreamId, type StreamId } from '../retention/stream_id.ts'
+import { type IdRange, isWithin } from '../entries/id_range.ts'
+import { isBefore, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import { ArchiveFault, type Store } from '../store/store.ts'
 import { damageOf, type Segment, segmentsOf } from './segments.ts'
 

@@ -1,10 +1,10 @@
 /** Which of a stream's oldest entries a trim would remove. Each limit covers the oldest entries up to some point, so the range has one end. */
 
+import { NODE_ENTRIES } from '../entries/bites.ts'
+import { earlierOf, isBefore, laterOf, type StreamId, timeId } from '../entries/stream_id.ts'
 import type { Found } from '../look/found.ts'
-import { NODE_ENTRIES } from '../retention/bites.ts'
 import { ackedFloor, type Group, holdOf } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
-import { earlierOf, isBefore, laterOf, type StreamId, timeId } from '../retention/stream_id.ts'
 
 export interface DueRange {
   /** Entries before this ID go. */

@@ -2,7 +2,7 @@
 
 import { newSegmentName } from '../archive/segment_name.ts'
 import { SegmentWriter } from '../archive/segment_writer.ts'
-import type { StreamId } from '../retention/stream_id.ts'
+import type { StreamId } from '../entries/stream_id.ts'
 import { ArchiveFault, type Store } from '../store/store.ts'
 
 /** All segments together hold at most this many times the size of one. */

@@ -2,15 +2,15 @@
 
 import { addLine, lineStart } from '../archive/entry_line.ts'
 import { LineBuffer } from '../archive/line_buffer.ts'
-import { readGroups } from '../look/consumer_groups.ts'
+import { costOfReading, NODE_BYTES, NODE_ENTRIES } from '../entries/bites.ts'
+import { laterOf, nextStreamId, parseStreamId, type StreamId } from '../entries/stream_id.ts'
+import { readGroups } from '../groups/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
 import { accepted } from '../redis/refused.ts'
-import { costOfReading, NODE_BYTES, NODE_ENTRIES } from '../retention/bites.ts'
 import { groupDetail } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
-import { laterOf, nextStreamId, parseStreamId, type StreamId } from '../retention/stream_id.ts'
 import type { Budget } from './budget.ts'
 import { dueRange, goes } from './due_range.ts'
 

@@ -7,6 +7,7 @@
  * rounds, so that Redis gets smaller meanwhile.
  */
 
+import type { StreamId } from '../entries/stream_id.ts'
 import { isDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import type { Batching } from '../look/in_batches.ts'
@@ -17,7 +18,6 @@ import { Fault } from '../redis/refusal.ts'
 import { Refused } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import { type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
-import type { StreamId } from '../retention/stream_id.ts'
 import { Budget } from '../spill/budget.ts'
 import { OpenSegments } from '../spill/open_segments.ts'
 import { spillStream } from '../spill/spill_stream.ts'

@@ -1,8 +1,8 @@
 /** The last stations of one stream: reaped and counted. */
 
+import type { LivingGroups } from '../groups/living_groups.ts'
 import { isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
-import type { LivingGroups } from '../look/living_groups.ts'
 import type { State } from '../look/stream_state.ts'
 import { readDeserted } from '../reap/deserted_groups.ts'
 import type { QuietGroups } from '../reap/quiet_groups.ts'

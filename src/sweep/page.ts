@@ -2,9 +2,9 @@
 
 import type { CountingWay } from '../forecast/counting_way.ts'
 import { forecastStream } from '../forecast/forecast_stream.ts'
+import { surveyGroups } from '../groups/group_survey.ts'
 import { isDue, isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
-import { surveyGroups } from '../look/group_survey.ts'
 import type { Batching } from '../look/in_batches.ts'
 import { lookAtPage } from '../look/look.ts'
 import { NOTHING_REAPED } from '../reap/reaped.ts'

@@ -1,8 +1,8 @@
 /** One sweep: every primary, every matching stream, once. It always ends in a report. */
 
 import { CountingWay } from '../forecast/counting_way.ts'
+import type { LivingGroups } from '../groups/living_groups.ts'
 import type { FutureIds } from '../look/future_ids.ts'
-import type { LivingGroups } from '../look/living_groups.ts'
 import type { QuietGroups } from '../reap/quiet_groups.ts'
 import type { Missing, MissingCommands } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'

@@ -1,11 +1,12 @@
 /** Reads what `top` shows of streams: many in one script where Redis allows it, else by plain commands. */
+
+import { LEAST_COST, leastCosts } from '../entries/bites.ts'
 import { fieldsOf } from '../look/fields.ts'
 import { memoryCommand, oldestCommand, readOldest } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { lackOf, type Missing } from '../redis/refused.ts'
-import { LEAST_COST, leastCosts } from '../retention/bites.ts'
 
 /** What to read of a stream. */
 export type Figure = 'length' | 'oldest' | 'bytes' | 'groups'

@@ -1,4 +1,6 @@
 /** Reads the candidates again, and Redis's memory. */
+
+import { isTime, parseStreamId } from '../entries/stream_id.ts'
 import { lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
@@ -7,7 +9,6 @@ import { withConnection } from '../redis/primaries.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { lackOf, type Missing, Refused, whyMissing } from '../redis/refused.ts'
 import { addMemory, type Memory, NO_MEMORY, readServer } from '../redis/server_state.ts'
-import { isTime, parseStreamId } from '../retention/stream_id.ts'
 import { paced } from '../walk/pace.ts'
 import { type Figures, readFigures } from './figures.ts'
 import type { Reading } from './rows.ts'

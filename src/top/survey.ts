@@ -1,5 +1,5 @@
 /** One pass over all streams, which finds those that lead by one column. */
-import type { FlagValue } from '../config/flags.ts'
+import type { FlagValue } from '../flags/flags.ts'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Missing } from '../redis/refused.ts'
 import { type Glob, type Policy, policyFor } from '../retention/policy.ts'

@@ -1,15 +1,15 @@
 /** The bites taken from one stream: each followed by a fresh look, with a count of the removed entries that a group had not read. */
 
-import { readGroup } from '../look/consumer_groups.ts'
+import { biteOf, bitesAtOnce, costOfBite, costOfReading, LEAST_COST } from '../entries/bites.ts'
+import { parseStreamId } from '../entries/stream_id.ts'
+import { readGroup } from '../groups/consumer_groups.ts'
 import { oldestCommand, readIds, readOldest, type State } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
 import { accepted, isMissing, type Missing, whyMissing } from '../redis/refused.ts'
-import { biteOf, bitesAtOnce, costOfBite, costOfReading, LEAST_COST } from '../retention/bites.ts'
 import { type Delivery, deliveryOf, type Group, unreadAmong } from '../retention/groups.ts'
 import { forEachReason, type Reason } from '../retention/policy.ts'
-import { parseStreamId } from '../retention/stream_id.ts'
 import { GROUPS_CHANGED, type Guard, guarded } from './group_guard.ts'
 
 /** What needs the commands for counting unread entries, named where one of them is denied. */

@@ -1,8 +1,8 @@
 /** Guards bites: inside Redis, a bite first checks that the consumer groups have not changed since they were judged. */
 
+import { formatStreamId } from '../entries/stream_id.ts'
 import type { Command } from '../redis/connection.ts'
 import { type Group, isStale } from '../retention/groups.ts'
-import { formatStreamId } from '../retention/stream_id.ts'
 
 /** What a bite expects of each group: its name, its last delivered ID, and whether it is alive or dead. */
 export type Guard = readonly (string | Buffer)[]

@@ -1,10 +1,10 @@
 /** Brings a stream under its limit on bytes, node by node. The newest entry stays. */
 
+import { type EntryBytes, measureEntries } from '../entries/entry_bytes.ts'
 import { type Contents, lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
 import { memoryCommand } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import { accepted } from '../redis/refused.ts'
-import { type EntryBytes, measureEntries } from '../retention/entry_bytes.ts'
 import type { Hold } from '../retention/groups.ts'
 import type { CountedBites } from './counted_bites.ts'
 import type { Guard } from './group_guard.ts'

@@ -1,8 +1,8 @@
 /** Scripts that check and remove in one step inside Redis, so that nothing can change in between. */
 
+import { AVERAGED, type Measured } from '../entries/entry_bytes.ts'
+import { formatStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Command, Reply } from '../redis/connection.ts'
-import { AVERAGED, type Measured } from '../retention/entry_bytes.ts'
-import { formatStreamId, type StreamId } from '../retention/stream_id.ts'
 import { GROUPS_CHANGED } from './group_guard.ts'
 
 /**

@@ -1,5 +1,7 @@
 /** Trims the many short streams of a page in a few round trips, which are most of what trimming a short stream takes. */
 
+import { batchesWithin, biteOf, costOfBite } from '../entries/bites.ts'
+import { formatStreamId, timeId } from '../entries/stream_id.ts'
 import { isOlderThan } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import { argument, lengthsTogether } from '../look/in_batches.ts'
@@ -7,7 +9,6 @@ import type { State } from '../look/stream_state.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
 import { Refused } from '../redis/refused.ts'
-import { batchesWithin, biteOf, costOfBite } from '../retention/bites.ts'
 import {
   ageLimitMs,
   forEachReason,
@@ -18,7 +19,6 @@ import {
   type Reason,
   sumOfReasons,
 } from '../retention/policy.ts'
-import { formatStreamId, timeId } from '../retention/stream_id.ts'
 import { trimStream } from './trim_stream.ts'
 import type { TrimContext, Trimmed } from './trimmed.ts'
 

@@ -1,14 +1,15 @@
 /** Brings one stream inside its policy: bites of whole nodes first, one exact cut last, and counts what Redis replied. */
 
+import { biteOf, largerBite } from '../entries/bites.ts'
+import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../entries/stream_id.ts'
+import { type Judging, readGroups } from '../groups/consumer_groups.ts'
+import { LivingGroups } from '../groups/living_groups.ts'
 import { isOlderThan } from '../judge/due.ts'
-import { type Judging, readGroups } from '../look/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
-import { LivingGroups } from '../look/living_groups.ts'
 import type { State } from '../look/stream_state.ts'
 import type { Command } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
 import { isMissing, Refused, whyMissing } from '../redis/refused.ts'
-import { biteOf, largerBite } from '../retention/bites.ts'
 import {
   ackedFloor,
   type Group,
@@ -19,7 +20,6 @@ import {
   withEarlierSigns,
 } from '../retention/groups.ts'
 import { type Limits, type Reason, sumOfReasons } from '../retention/policy.ts'
-import { earlierOf, formatStreamId, isBefore, parseStreamId, type StreamId, timeId } from '../retention/stream_id.ts'
 import { CountedBites, UNREAD_COUNT } from './counted_bites.ts'
 import { type Guard, guardOf } from './group_guard.ts'
 import { readBytes, type StreamBytes, shrinkStream } from './shrink_stream.ts'

@@ -1,7 +1,7 @@
 /** What trimming a stream needs, and what it results in. */
 
+import type { LivingGroups } from '../groups/living_groups.ts'
 import type { Found } from '../look/found.ts'
-import type { LivingGroups } from '../look/living_groups.ts'
 import type { State } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Fault } from '../redis/refusal.ts'

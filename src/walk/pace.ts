@@ -1,10 +1,10 @@
 /** Bounds the share of time in which one Redis has any of our work, and how much work it gets at once. */
 import { setMaxListeners } from 'node:events'
+import { batchesWithin, LEAST_COST } from '../entries/bites.ts'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection, Reply } from '../redis/connection.ts'
 import { Fault } from '../redis/refusal.ts'
-import { batchesWithin, LEAST_COST } from '../retention/bites.ts'
 import { settledOrStopped } from './stoppable.ts'
 
 /** How much work adds up before a pause. */

@@ -1,10 +1,10 @@
 /** Finds the streams of one primary: one SCAN, however many policies there are. */
 
+import { LEAST_COST } from '../entries/bites.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { faultOf } from '../redis/refused.ts'
-import { LEAST_COST } from '../retention/bites.ts'
 
 /** A key costs SCAN a third of what a command costs by itself. */
 const COST_OF_KEY = LEAST_COST / 3

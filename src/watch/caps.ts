@@ -1,6 +1,6 @@
 /** Caps streams on one primary, that is, trims them to their length and byte limits: streams that are due, or all of them. */
 
-import type { LivingGroups } from '../look/living_groups.ts'
+import type { LivingGroups } from '../groups/living_groups.ts'
 import type { Address } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection } from '../redis/connection.ts'

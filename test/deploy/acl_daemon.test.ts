@@ -1,7 +1,7 @@
 /** The ACL rights of features that need a daemon or a terminal: each works with exactly its rules. */
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { Lease } from '../../src/redis/lease.ts'
+import { Lease } from '../../src/shared_keys/lease.ts'
 import { sweep } from '../../src/sweep/sweep.ts'
 import { BASE, type Feature, rulesOf } from '../harness/acl.ts'
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from '../harness/acl_user.ts'

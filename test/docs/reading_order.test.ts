@@ -8,23 +8,10 @@ import { readPage, sectionOf } from '../harness/documents.ts'
 
 /** A file imports only from its own folder and from folders before it. `main.ts` comes last, and loads the program. */
 const READING_ORDER = [
-  ...['text', 'retention', 'schedule', 'redis', 'store', 'archive', 'config'],
-  ...[
-    'walk',
-    'look',
-    'judge',
-    'forecast',
-    'spill',
-    'trim',
-    'reap',
-    'tally',
-    'sweep',
-    'plan',
-    'explain',
-    'top',
-    'retrieve',
-  ],
-  ...['watch', 'telemetry', 'report', 'http', 'daemon', 'program.ts', 'main.ts'],
+  ...['text', 'entries', 'retention', 'schedule', 'redis', 'shared_keys', 'store', 'archive', 'flags', 'config'],
+  ...['walk', 'look', 'groups', 'judge', 'forecast', 'spill', 'trim', 'reap', 'tally', 'sweep'],
+  ...['plan', 'explain', 'top', 'retrieve', 'watch', 'telemetry', 'phrases', 'report', 'http', 'status_page'],
+  ...['between_sweeps', 'leadership', 'daemon', 'program.ts', 'main.ts'],
 ]
 
 interface Source {

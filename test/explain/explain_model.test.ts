@@ -2,10 +2,10 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { formatStreamId } from '../../src/entries/stream_id.ts'
 import type { StreamExplained } from '../../src/explain/explain.ts'
 import type { Forecast } from '../../src/forecast/forecast_stream.ts'
 import { plan } from '../../src/plan/plan.ts'
-import { formatStreamId } from '../../src/retention/stream_id.ts'
 import { shown } from '../../src/text/shown.ts'
 import { explainHere } from '../harness/explain_here.ts'
 import { startMonitor, writesAmong } from '../harness/monitor.ts'

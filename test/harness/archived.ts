@@ -5,7 +5,7 @@ import { LineBuffer } from '../../src/archive/line_buffer.ts'
 import { newSegmentName } from '../../src/archive/segment_name.ts'
 import { contentOf, linesOf } from '../../src/archive/segment_reader.ts'
 import { SegmentWriter } from '../../src/archive/segment_writer.ts'
-import { parseStreamId } from '../../src/retention/stream_id.ts'
+import { parseStreamId } from '../../src/entries/stream_id.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Random } from './retention_model/random.ts'
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { setTimeout as pause } from 'node:timers/promises'
-import { isBefore, parseStreamId } from '../../src/retention/stream_id.ts'
+import { isBefore, parseStreamId } from '../../src/entries/stream_id.ts'
 import type { RedisServer } from './redis_server.ts'
 import { redisNow, streamIds } from './streams.ts'
 

@@ -2,9 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { NODE_BYTES, NODE_ENTRIES } from '../../src/entries/bites.ts'
+import { timeId } from '../../src/entries/stream_id.ts'
 import { type Left, overLimits } from '../../src/judge/over_limits.ts'
-import { NODE_BYTES, NODE_ENTRIES } from '../../src/retention/bites.ts'
-import { timeId } from '../../src/retention/stream_id.ts'
 import { DAY, foundStream, LIMITS, NOW, OFF } from '../harness/judged.ts'
 
 const TRIMMED = { memoryBytes: 0, hold: null, wasTrimmed: true, attempted: true }

@@ -3,9 +3,8 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { configure } from '../../src/config/config.ts'
+import { settingLines } from '../../src/phrases/settings.ts'
 import { planSummary } from '../../src/report/plan_summary.ts'
-import { makeProgressLine } from '../../src/report/progress.ts'
-import { settingLines } from '../../src/report/settings.ts'
 import { sweepSummary } from '../../src/report/summary.ts'
 import { sumOf, Tally } from '../../src/tally/tally.ts'
 import { startMonitor } from '../harness/monitor.ts'
@@ -231,31 +230,6 @@ test('no summary has a line longer than 80 columns, whatever the names, figures 
     settingLines(settings).join('').replaceAll(' ', '').includes(url),
     'nothing is missing from a value that was wrapped',
   )
-})
-
-test('the progress line fits its terminal, and says that its share is an estimate', async () => {
-  for (const [columns, figure, told] of [
-    [80, 1, /^\[#{10}\.{10}\] 1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
-    [80, 99_999_999, /^99999999 streams, about 50 % of 199999998 keys, \d+\/s, \d+ r/],
-    [50, 1, /^1 stream, about 50 % of 2 keys, \d+\/s, 1 removed$/],
-  ] as const) {
-    let seen = ''
-    const line = makeProgressLine(
-      (text) => {
-        seen = text
-      },
-      columns,
-      'removed',
-    )
-    line.extent.expect(2 * figure)
-    line.extent.visit(figure)
-    line.update(() => ({ streams: figure, removed: figure }))
-    const drawn = seen.replace('\r\x1b[K', '')
-    assert.ok(drawn.length < columns, drawn)
-    assert.match(drawn, told)
-    line.clear()
-    assert.equal(seen, '\r\x1b[K')
-  }
 })
 
 test('`xtrimd sweep` takes no lease', async (t) => {

@@ -1,21 +1,10 @@
-/** Decisions about what to trim, without Redis: IDs, bites, groups, policies. */
+/** Decisions about groups and policies, without Redis. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { biteOf, bitesAtOnce, costOfBite, largerBite } from '../../src/retention/bites.ts'
+import { formatStreamId, parseStreamId } from '../../src/entries/stream_id.ts'
 import { deliveryOf, type Group, holdOf, isStale, lastAlive, unreadAmong } from '../../src/retention/groups.ts'
 import { type Limits, makePolicy, policyFor } from '../../src/retention/policy.ts'
-import {
-  EARLIEST_TIME_MS,
-  earlierOf,
-  formatStreamId,
-  isBefore,
-  isTime,
-  millisecondsOf,
-  nextStreamId,
-  parseStreamId,
-  timeId,
-} from '../../src/retention/stream_id.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -23,134 +12,6 @@ const NOW = Date.UTC(2026, 5, 1)
 const LAST = 2n ** 64n - 1n
 
 const id = parseStreamId
-
-test('an ID is two 64-bit integers, parsed and written like Redis does', () => {
-  for (const text of ['0-0', '1-1', '1700000000000-12', '18446744073709551615-18446744073709551615']) {
-    assert.equal(formatStreamId(id(text)), text)
-  }
-  assert.equal(formatStreamId(id('5')), '5-0')
-})
-
-test('IDs compare as integers, not as text', () => {
-  const ascending = [
-    '0-1',
-    '2-0',
-    '9-10',
-    '9-11',
-    '10-1',
-    '9007199254740993-0',
-    '9007199254740993-1',
-    `${LAST}-${LAST}`,
-  ]
-  ascending.forEach((a, i) => {
-    ascending.forEach((b, k) => {
-      assert.equal(isBefore(id(a), id(b)), i < k, `${a} before ${b}`)
-      assert.deepEqual(earlierOf(id(a), id(b)), id(i < k ? a : b))
-    })
-  })
-})
-
-test('the ID after the last of a millisecond is the first of the next', () => {
-  assert.equal(formatStreamId(nextStreamId(id('5-7'))), '5-8')
-  assert.equal(formatStreamId(nextStreamId(id(`5-${LAST}`))), '6-0')
-  assert.equal(formatStreamId(nextStreamId(id(`${LAST}-${LAST}`))), `${LAST}-${LAST}`)
-})
-
-test('the first ID of a time before 1970, or of -Infinity, is 0-0', () => {
-  assert.equal(formatStreamId(timeId(NOW)), `${NOW}-0`)
-  assert.equal(formatStreamId(timeId(-5)), '0-0')
-  assert.equal(formatStreamId(timeId(Number.NEGATIVE_INFINITY)), '0-0')
-})
-
-test('the time of an ID is its first part, exact for every real time', () => {
-  for (const [text, ms] of [
-    ['1700000000000-12', 1_700_000_000_000],
-    ['9007199254740991-0', 2 ** 53 - 1],
-    ['0-1', 0],
-    ['', 0],
-  ] as const) {
-    assert.equal(millisecondsOf(Buffer.from(text)), ms)
-  }
-  assert.ok(millisecondsOf(Buffer.from(`${LAST}-0`)) > 2 ** 63)
-})
-
-test('a first part counts as a time from 2000 to tomorrow; counters, seconds and microseconds do not', () => {
-  for (const [ms, is] of [
-    [NOW, true],
-    [NOW - 20 * 365 * DAY, true],
-    [NOW + DAY, true],
-    [NOW + DAY + 1, false],
-    [EARLIEST_TIME_MS, true],
-    [EARLIEST_TIME_MS - 1, false],
-    [0, false],
-    [500_000, false],
-    [Math.floor(NOW / 1000), false],
-    [NOW * 1000, false],
-    [NOW * 1_000_000, false],
-  ] as const) {
-    assert.equal(isTime(ms, NOW), is, String(ms))
-  }
-})
-
-test('the larger the entries, the smaller the bite, down to ten entries', () => {
-  for (const [entryBytes, limit] of [
-    [0, 10_000],
-    [1, 10_000],
-    [400, 10_000],
-    [500, 8_388],
-    [4096, 1_024],
-    [1024 ** 2, 10],
-    [1024 ** 3, 10],
-  ] as const) {
-    assert.equal(biteOf(entryBytes), limit, `${entryBytes} bytes`)
-  }
-})
-
-test('a bite that removed nothing grows until it covers the first node, whatever its size, or nothing is left', () => {
-  for (const nodeEntries of [1, 9, 10, 11, 100, 4096, 10_000, 123_456, 1_000_000]) {
-    for (const candidates of [nodeEntries - 1, nodeEntries, nodeEntries + 1, nodeEntries * 50]) {
-      for (const entryBytes of [10, 10_000_000]) {
-        let limit: number | null = biteOf(entryBytes)
-        let tries = 0
-        // Redis removes the node if both the LIMIT and the candidates cover it.
-        while (limit !== null && limit < nodeEntries) {
-          limit = largerBite(limit, candidates)
-          assert.ok(++tries < 10)
-        }
-        assert.equal(limit !== null, candidates >= nodeEntries || biteOf(entryBytes) >= nodeEntries)
-        // A bite takes at most ten nodes at once, or what the first bite asked for.
-        if (limit !== null) assert.ok(limit <= Math.max(biteOf(entryBytes), nodeEntries * 10))
-      }
-    }
-  }
-})
-
-test('bites sent together remove only what is due, and for large entries there are at most two', () => {
-  for (const [limit, entryBytes, candidates, times] of [
-    [10_000, 10, 1_000_000, 5],
-    [10_000, 10, 35_000, 3],
-    [10_000, 10, 9_999, 1],
-    [10_000, 100, 1_000_000, 5],
-    [10_000, 400, 1_000_000, 2],
-    [4_194, 1_000, 1_000_000, 2],
-    [10, 1_000_000, 1_000_000, 1],
-    // A bite that grew because the nodes are larger.
-    [100_000, 10, 1_000_000, 1],
-  ] as const) {
-    assert.equal(bitesAtOnce(limit, entryBytes, candidates), times, `${limit} of ${entryBytes} bytes`)
-  }
-})
-
-test('bites of many streams go together up to one large bite, by entries, by bytes or by number', () => {
-  for (const [entries, entryBytes, most] of [
-    [20, 100, 227],
-    [10_000, 10, 4],
-    [100, 10_000, 8],
-    [1, 1, 248],
-  ] as const) {
-    assert.equal(Math.floor(1 / costOfBite(entries, entryBytes)), most, `${entries} of ${entryBytes} bytes`)
-  }
-})
 
 const LIMITS: Limits = {
   ...{ maxAgeMs: DAY, maxLength: 1000, maxBytes: Number.POSITIVE_INFINITY, trim: 'approx', protect: 'unacked' },

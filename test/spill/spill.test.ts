@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { parseStreamId } from '../../src/entries/stream_id.ts'
 import { type Limits, makePolicy } from '../../src/retention/policy.ts'
-import { parseStreamId } from '../../src/retention/stream_id.ts'
 import { Budget } from '../../src/spill/budget.ts'
 import { dueRange, goes } from '../../src/spill/due_range.ts'
 import { OpenSegments } from '../../src/spill/open_segments.ts'
