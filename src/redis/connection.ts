@@ -1,5 +1,5 @@
 /** A connection whose every reply has a deadline; it is closed when one passes. Only this file imports node-redis. */
-import { ConnectionTimeoutError, createClient, ErrorReply, RESP_TYPES } from '@redis/client'
+import { ConnectionTimeoutError, ErrorReply, RESP_TYPES, RedisClient } from '@redis/client'
 import { type Address, formatAddress } from './address.ts'
 import { Fault, Refusal, type Reply } from './refusal.ts'
 
@@ -163,11 +163,19 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
  */
 const CONNECT_DEADLINE_MARGIN_MS = 1000
 
+/** RESP2 does not need HELLO, which an ACL may forbid and which drops a user name given without a password. */
+const RESP = 2
+
+/**
+ * Makes a client of the one class with node-redis's commands. Its `createClient` makes that class anew, in 10 ms, whenever the
+ * options differ from those of the call before: at every connection to a cluster.
+ */
+const newClient = RedisClient.factory({ RESP })
+
 function makeClient(address: Address, reach: Reach): Client {
   const { username, password } = reach.credentials()
-  return createClient({
-    // RESP2 does not need HELLO, which an ACL may forbid and which drops a user name given without a password.
-    RESP: 2,
+  return newClient({
+    RESP,
     socket:
       'path' in address
         ? { path: address.path, tls: false, reconnectStrategy: false }
@@ -186,7 +194,7 @@ function makeClient(address: Address, reach: Reach): Client {
     commandOptions: { timeout: 0, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
     disableClientInfo: true,
     maintNotifications: 'disabled',
-  } as Parameters<typeof createClient>[0]) as unknown as Client
+  } as Parameters<typeof newClient>[0]) as unknown as Client
 }
 
 /**
