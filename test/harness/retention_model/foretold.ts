@@ -2,7 +2,7 @@
 import type { Forecast } from '../../../src/forecast/forecast_stream.ts'
 import type { Swept } from './comparison.ts'
 import { judge } from './model.ts'
-import { reapsTheSame } from './reaping.ts'
+import { reapable, reapsTheSame } from './reaping.ts'
 
 /** Whether plan and sweep had the same to remove: nothing grew too old in between, and the sweep completed. */
 export function isComparable(swept: Swept, plannedFromMs: number): boolean {
@@ -37,18 +37,30 @@ export function differences(swept: Swept, forecast: Forecast | null): string[] {
   const isKnown = before.groups.every(({ lag }) => lag !== null)
   if (isKnown && Math.abs(unread - foretold) > slack) found.push(`the plan said ${foretold} unread, but ${unread} were`)
   if (policy.trim === 'exact' && forecast?.isExact === false) found.push('the plan calls an exact count an estimate')
-  return [...found, ...reapDifferences(swept, forecast, slack)]
+  return [...found, ...reapDifferences(swept, forecast)]
 }
 
-/** With `approx` the entries that are left decide what may be dropped: a node more or less for each group. */
-function reapDifferences({ before, after, policy, told }: Swept, forecast: Forecast | null, slack: number): string[] {
-  const nothing = { consumers: 0, groups: 0, pending: 0, streams: 0 }
-  const { deleted = null, reaped = nothing } = told ?? {}
-  const planned = forecast?.reap ?? nothing
-  const done = { ...reaped, streams: deleted === null ? 0 : 1 }
-  const isWhole = policy.trim === 'exact' || (after.exists && planned.streams === 0)
-  if (!isWhole) return []
-  return (['consumers', 'groups', 'pending', 'streams'] as const)
-    .filter((kind) => Math.abs(planned[kind] - done[kind]) > (kind === 'pending' ? slack * before.groups.length : 0))
-    .map((kind) => `the plan said ${planned[kind]} ${kind}, but ${done[kind]} were reaped`)
+/**
+ * With `exact` the numbers must be equal. With `approx` the sweep may leave a node more than planned, and whoever has a
+ * reference to an entry of that node keeps it: so the plan is held to what its own removals leave, as the sweep is elsewhere.
+ */
+function reapDifferences(swept: Swept, forecast: Forecast | null): string[] {
+  const { before, after, policy, told } = swept
+  const planned = forecast?.reap ?? { ...NOTHING, streams: 0 }
+  const done = { ...(told?.reaped ?? NOTHING), streams: (told?.deleted ?? null) === null ? 0 : 1 }
+  const found = (kinds: readonly (keyof typeof done)[], expected: typeof done, what: string): string[] =>
+    kinds
+      .filter((kind) => planned[kind] !== expected[kind])
+      .map((kind) => `the plan said ${planned[kind]} ${kind}, but ${expected[kind]} ${what}`)
+  const all = ['consumers', 'groups', 'pending', 'streams'] as const
+  if (policy.trim === 'exact') return found(all, done, 'were reaped')
+  const { age, length, acked } = forecast?.removed ?? { age: 0, length: 0, acked: 0 }
+  const left = before.entries.slice(age + length + acked)
+  const due = planned.streams > 0 || !after.exists ? null : reapable(swept, left)
+  return [
+    ...found(['streams'], done, 'were reaped'),
+    ...(due === null ? [] : found(['consumers', 'groups', 'pending'], { ...due, streams: 0 }, 'can be reaped')),
+  ]
 }
+
+const NOTHING = { consumers: 0, groups: 0, pending: 0 }

@@ -30,6 +30,19 @@ export function reapsTheSame(swept: Swept, atMs: number): boolean {
   return destroyed(atMs).join() === destroyed(toMs).join() && mayGo(swept, atMs) === mayGo(swept, toMs)
 }
 
+/** What may be reaped from a stream that stays, once `left` are its entries. */
+export function reapable({ before, policy, toMs }: Swept, left: readonly Id[]) {
+  const staying = before.groups.filter((group) => !mayBeDestroyed(group, before, left, policy, toMs))
+  const exists = idsOf(left)
+  let [consumers, pending] = [0, 0]
+  for (const group of staying) {
+    const idle = idleConsumers(group, policy, left)
+    consumers += idle.length - sparedOf(group, idle, policy)
+    if (policy.reapPending) pending += group.pending.filter((id) => !exists.has(textOf(id))).length
+  }
+  return { consumers, groups: before.groups.length - staying.length, pending }
+}
+
 /** Groups that were destroyed and must not have been. */
 function lostGroups({ before, after, policy, toMs }: Swept): string[] {
   return before.groups
