@@ -38,6 +38,8 @@ const LEADER: Copy = {
   [`xtrimd_stream_length_max${POLICY}`]: always(1000),
   [`xtrimd_streams_protected${POLICY}`]: always(0),
   [`xtrimd_entries_trimmed_unread_total${POLICY}`]: always(0),
+  [`xtrimd_entries_trimmed_unarchived_total${POLICY}`]: always(0),
+  'xtrimd_archive_failures_total{cause="denied"}': always(0),
   xtrimd_redis_memory_used_bytes: always(50),
   xtrimd_redis_memory_max_bytes: always(100),
   xtrimd_config_last_reload_successful: always(1),
@@ -223,6 +225,87 @@ export const SCENARIOS: readonly Scenario[] = [
     when: 'the last unread entry was removed long ago',
     copies: { a: { ...LEADER, [`xtrimd_entries_trimmed_unread_total${POLICY}`]: always(40) } },
     firing: { 65: [], 200: [] },
+  },
+  {
+    alert: 'XtrimdArchiveFailing',
+    when: 'the archive failed in a sweep, until one succeeds again',
+    copies: {
+      a: {
+        ...LEADER,
+        'xtrimd_archive_failures_total{cause="denied"}': steps([0, H], [1, 10 * H]),
+        xtrimd_last_success_timestamp_seconds: steps([5, 2 * H], [7205, H], [10_805, 8 * H]),
+        xtrimd_last_sweep_timestamp_seconds: steps([5, H], [3605, H], [7205, H], [10_805, 8 * H]),
+      },
+      b: FOLLOWER,
+    },
+    firing: {
+      59: [],
+      [H + 4]: [],
+      [H + 6]: ['XtrimdArchiveFailing', 'XtrimdSweepsFailing'],
+      [2 * H + 1]: [],
+      [3 * H + 30]: [],
+    },
+  },
+  {
+    alert: 'XtrimdArchiveFailing',
+    when: 'the archive failed before the first scrape, until the next daily sweep fails for another reason',
+    copies: {
+      a: {
+        ...LEADER,
+        xtrimd_next_sweep_timestamp_seconds: every(24 * H, 24 * 3600),
+        // Failed scrapes must not make the copy look new.
+        'xtrimd_archive_failures_total{cause="denied"}': steps([1, 70], ['_', 10], [1, 1620]),
+        xtrimd_last_success_timestamp_seconds: always(0),
+        xtrimd_last_sweep_timestamp_seconds: every(24 * H, 5),
+      },
+    },
+    firing: {
+      4: [],
+      10: ['XtrimdArchiveFailing', 'XtrimdSweepsFailing'],
+      [23 * H]: ['XtrimdArchiveFailing', 'XtrimdSweepsFailing'],
+      [26 * H]: ['XtrimdSweepsFailing'],
+    },
+  },
+  {
+    alert: 'XtrimdArchiveFailing',
+    when: 'the archive fails again and again in the watch, although the last sweep succeeded',
+    copies: { a: { ...LEADER, 'xtrimd_archive_failures_total{cause="denied"}': '0x30 1+1x14 16x400' } },
+    firing: { 29: [], 43: ['XtrimdArchiveFailing'], [H + 10]: [] },
+  },
+  {
+    alert: 'XtrimdArchiveFailing',
+    when: 'the archive failed once in the watch, or failed in a sweep before a pause',
+    copies: {
+      a: { ...LEADER, 'xtrimd_archive_failures_total{cause="denied"}': steps([0, 30], [1, 1000]) },
+      'other/a': {
+        ...LEADER,
+        'xtrimd_archive_failures_total{cause="denied"}': steps([0, H], [1, 1000]),
+        xtrimd_last_success_timestamp_seconds: ONCE,
+        xtrimd_last_sweep_timestamp_seconds: steps([5, H], [3605, 1000]),
+        xtrimd_paused: steps([0, H], [1, 1600]),
+      },
+    },
+    firing: { 50: [], [2 * H]: [] },
+  },
+  {
+    alert: 'XtrimdUnarchivedRemoved',
+    when: 'entries were removed unarchived within the hour',
+    copies: { a: { ...LEADER, [`xtrimd_entries_trimmed_unarchived_total${POLICY}`]: steps([0, 70], [40, 200]) } },
+    firing: { 65: [], 75: ['XtrimdUnarchivedRemoved'], 140: [] },
+  },
+  {
+    alert: 'XtrimdUnarchivedRemoved',
+    when: 'a copy removed entries unarchived before its first scrape',
+    copies: { a: { ...LEADER, [`xtrimd_entries_trimmed_unarchived_total${POLICY}`]: steps([40, 200]) } },
+    firing: { 1: ['XtrimdUnarchivedRemoved'] },
+  },
+  {
+    alert: 'XtrimdUnarchivedRemoved',
+    when: 'the last unarchived entry was removed long ago, and scrapes fail now and then',
+    copies: {
+      a: { ...LEADER, [`xtrimd_entries_trimmed_unarchived_total${POLICY}`]: withGaps([40, 71], [40, 60], [40, 90]) },
+    },
+    firing: { 65: [], 72: [], 131: [], 200: [] },
   },
   {
     alert: 'XtrimdStreamHeldBack',
