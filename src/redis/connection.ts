@@ -42,9 +42,10 @@ export interface Connection {
   ask(commands: readonly Command[]): Promise<Reply[]>
   /**
    * Passes every message on the channel to `listener` from now on. Only PING may be sent afterwards.
-   * @throws Fault, also if Redis refuses the subscription
+   * @returns the refusal if Redis refuses the subscription, else null
+   * @throws Fault when the connection is lost or the deadline passes
    */
-  subscribe(channel: string, listener: (message: Buffer) => void): Promise<void>
+  subscribe(channel: string, listener: (message: Buffer) => void): Promise<Refusal | null>
   /** Resolves when the connection has ended, with the reason. */
   readonly ended: Promise<Fault>
   /** Ends the connection now, without waiting for replies. */
@@ -139,9 +140,12 @@ export async function connect(address: Address, reach: Reach, stop?: AbortSignal
     }
   }
 
-  const subscribe = (channel: string, listener: (message: Buffer) => void): Promise<void> =>
-    within((resolve, reject) => {
-      client.subscribe(channel, listener, true).then(() => resolve(), reject)
+  const subscribe = (channel: string, listener: (message: Buffer) => void): Promise<Refusal | null> =>
+    within<Refusal | null>((resolve, reject) => {
+      client
+        .subscribe(channel, listener, true)
+        .then(() => null, asRefusal)
+        .then(resolve, reject)
     })
 
   try {

@@ -4,6 +4,7 @@ import type { Address } from '../redis/address.ts'
 import type { Connection, Reach } from '../redis/connection.ts'
 import { withConnection } from '../redis/primaries.ts'
 import { Fault, Refusal } from '../redis/refusal.ts'
+import { faultOf } from '../redis/refused.ts'
 import { sleep } from '../walk/stoppable.ts'
 import { type CapEvents, Caps, type CapTask } from './caps.ts'
 import { neededEvents, writesChannel } from './notifications.ts'
@@ -45,7 +46,8 @@ export async function watchPrimary(
   await withConnection(address, task.reach, stop, (listening) =>
     withConnection(address, task.reach, stop, async (working) => {
       const canReadConfig = await enableEvents(working, task, events)
-      await listening.subscribe(writesChannel(task.reach.database), (key) => counts.add(key))
+      const refusal = await listening.subscribe(writesChannel(task.reach.database), (key) => counts.add(key))
+      if (refusal !== null) throw faultOf(refusal, 'SUBSCRIBE', '--watch')
       const mustLookAtAll = events.heard()
       counts.makeAllDue()
       const ending = new AbortController()

@@ -162,6 +162,18 @@ suite('a server that does not know a command', { concurrency: 2 }, () => {
     const unread = await daemon.waitForLog('could not read memory')
     assert.equal(unread.reason, 'the server does not know INFO, which --pressure needs')
 
+    const mute = await startRedis(t, renamed(t, ['SUBSCRIBE']))
+    const deaf = await startDaemon(t, [
+      '--redis-url',
+      mute.url,
+      '--lease=false',
+      ...HARDLY_EVER,
+      '--watch',
+      '--watch-configure',
+    ])
+    const stopped = await deaf.waitForLog(({ reason }) => String(reason).includes('SUBSCRIBE'))
+    assert.equal(stopped.reason, 'the server does not know SUBSCRIBE, which --watch needs')
+
     // The control: the same command, known and forbidden.
     const other = await startRedis(t)
     await fillStream(other, KEY, { count: 1_030, from: (await redisNow(other)) - 48 * HOUR, stepMs: 1, bytes: 10 })
