@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { suite, test } from 'node:test'
 import { dashboardPage } from '../../scripts/dashboard/page.ts'
 import { prometheusAt } from '../../scripts/stage/prometheus.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { render } from '../harness/manifests.ts'
 import { HARDLY_EVER, startDaemon } from '../harness/program.ts'
 import { startPrometheus } from '../harness/prometheus.ts'
@@ -52,7 +53,8 @@ suite('what Prometheus scraped', { concurrency: 2 }, () => {
     const from = (await redisNow(redis)) - 60_000
     await fillStream(redis, 'stream:conversation:long', { count: 3_000, from, stepMs: 1, bytes: 10 })
     await redis.command('XGROUP', 'CREATE', 'stream:conversation:long', 'group', '0')
-    const args = ['--redis-url', redis.url, '--cron', '* * * * * *', '--group-metrics', '10']
+    const archive = ['--archive', `file://${temporaryFolder(t, 'archive')}`]
+    const args = ['--redis-url', redis.url, '--cron', '* * * * * *', '--group-metrics', '10', ...archive]
     const daemon = await startDaemon(t, args)
     await daemon.waitForLog('sweep')
     const standby = await startDaemon(t, args)
@@ -91,6 +93,13 @@ suite('what Prometheus scraped', { concurrency: 2 }, () => {
     assert.deepEqual(
       sweeps.map(({ labels }) => labels.result),
       ['success'],
+    )
+
+    // The only archiving sweep ended before the first scrape, so the range goes back to it.
+    const archived = await prometheus.query(`${queryOf('Entries archived').replaceAll('10s', '2m')} > 0`)
+    assert.deepEqual(
+      archived.map(({ labels, value }) => [labels.policy, value >= 1_900]),
+      [['stream:conversation:*', true]],
     )
 
     // The controls: Prometheus refuses an invalid query, and a misspelt metric has no answer.
