@@ -11,7 +11,7 @@ const READING_ORDER = [
   ...['text', 'entries', 'retention', 'schedule', 'redis', 'shared_keys', 'store', 'archive', 'flags', 'config'],
   ...['walk', 'look', 'groups', 'judge', 'forecast', 'spill', 'trim', 'reap', 'tally', 'sweep'],
   ...['plan', 'explain', 'top', 'retrieve', 'watch', 'telemetry', 'phrases', 'report', 'http', 'status_page'],
-  ...['between_sweeps', 'leadership', 'daemon', 'program.ts', 'main.ts'],
+  ...['between_sweeps', 'leadership', 'daemon', 'commands', 'program.ts', 'main.ts'],
 ]
 
 interface Source {
