@@ -1,5 +1,5 @@
 /** What explain tells of a stream's memory. */
-import { lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
+import { bytesOfEntries, memoryHabits } from '../look/entry_bytes.ts'
 import { memoryCommand } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
@@ -16,8 +16,7 @@ export async function readMemory(ask: Ask, key: Buffer, missing: Missing): Promi
 /** What the entries take of the memory that Redis reports; null where the ACL hides it. */
 export async function entryBytes(ask: Ask, key: Buffer, memory: number, missing: Missing): Promise<number | null> {
   try {
-    const contents = await lookAtContents(ask, key, memory, memoryHabits(ask))
-    return contents === null ? memory : Math.round(contents.entries.bytes)
+    return await bytesOfEntries(ask, key, memory, memoryHabits(ask))
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     reportMissing(error, missing)

@@ -44,7 +44,7 @@ export interface StreamOfGroups {
   readonly missing: Missing
 }
 
-/** Reads all groups. A command that the ACL denies costs what it would tell. @throws Refused, Fault */
+/** Reads all groups, worst first. A command that the ACL denies costs what it would tell. @throws Refused, Fault */
 export async function explainGroups(stream: StreamOfGroups): Promise<GroupExplained[]> {
   const { ask, key, way, missing } = stream
   const positions = await unlessMissing(missing, [], () => readGroups(ask, key, 'none'))
@@ -53,7 +53,16 @@ export async function explainGroups(stream: StreamOfGroups): Promise<GroupExplai
   const explained: GroupExplained[] = []
   for (const group of groups)
     explained.push(await explainGroup(stream, group, ends ?? { first: null, last: null, deleted: null }))
-  return explained
+  return worstFirst(explained)
+}
+
+/** First the groups that hold the trim back, from the lowest floor on; then those with the greatest lag. */
+export function worstFirst(groups: readonly GroupExplained[]): GroupExplained[] {
+  return groups.toSorted((a, b) => {
+    if (a.holdsBack !== b.holdsBack) return a.holdsBack ? -1 : 1
+    const byFloor = a.holdsBack ? (isBefore(a.floor, b.floor) ? -1 : isBefore(b.floor, a.floor) ? 1 : 0) : 0
+    return byFloor || (b.lag ?? 0) - (a.lag ?? 0) || b.pending - a.pending
+  })
 }
 
 async function explainGroup(stream: StreamOfGroups, group: Group, ends: StreamEnds): Promise<GroupExplained> {
@@ -84,11 +93,14 @@ async function explainGroup(stream: StreamOfGroups, group: Group, ends: StreamEn
 /** Most consumers named of one group. */
 const NAMED = 20
 
-/** All consumers if they are few, else those idle longest; first those that have something pending. */
+/**
+ * All consumers if they are few, else those idle longest; first those that have something pending. Of many, half the places
+ * are kept for any that are idle longer.
+ */
 export function worthNaming(consumers: readonly Consumer[]): Consumer[] {
   const byIdle = consumers.toSorted((a, b) => b.idleMs - a.idleMs || Buffer.compare(a.name, b.name))
-  if (byIdle.length <= NAMED) return byIdle
-  const stuck = byIdle.filter(({ pending }) => pending > 0).slice(0, NAMED / 2)
+  const most = consumers.length <= NAMED ? NAMED : NAMED / 2
+  const stuck = byIdle.filter(({ pending }) => pending > 0).slice(0, most)
   const others = byIdle.filter((consumer) => !stuck.includes(consumer)).slice(0, NAMED - stuck.length)
   return [...stuck, ...others]
 }

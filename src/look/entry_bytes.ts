@@ -48,23 +48,49 @@ export async function lookAtContents(
   totalBytes: number,
   habits: Habits,
 ): Promise<Contents | null> {
+  const found = await lookInside(ask, key, totalBytes, habits)
+  return typeof found === 'string' ? null : found
+}
+
+/**
+ * What the entries take of the `totalBytes` that Redis reports for a stream: all of it in a stream without groups, and
+ * nothing in one that has only groups.
+ * @throws Refused
+ */
+export async function bytesOfEntries(ask: Ask, key: Buffer, totalBytes: number, habits: Habits): Promise<number> {
+  const found = await lookInside(ask, key, totalBytes, habits)
+  if (found === 'no groups') return totalBytes
+  return found === 'no entries' ? 0 : Math.round(found.entries.bytes)
+}
+
+async function lookInside(
+  ask: Ask,
+  key: Buffer,
+  totalBytes: number,
+  habits: Habits,
+): Promise<Contents | 'no groups' | 'no entries'> {
   try {
-    return await lookInside(ask, key, totalBytes, habits)
+    return await lookAtGroupsAndEntries(ask, key, totalBytes, habits)
   } catch (error) {
     const isGone = error instanceof Refused && /^ERR no such key/.test(error.refusal.message)
     if (!isGone) throw error
-    return null
+    return 'no entries'
   }
 }
 
-async function lookInside(ask: Ask, key: Buffer, totalBytes: number, habits: Habits): Promise<Contents | null> {
+async function lookAtGroupsAndEntries(
+  ask: Ask,
+  key: Buffer,
+  totalBytes: number,
+  habits: Habits,
+): Promise<Contents | 'no groups' | 'no entries'> {
   const groups = await one(ask, ['XINFO', 'GROUPS', key])
-  if (!Array.isArray(groups) || groups.length === 0) return null
+  if (!Array.isArray(groups) || groups.length === 0) return 'no groups'
   const sizes = groups.map(sizeOf)
   const counts = countsOf(sizes)
   const stream = fieldsOf(await one(ask, ['XINFO', 'STREAM', key]))
   const [first, newest] = [entryOf(stream.get('first-entry')), entryOf(stream.get('last-entry'))]
-  if (first === null || newest === null) return null
+  if (first === null || newest === null) return 'no entries'
   const deleted = stream.get('max-deleted-entry-id')
   const sample: Sample = {
     tree: { nodes: Number(stream.get('radix-tree-keys')), branches: Number(stream.get('radix-tree-nodes')) },

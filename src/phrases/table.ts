@@ -6,6 +6,7 @@ import { REASONS, type Reason } from '../retention/policy.ts'
 import type { Verdict } from '../sweep/verdict.ts'
 import type { LongStream } from '../tally/longest.ts'
 import type { HeldStream } from '../tally/outcome.ts'
+import { columnsOf, firstColumns, padColumns } from '../text/columns.ts'
 import { counted } from '../text/counted.ts'
 import { shown } from '../text/shown.ts'
 import { wrapped } from '../text/wrapped.ts'
@@ -26,13 +27,13 @@ const LONGEST_SHOWN = 5
 /** Aligns rows in columns: names to the left and shortened, figures to the right. */
 export function table(rows: readonly (readonly (string | number)[])[]): string[] {
   const cells = rows.map((row) => row.map(String))
-  const widths = (cells[0] ?? []).map((_, i) => Math.max(...cells.map((row) => row[i]?.length ?? 0)))
+  const widths = (cells[0] ?? []).map((_, i) => Math.max(...cells.map((row) => columnsOf(row[i] ?? ''))))
   const widthWith = (gap: string): number => widths.slice(1).reduce((sum, width) => sum + gap.length + width, 0)
   const gap = widthWith(GAP) + FIRST_COLUMN.min <= WIDTH ? GAP : NARROW_GAP
   const figures = widthWith(gap)
   const first = Math.min(widths[0] ?? 0, Math.max(FIRST_COLUMN.min, Math.min(FIRST_COLUMN.max, WIDTH - figures)))
   return cells.map(([name = '', ...row]) =>
-    [clipped(name, first).padEnd(first), ...row.map((text, i) => text.padStart(widths[i + 1] ?? 0))].join(gap),
+    [padColumns(clipped(name, first), first), ...row.map((text, i) => text.padStart(widths[i + 1] ?? 0))].join(gap),
   )
 }
 
@@ -52,7 +53,8 @@ export function heldLines(held: readonly HeldStream[]): string[] {
     group: hold.group,
     alive: lastAlive(hold.lastAliveMs),
   }))
-  const longest = (column: 'stream' | 'group' | 'alive'): number => Math.max(...rows.map((row) => row[column].length))
+  const longest = (column: 'stream' | 'group' | 'alive'): number =>
+    Math.max(...rows.map((row) => columnsOf(row[column])))
   const room = WIDTH - longest('alive') - 3 * GAP.length
   const group = Math.min(longest('group'), Math.max(MIN_GROUP_COLUMN, room - longest('stream')))
   const stream = Math.min(longest('stream'), room - group)
@@ -60,7 +62,12 @@ export function heldLines(held: readonly HeldStream[]): string[] {
     '',
     'held back by a consumer group',
     ...rows.map((row) =>
-      ['', clipped(row.stream, stream).padEnd(stream), clipped(row.group, group).padEnd(group), row.alive].join(GAP),
+      [
+        '',
+        padColumns(clipped(row.stream, stream), stream),
+        padColumns(clipped(row.group, group), group),
+        row.alive,
+      ].join(GAP),
     ),
   ]
 }
@@ -74,9 +81,9 @@ function lastAlive(lastAliveMs: number | null): string {
   return lastAliveMs === null ? 'last alive unknown' : `alive ${new Date(lastAliveMs).toISOString().slice(0, 16)}Z`
 }
 
-/** Shortens a text to `width` characters, with an ellipsis at the end. */
+/** Shortens a text to `width` columns, with an ellipsis at the end. */
 function clipped(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, width - 1)}…`
+  return columnsOf(text) <= width ? text : `${firstColumns(text, width - 1)}…`
 }
 
 /** Wraps a sentence and indents all lines but the first. Never breaks at a no-break space, and prints it as a plain one. */

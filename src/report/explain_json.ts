@@ -1,6 +1,6 @@
 /** What `explain --output json` prints. */
 
-import { formatStreamId } from '../entries/stream_id.ts'
+import { formatStreamId, isTime } from '../entries/stream_id.ts'
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { GroupExplained } from '../explain/groups.ts'
 import type { Oldest } from '../look/stream_state.ts'
@@ -37,8 +37,10 @@ export function explainJson(explanation: Explanation, pause: Pause | null = null
   }
 }
 
-function entryFields(entry: Oldest | null, { nowMs, hasTimeIds }: StreamExplained) {
-  return entry === null ? null : { id: entry.id, ageSeconds: hasTimeIds ? seconds(nowMs - entry.ms) : null }
+function entryFields(entry: Oldest | null, { nowMs }: StreamExplained) {
+  return entry === null
+    ? null
+    : { id: entry.id, ageSeconds: isTime(entry.ms, nowMs) ? seconds(nowMs - entry.ms) : null }
 }
 
 function groupFields(group: GroupExplained, nowMs: number) {

@@ -1,6 +1,6 @@
 /** What `explain` prints for people, within 80 columns. */
 
-import { formatStreamId } from '../entries/stream_id.ts'
+import { formatStreamId, isTime } from '../entries/stream_id.ts'
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { GroupExplained } from '../explain/groups.ts'
 import type { Oldest } from '../look/stream_state.ts'
@@ -31,7 +31,8 @@ export function explainSummary(explanation: Explanation): string {
           ...groupLines(stream),
           ...nextSweepLines(stream),
         ]
-  return [...lines, ...missingLines(missing), ''].join('\n')
+  const lacks = missingLines(missing).filter((line) => !lines.includes(`failed: ${line}`))
+  return [...lines, ...lacks, ''].join('\n')
 }
 
 function stateLines(stream: StreamExplained): string[] {
@@ -47,8 +48,9 @@ function stateLines(stream: StreamExplained): string[] {
   ]
 }
 
-function entry({ id, ms }: Oldest, { nowMs, hasTimeIds }: StreamExplained): string {
-  return hasTimeIds ? `${id}, ${roundDuration(Math.max(0, nowMs - ms))} old` : `${id}, not a time`
+function entry({ id, ms }: Oldest, { nowMs }: StreamExplained): string {
+  if (!isTime(ms, nowMs)) return `${id}, not a time`
+  return ms > nowMs ? `${id}, ${roundDuration(ms - nowMs)} in the future` : `${id}, ${roundDuration(nowMs - ms)} old`
 }
 
 function limitLines(stream: StreamExplained): string[] {
@@ -71,7 +73,7 @@ function offLines(off: readonly LimitVerdict[]): string[] {
   const byDefault = off.filter(({ from }) => from === 'default').map(({ limit }) => limit)
   const others = off.filter(({ from }) => from !== 'default')
   return [
-    ...others.flatMap(({ limit, from }) => sentence(`${limit} off (${source(limit, from)})`)),
+    ...others.flatMap(({ limit, value, from }) => sentence(`${limit} ${value} (${source(limit, from)})`)),
     ...(byDefault.length === 0 ? [] : sentence(`off by default: ${byDefault.join(', ')}`)),
   ]
 }

@@ -110,7 +110,7 @@ function action({ limit, over, removes, removedBefore, rest }: Finding, stream: 
   const it = over === 1 ? 'it' : 'them'
   const gone = removes + removedBefore
   const how = removedBefore === 0 ? '' : removes === 0 ? ' by age' : `, ${about(stream)}${removedBefore} of them by age`
-  const holder = stream.groups.find(({ holdsBack }) => holdsBack)?.name ?? stream.nextSweep?.hold?.group
+  const holder = stream.nextSweep?.hold?.group ?? stream.groups.find(({ holdsBack }) => holdsBack)?.name
   const kept = limit.endsWith('age') ? 'younger' : 'newer'
   if (all) return `the next sweep removes ${it}${how}`
   const removal = gone === 0 ? 'the next sweep removes none' : `the next sweep removes ${about(stream)}${gone}${how}`

@@ -1,6 +1,7 @@
 /** What `top` shows: one JSON object, or lines for a terminal. */
 
 import { missingLines, resultWithCause } from '../phrases/table.ts'
+import { columnsOf, firstColumns, lastColumns, padColumns } from '../text/columns.ts'
 import { counted } from '../text/counted.ts'
 import { roundDuration, roundSize } from '../text/quantities.ts'
 import { shown } from '../text/shown.ts'
@@ -56,7 +57,7 @@ export function topLines(view: TopView, going: Going | null, { columns, rows }: 
   const head = headLines(view, going)
   const keys = Object.entries(SORT_KEYS).map(([key, sort]) => `${key} ${sort}`)
   const table = tableLines(view, columns).slice(0, Math.max(1, rows - head.length - 3))
-  return [...head, '', ...table, '', `${keys.join('  ')}  q quit`].map((line) => line.slice(0, columns))
+  return [...head, '', ...table, '', `${keys.join('  ')}  q quit`].map((line) => firstColumns(line, columns))
 }
 
 /** One snapshot, with names in full. */
@@ -90,7 +91,7 @@ const NAMES = { stream: 12, policy: 8 }
 function tableLines({ rows }: TopView, columns: number | null): string[] {
   const cells = rows.map((row) => [shown(row.candidate.key), row.candidate.policy, ...figuresOf(row)])
   const all: (readonly string[])[] = [['stream', 'policy', ...HEADINGS], ...cells]
-  const widths = all[0]?.map((_, i) => Math.max(...all.map((line) => line[i]?.length ?? 0))) ?? []
+  const widths = all[0]?.map((_, i) => Math.max(...all.map((line) => columnsOf(line[i] ?? '')))) ?? []
   const [stream = 0, policy = 0, ...others] = widths
   const figures = others.reduce((sum, width) => sum + 1 + width, 0)
   const room = (columns ?? Number.POSITIVE_INFINITY) - figures - 1
@@ -98,8 +99,8 @@ function tableLines({ rows }: TopView, columns: number | null): string[] {
   const forStream = Math.min(stream, Math.max(NAMES.stream, room - forPolicy))
   return all.map(([name = '', of = '', ...row]) =>
     [
-      ending(name, forStream).padEnd(forStream),
-      ending(of, forPolicy).padEnd(forPolicy),
+      padColumns(ending(name, forStream), forStream),
+      padColumns(ending(of, forPolicy), forPolicy),
       ...row.map((text, i) => text.padStart(others[i] ?? 0)),
     ].join(' '),
   )
@@ -123,7 +124,7 @@ function figuresOf(row: Row): string[] {
 
 /** The end of a name tells streams apart: they begin alike. */
 function ending(name: string, width: number): string {
-  return name.length <= width ? name : `…${name.slice(name.length - width + 1)}`
+  return columnsOf(name) <= width ? name : `…${lastColumns(name, width - 1)}`
 }
 
 function signed(n: number, format: (n: number) => string): string {

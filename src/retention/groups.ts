@@ -78,7 +78,7 @@ export function holdOf(groups: readonly Group[], limits: Limits, nowMs: number):
   for (const group of groups) {
     if (isStale(group, limits.staleGroupAfterMs, nowMs)) continue
     const floor = floorOf(group, limits)
-    if (hold === null || earlierOf(floor, hold.floor) === floor) {
+    if (hold === null || isBefore(floor, hold.floor)) {
       hold = { floor, group: group.name, lastAliveMs: lastAlive(group, nowMs) }
     }
   }

@@ -1,7 +1,7 @@
 /** Reads the candidates again, and Redis's memory. */
 
 import { isTime, parseStreamId } from '../entries/stream_id.ts'
-import { lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
+import { bytesOfEntries, memoryHabits } from '../look/entry_bytes.ts'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection } from '../redis/connection.ts'
@@ -109,8 +109,7 @@ async function entryBytes(
   missing: Missing,
 ): Promise<number | null> {
   try {
-    const contents = await lookAtContents(ask, key, bytes, habits)
-    return contents === null ? bytes : Math.round(contents.entries.bytes)
+    return await bytesOfEntries(ask, key, bytes, habits)
   } catch (error) {
     if (!(error instanceof Refused)) throw error
     const lack = lackOf(error.command, error.refusal)

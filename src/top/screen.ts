@@ -41,10 +41,13 @@ export class Screen {
     })
   }
 
-  /** Shows these lines, as many as fit. */
+  /**
+   * Shows these lines, as many as fit. Each line is erased before it is written: after a line as wide as the terminal the
+   * cursor stays on the last character, which erasing would take away.
+   */
   draw(lines: readonly string[]): void {
     if (!this.#isOpen) return
-    const shown = lines.slice(0, this.#terminal.rows()).map((line) => line + ERASE_LINE)
+    const shown = lines.slice(0, this.#terminal.rows()).map((line) => ERASE_LINE + line)
     this.#terminal.write(HOME + shown.join('\r\n') + ERASE_BELOW)
   }
 

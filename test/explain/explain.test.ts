@@ -8,7 +8,7 @@ import { runXtrimd } from '../harness/program.ts'
 import { migrate, openSlot, startCluster } from '../harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { startSentinel } from '../harness/sentinel.ts'
-import { fillStream, redisNow } from '../harness/streams.ts'
+import { fillStream, redisNow, streamIds } from '../harness/streams.ts'
 import { sweepWell } from '../harness/sweep_once.ts'
 
 const HOUR_MS = 3_600_000
@@ -132,6 +132,54 @@ test('explain tells of every group what it needs and whether it holds the trim b
   // The control: without protection it holds nothing back.
   const free = await explainKey(redis.url, KEY)
   assert.deepEqual([free.groups.some(({ holdsBack }) => holdsBack), free.nextSweep?.held], [false, null])
+})
+
+test('of more groups than fit on a screen, explain shows first those that hold the trim back, and of each its stuck consumers', async (t) => {
+  const redis = await startRedis(t)
+  await fillOldAndNew(redis)
+  for (let i = 0; i < 40; i++) await redis.command('XGROUP', 'CREATE', KEY, `a-${i}`, '$')
+  for (const name of ['y', 'z']) await redis.command('XGROUP', 'CREATE', KEY, name, '0')
+  await redis.command('XREADGROUP', 'GROUP', 'y', 'only', 'COUNT', '20', 'STREAMS', KEY, '>')
+  for (const name of ['c', 'd', 'e', 'f', 'g', 'h']) await redis.command('XGROUP', 'CREATECONSUMER', KEY, 'z', name)
+  await redis.command('XREADGROUP', 'GROUP', 'z', 'stuck', 'COUNT', '30', 'STREAMS', KEY, '>')
+  const args = ['explain', KEY, '--redis-url', redis.url, '--protect', 'unread']
+  const { stdout } = await runXtrimd(args)
+  assert.deepEqual(
+    [...stdout.matchAll(/^(\w\S*) .* (holds|alive)$/gm)].slice(0, 3).map(([, name, state]) => [name, state]),
+    [
+      ['y', 'holds'],
+      ['z', 'holds'],
+      ['a-0', 'alive'],
+    ],
+  )
+  assert.match(stdout, /^consumers of z: stuck \(30 pending, idle /m)
+  assert.match(stdout, /^… and 22 more groups$/m)
+  assert.match(stdout, /^group y keeps the stream over its limits$/m, 'it needs the oldest entry')
+})
+
+test('explain tells entries from groups in an emptied stream, and a time from what is none', async (t) => {
+  const redis = await startRedis(t)
+  const now = await redisNow(redis)
+  await fillStream(redis, KEY, { count: 300, from: now - 48 * HOUR_MS, stepMs: 1, bytes: 10 })
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '0')
+  await redis.command('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', '300', 'STREAMS', KEY, '>')
+  await redis.command('XDEL', KEY, ...(await streamIds(redis, KEY)))
+  const emptied = await explainKey(redis.url, KEY, ['--max-bytes', '1kb'])
+  assert.ok((emptied.memoryBytes ?? 0) > 10_000, 'the control: its references take memory')
+  assert.deepEqual([emptied.entries, emptied.bytes, emptied.groups[0]?.dangling], [0, 0, 300])
+  const bytes = emptied.limits.find(({ limit }) => limit === 'max-bytes')
+  assert.equal(bytes?.verdict, 'its entries take 0b')
+
+  // A placeholder, an entry of an hour ago, and one by a clock that is an hour ahead.
+  await redis.command('XADD', 'mixed', '0-1', 'a', 'b')
+  await redis.command('XADD', 'mixed', `${now - HOUR_MS}-0`, 'a', 'b')
+  await redis.command('XADD', 'mixed', `${now + HOUR_MS}-0`, 'a', 'b')
+  const { first, last, customIds } = await explainKey(redis.url, 'mixed', ['--match', 'mixed'])
+  assert.deepEqual([first?.ageSeconds, customIds], [null, false])
+  assert.ok((last?.ageSeconds ?? 0) < -3_500)
+  const { stdout } = await runXtrimd(['explain', 'mixed', '--redis-url', redis.url])
+  assert.match(stdout, /^first {4}0-1, not a time$/m)
+  assert.match(stdout, /^last {5}\d+-0, \d+m\d+s in the future$/m)
 })
 
 test('explain asks for 20,000 consumers once', async (t) => {

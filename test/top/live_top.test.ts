@@ -26,6 +26,10 @@ test('on a terminal top orders by keys, follows the size, stays within 80 column
   const first = await terminal.waitFor(/^xtrimd top: 30 streams by bytes$/m)
   assert.ok(!first.includes('before'), 'it has a screen of its own')
   for (const line of first) assert.ok(line.length <= 80, line)
+  assert.ok(
+    first.some((line) => line.length === 80 && line.endsWith(' cons')),
+    'the last column is whole',
+  )
   assert.match(first.join('\n'), /^b bytes {2}e entries {2}g growth {2}l lag {2}p pending {2}q quit$/m)
   assert.equal(first.filter((line) => /^…k*-\d+ /.test(line)).length, 20)
 
