@@ -74,32 +74,36 @@ test('the packed package contains the program and its documents, and nothing els
   assert.deepEqual(packed.files.map(({ path }) => path).sort(), expected.sort())
 })
 
-for (const version of ['22.18.0', 'this']) {
-  const name = version === 'this' ? process.version : `v${version}`
-  test(`the package of a clean clone, installed into an empty folder, sweeps by npx on Node ${name}`, async (t) => {
-    const node = version === 'this' ? OWN_NODE : await otherNode(t, version)
-    const folder = await install(t, await pack(t), node)
-    const installed = await readdir(join(folder, 'node_modules'))
-    for (const unwanted of ['typescript', '@biomejs', 'kubernetes-models', 'node']) {
-      assert.ok(!installed.includes(unwanted), unwanted)
-    }
-    const xtrimd = (...args: string[]): Promise<string> => run(folder, 'npx', ['--offline', 'xtrimd', ...args], node)
-    assert.equal(await xtrimd('--version'), `${PACKAGE.version}\n`)
-    const redis = await startRedis(t)
-    const key = 'stream:conversation:a'
-    await fillStream(redis, key, { count: 3_000, from: (await redisNow(redis)) - 3_600_000, stepMs: 1, bytes: 10 })
-    assert.match(await xtrimd('sweep', '--redis-url', redis.url), /^success in /)
-    assert.equal(await redis.command('XLEN', key), 1_000)
-  })
-}
+test('the package of a clean clone, installed into an empty folder', async (t) => {
+  const packed = await pack(t)
 
-test('installed with Node 20, the package says in one sentence which Node it needs', async (t) => {
-  const node = await otherNode(t, '20.20.2')
-  const folder = await install(t, await pack(t), node)
-  await assert.rejects(run(folder, 'npx', ['--offline', 'xtrimd', 'sweep'], node), {
-    code: 2,
-    stdout: '',
-    stderr: 'xtrimd: needs Node.js 22.18 or newer, but this is Node.js 20.20.2\n',
+  for (const version of ['22.18.0', 'this']) {
+    const name = version === 'this' ? process.version : `v${version}`
+    await t.test(`sweeps by npx on Node ${name}`, async (t) => {
+      const node = version === 'this' ? OWN_NODE : await otherNode(t, version)
+      const folder = await install(t, packed, node)
+      const installed = await readdir(join(folder, 'node_modules'))
+      for (const unwanted of ['typescript', '@biomejs', 'kubernetes-models', 'node']) {
+        assert.ok(!installed.includes(unwanted), unwanted)
+      }
+      const xtrimd = (...args: string[]): Promise<string> => run(folder, 'npx', ['--offline', 'xtrimd', ...args], node)
+      assert.equal(await xtrimd('--version'), `${PACKAGE.version}\n`)
+      const redis = await startRedis(t)
+      const key = 'stream:conversation:a'
+      await fillStream(redis, key, { count: 3_000, from: (await redisNow(redis)) - 3_600_000, stepMs: 1, bytes: 10 })
+      assert.match(await xtrimd('sweep', '--redis-url', redis.url), /^success in /)
+      assert.equal(await redis.command('XLEN', key), 1_000)
+    })
+  }
+
+  await t.test('says in one sentence which Node it needs, on Node 20', async (t) => {
+    const node = await otherNode(t, '20.20.2')
+    const folder = await install(t, packed, node)
+    await assert.rejects(run(folder, 'npx', ['--offline', 'xtrimd', 'sweep'], node), {
+      code: 2,
+      stdout: '',
+      stderr: 'xtrimd: needs Node.js 22.18 or newer, but this is Node.js 20.20.2\n',
+    })
   })
 })
 

@@ -2,12 +2,12 @@
 
 import assert from 'node:assert/strict'
 import { execFile, execFileSync } from 'node:child_process'
-import { cpSync, readFileSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
-import { temporaryFolder } from '../harness/files.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const { engines, version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
@@ -16,9 +16,8 @@ const { engines, version } = JSON.parse(readFileSync(join(ROOT, 'package.json'),
 }
 const NEEDED = engines.node.replace(/^>=/, '')
 
-/** The program as npm packs it; its packages are linked. */
-async function build(t: TestContext): Promise<string> {
-  const folder = await temporaryFolder(t, 'old-node')
+/** Builds the program as npm packs it, once; its packages are linked. */
+function build(folder: string): string {
   execFileSync(process.execPath, [
     join(ROOT, 'node_modules/typescript/bin/tsc'),
     ...['-p', join(ROOT, 'tsconfig.build.json'), '--outDir', join(folder, 'dist')],
@@ -27,6 +26,10 @@ async function build(t: TestContext): Promise<string> {
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   return join(folder, 'dist/main.js')
 }
+
+const FOLDER = mkdtempSync(join(tmpdir(), 'xtrimd-old-node-'))
+after(() => rmSync(FOLDER, { recursive: true, force: true }))
+const MAIN = build(FOLDER)
 
 function run(node: string, args: readonly string[]): Promise<{ code: unknown; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
@@ -50,15 +53,14 @@ function refusal(found: string): { code: number; stdout: string; stderr: string 
   }
 }
 
-test('a Node that is too old is told so in one sentence before anything is loaded; a newer one runs the program', async (t) => {
-  const main = await build(t)
+test('a Node that is too old is told so in one sentence before anything is loaded; a newer one runs the program', async () => {
   for (const found of ['14.21.3', '18.20.8', '20.20.2', '22.9.0', '22.17.1']) {
     for (const args of [['--version'], ['sweep'], ['--nonsense']]) {
-      assert.deepEqual(await run(process.execPath, [pretend(found), main, ...args]), refusal(found))
+      assert.deepEqual(await run(process.execPath, [pretend(found), MAIN, ...args]), refusal(found))
     }
   }
   for (const found of [`${NEEDED}.0`, '22.22.1', '23.0.0', '24.0.0', '26.1.0', '22.18.0-rc.1']) {
-    const ran = await run(process.execPath, [pretend(found), main, '--version'])
+    const ran = await run(process.execPath, [pretend(found), MAIN, '--version'])
     assert.deepEqual(ran, { code: 0, stdout: `${version}\n`, stderr: '' }, found)
   }
 })
@@ -79,13 +81,13 @@ function oldNode(): readonly [string, string] | null {
 
 const old = oldNode()
 
-test('the same holds for a real old Node', { skip: old === null && 'no old Node on the path' }, async (t) => {
+test('the same holds for a real old Node', { skip: old === null && 'no old Node on the path' }, async () => {
   const [node, found] = old ?? ['', '']
-  assert.deepEqual(await run(node, [await build(t), 'sweep']), refusal(found))
+  assert.deepEqual(await run(node, [MAIN, 'sweep']), refusal(found))
 })
 
-test('nothing is loaded before the check: the entry has no import but the one behind it', async (t) => {
-  const text = readFileSync(await build(t), 'utf8')
+test('nothing is loaded before the check: the entry has no import but the one behind it', () => {
+  const text = readFileSync(MAIN, 'utf8')
   const imports = [...text.replace(/\/\*[\s\S]*?\*\//g, '').matchAll(/\bimport\b.*|\bfrom\b.*/g)].map(([line]) => line)
   assert.deepEqual(imports, ["import('./program.js');"])
 })
