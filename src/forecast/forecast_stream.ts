@@ -59,6 +59,11 @@ export const NOTHING: Forecast = {
   counter: null,
 }
 
+/** How many entries go from a stream of `length` entries: all of them if it is unlinked. */
+export function entriesGone({ removed, reap }: Forecast, length: number): number {
+  return reap.streams > 0 ? length : sumOfReasons(removed)
+}
+
 export interface ForecastContext {
   readonly ask: Ask
   readonly limits: Limits

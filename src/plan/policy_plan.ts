@@ -1,17 +1,9 @@
 /** What a plan found for one policy. */
 import { NOTHING_TO_REAP, type ReapForecast } from '../forecast/forecast_reap.ts'
-import type { Forecast } from '../forecast/forecast_stream.ts'
+import { entriesGone, type Forecast } from '../forecast/forecast_stream.ts'
 import { addReap } from '../forecast/foretold.ts'
 import type { Found } from '../look/found.ts'
-import {
-  forEachLimit,
-  forEachReason,
-  LIMITS,
-  type LimitName,
-  REASONS,
-  type Reason,
-  sumOfReasons,
-} from '../retention/policy.ts'
+import { forEachLimit, forEachReason, LIMITS, type LimitName, REASONS, type Reason } from '../retention/policy.ts'
 
 /** Sums over the streams of one policy, or of all policies. */
 export interface PolicyPlan {
@@ -92,7 +84,7 @@ export function addForecast(sum: PolicyPlan, forecast: Forecast, length: number,
   sum.removeBytes += forecast.bytes
   addReap(sum.reap, forecast.reap)
   sum.unread += forecast.unread?.entries ?? 0
-  if (isArchived) sum.archive += forecast.reap.streams > 0 ? length : sumOfReasons(forecast.removed)
+  if (isArchived) sum.archive += entriesGone(forecast, length)
   sum.isExact &&= forecast.isExact
   if (forecast.hold !== null) sum.protectedStreams++
   if (forecast.hasDeadGroup) sum.staleGroupStreams++

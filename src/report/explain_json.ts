@@ -3,6 +3,7 @@
 import { formatStreamId, isTime } from '../entries/stream_id.ts'
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { GroupExplained } from '../explain/groups.ts'
+import { entriesGone } from '../forecast/forecast_stream.ts'
 import type { Oldest } from '../look/stream_state.ts'
 import { type Pause, pauseFields } from '../shared_keys/pause_key.ts'
 import { shown } from '../text/shown.ts'
@@ -67,11 +68,12 @@ function groupFields(group: GroupExplained, nowMs: number) {
 }
 
 /** The same figures as in a plan. */
-function nextSweepFields({ nextSweep }: StreamExplained) {
-  if (nextSweep === null) return null
+function nextSweepFields({ nextSweep, policy, length }: StreamExplained) {
+  if (nextSweep === null || policy === null) return null
   const { removed, bytes, isExact, unread, over, hold, reap } = nextSweep
   return {
     remove: { ...removed, approximateBytes: bytes, exact: isExact },
+    archive: policy.archive ? entriesGone(nextSweep, length) : 0,
     unread: unread?.entries ?? 0,
     unreadBy: unread?.group ?? null,
     overLimit: over,

@@ -3,6 +3,7 @@
 import { formatStreamId, isTime } from '../entries/stream_id.ts'
 import type { Explanation, StreamExplained } from '../explain/explain.ts'
 import type { GroupExplained } from '../explain/groups.ts'
+import { entriesGone } from '../forecast/forecast_stream.ts'
 import type { Oldest } from '../look/stream_state.ts'
 import { isOff } from '../phrases/limits.ts'
 import { missingLines, reapedTold, reasonsShown, sentence, table } from '../phrases/table.ts'
@@ -125,11 +126,12 @@ function consumerLines({ name, named, consumers }: GroupExplained): string[] {
   return sentence(`consumers of ${name}: ${each.join(', ')}${more}`)
 }
 
-function nextSweepLines({ nextSweep }: StreamExplained): string[] {
-  if (nextSweep === null) return ['', 'the next sweep leaves it alone']
+function nextSweepLines({ nextSweep, policy, length }: StreamExplained): string[] {
+  if (nextSweep === null || policy === null) return ['', 'the next sweep leaves it alone']
   const { removed, bytes, isExact, unread, hold, reap } = nextSweep
   const total = sumOfReasons(removed)
   const about = isExact ? '' : 'about '
+  const gone = entriesGone(nextSweep, length)
   const reaped = reapedTold({ ...reap, streams: 0 })
   const by = reasonsShown(removed).flatMap((reason) => (removed[reason] > 0 ? [`${removed[reason]} by ${reason}`] : []))
   return [
@@ -139,6 +141,9 @@ function nextSweepLines({ nextSweep }: StreamExplained): string[] {
         ? 'the next sweep removes nothing'
         : `the next sweep removes ${about}${counted(total, 'entry', 'entries')} (${by.join(', ')}) and frees about ${roundSize(bytes)}`,
     ),
+    ...(policy.archive && gone > 0
+      ? sentence(`it archives ${about}${counted(gone, 'entry', 'entries')} before that`)
+      : []),
     ...(unread === null
       ? []
       : sentence(`${counted(unread.entries, 'of them is', 'of them are')} not yet read by group ${unread.group}`)),

@@ -1,6 +1,6 @@
 /** What `top` shows: one JSON object, or lines for a terminal. */
 
-import { missingLines, resultWithCause } from '../phrases/table.ts'
+import { missingLines, resultWithCause, sentence } from '../phrases/table.ts'
 import { columnsOf, firstColumns, lastColumns, padColumns } from '../text/columns.ts'
 import { counted } from '../text/counted.ts'
 import { roundDuration, roundSize } from '../text/quantities.ts'
@@ -62,16 +62,17 @@ export function topLines(view: TopView, going: Going | null, { columns, rows }: 
 
 /** One snapshot, with names in full. */
 export function topText(view: TopView): string {
-  const { result, missing } = view
-  const failure = result === 'success' ? [] : [resultWithCause(view)]
-  return [...failure, ...headLines(view, null), '', ...tableLines(view, null), ...missingLines(missing), ''].join('\n')
+  const { result, missing, streams } = view
+  const failure = result === 'success' ? [] : sentence(resultWithCause(view))
+  const shown = streams === null ? [] : [...headLines({ ...view, message: null }, null), '', ...tableLines(view, null)]
+  return [...failure, ...shown, ...missingLines(missing), ''].join('\n')
 }
 
 function headLines(view: TopView, going: Going | null): string[] {
-  const { streams, sort, redis, result, message } = view
+  const { streams, sort, redis, message } = view
   const share = going?.share === undefined || going.share === null ? '' : ` ${Math.round(going.share * 100)} %`
   const seen = streams === null ? 'xtrimd top' : `xtrimd top: ${counted(streams, 'stream', 'streams')}`
-  const state = going !== null ? `, looking at all of them${share}` : result === 'success' ? '' : `, ${message}`
+  const state = going !== null ? `, looking at all of them${share}` : message === null ? '' : `, ${message}`
   return [`${seen} by ${sort}${state}`, redis === null ? 'Redis memory ?' : memoryLine(redis)]
 }
 

@@ -6,7 +6,7 @@ import { memoryCommand, oldestCommand, readOldest } from '../look/stream_state.t
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
-import { lackOf, type Missing } from '../redis/refused.ts'
+import { lackOf, type Missing, Refused } from '../redis/refused.ts'
 
 /** What to read of a stream. */
 export type Figure = 'length' | 'oldest' | 'bytes' | 'groups'
@@ -38,6 +38,8 @@ export interface ReadingWay {
   /** A cluster refuses a script over several slots. */
   readonly haveSlots: boolean
   readonly missing: Missing
+  /** Called for each stream that Redis refuses to show at all. */
+  readonly refuse: (refused: Refused) => void
 }
 
 /** Most keys in one script. */
@@ -159,7 +161,7 @@ async function readPlainly(
   ask: Ask,
   keys: readonly Buffer[],
   asked: readonly Figure[],
-  { missing }: ReadingWay,
+  { missing, refuse }: ReadingWay,
 ): Promise<(Figures | null)[]> {
   const commands = keys.flatMap((key) => asked.map((figure) => COMMAND_FOR[figure](key)))
   const replies = await ask(commands, leastCosts(commands.length))
@@ -175,6 +177,9 @@ async function readPlainly(
       return null
     }
     const length = told('length')
+    const refusal = own.get('length')
+    // A key that is a stream no longer is left out, as by the script.
+    if (refusal instanceof Refusal && refusal.word !== 'WRONGTYPE') refuse(new Refused(refusal, 'XLEN'))
     if (typeof length !== 'number' && asked.includes('length')) return null
     const [bytes, groups] = [told('bytes'), told('groups')]
     return {

@@ -12,10 +12,27 @@ export class LengthSample {
   #marks = new Uint32Array(FIRST_SLOTS)
   #lengths = new Uint32Array(FIRST_SLOTS)
   #used = 0
+  /** Whether a whole pass has been remembered, so that a stream not seen before is new. */
+  #knowsAll = false
 
   /** Whether there are more streams than can be remembered. */
   get isFull(): boolean {
     return this.#used * 2 >= MOST_SLOTS
+  }
+
+  /** To be called after each pass that saw every stream. */
+  endPass(): void {
+    this.#knowsAll = true
+  }
+
+  /**
+   * Remembers the length. @returns how many entries the stream has more than in the pass before: all of them if it is new,
+   * and 0 where that is not known, as in the first pass
+   */
+  grownTo(key: Uint8Array, length: number): number {
+    const before = this.exchange(key, length)
+    if (before !== null) return length - before
+    return this.#knowsAll && !this.isFull ? length : 0
   }
 
   /** Remembers the length. @returns the one before; null if the stream is new or there is no room */

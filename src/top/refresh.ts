@@ -8,18 +8,18 @@ import type { Connection } from '../redis/connection.ts'
 import { withConnection } from '../redis/primaries.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { lackOf, type Missing, Refused, whyMissing } from '../redis/refused.ts'
-import { addMemory, type Memory, NO_MEMORY, readServer } from '../redis/server_state.ts'
+import { type Memory, readServer } from '../redis/server_state.ts'
 import { paced } from '../walk/pace.ts'
 import { type Figures, readFigures } from './figures.ts'
-import type { Reading } from './rows.ts'
+import type { MemoryByPrimary, Reading } from './rows.ts'
 import type { Candidate, SurveyTask } from './survey.ts'
 
 export interface Refreshed {
   readonly readings: readonly Reading[]
-  readonly memory: Memory
+  readonly memory: MemoryByPrimary
 }
 
-/** Reads all candidates and the memory of all primaries. @throws Fault */
+/** Reads all candidates and the memory of all primaries, which is null if one does not tell. @throws Fault */
 export async function refresh(
   task: SurveyTask,
   addresses: readonly Address[],
@@ -27,16 +27,19 @@ export async function refresh(
   stop: AbortSignal,
 ): Promise<Refreshed> {
   const byAddress = Map.groupBy(candidates, ({ address }) => formatAddress(address))
+  const memory = new Map<string, Memory>()
   const parts = await Promise.all(
     addresses.map((address) => {
-      const own = byAddress.get(formatAddress(address)) ?? []
-      return withConnection(address, task.reach, stop, (connection) => refreshOn(connection, task, own, stop))
+      const name = formatAddress(address)
+      const own = byAddress.get(name) ?? []
+      return withConnection(address, task.reach, stop, async (connection) => {
+        const told = await refreshOn(connection, task, own, stop)
+        if (told.memory !== null) memory.set(name, told.memory)
+        return told.readings
+      })
     }),
   )
-  return {
-    readings: parts.flatMap(({ readings }) => readings),
-    memory: parts.map(({ memory }) => memory).reduce(addMemory, NO_MEMORY),
-  }
+  return { readings: parts.flat(), memory: memory.size < addresses.length ? null : memory }
 }
 
 async function refreshOn(
@@ -44,20 +47,21 @@ async function refreshOn(
   { paceOf, missing }: SurveyTask,
   candidates: readonly Candidate[],
   stop: AbortSignal,
-): Promise<Refreshed> {
+): Promise<{ readings: Reading[]; memory: Memory | null }> {
   const { nowMs, memory } = await readServer(connection.ask)
   if (memory instanceof Refusal) missing('INFO', "Redis's memory in top", whyMissing(memory))
   const pace = paceOf(connection.address)
   const keys = candidates.map(({ key }) => key)
   // A script for each key works in a cluster too.
-  const way = { hasScripts: true, haveSlots: true, mostAtOnce: pace.mostAtOnce, missing }
+  const refuse = (): void => {}
+  const way = { hasScripts: true, haveSlots: true, mostAtOnce: pace.mostAtOnce, missing, refuse }
   const all = await readFigures(paced(connection, pace, stop), keys, ['length', 'oldest', 'bytes', 'groups'], way)
   return {
     readings: candidates.flatMap((candidate, i) => {
       const figures = all[i]
       return figures ? [readingOf(candidate, figures, nowMs)] : []
     }),
-    memory: memory instanceof Refusal ? NO_MEMORY : memory,
+    memory: memory instanceof Refusal ? null : memory,
   }
 }
 

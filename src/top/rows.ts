@@ -1,5 +1,5 @@
 /** The rows of `top` from two readings, and their order. Pure. */
-import type { Memory } from '../redis/server_state.ts'
+import { addMemory, type Memory, NO_MEMORY } from '../redis/server_state.ts'
 import type { GroupFigures } from './figures.ts'
 import type { Candidate, Sort } from './survey.ts'
 
@@ -51,34 +51,42 @@ export function sortRows(rows: readonly Row[], sort: Sort): Row[] {
   return rows.toSorted((a, b) => value(b) - value(a) || Buffer.compare(a.candidate.key, b.candidate.key))
 }
 
-/** Redis's memory, and where it is heading. */
+/** Redis's memory, all primaries together, and where it is heading. */
 export interface Outlook {
   readonly usedBytes: number
   /** Redis's maxmemory; 0 means no maximum. */
   readonly maxBytes: number
   /** Null until there are two readings. */
   readonly bytesPerSecond: number | null
-  /** Until maxmemory is reached at this rate; null if it never is. */
+  /** Until the first primary reaches its maxmemory at this rate; null if none ever does. */
   readonly fullInSeconds: number | null
 }
 
+/** By the address of each primary; null if not all of them tell. */
+export type MemoryByPrimary = ReadonlyMap<string, Memory> | null
+
 export interface MemoryReading {
   readonly atMs: number
-  readonly memory: Memory
+  readonly memory: MemoryByPrimary
 }
 
-/** From the first to the last reading. */
+/** From the first to the last reading; null where Redis does not tell. A primary that is new in between has no rate. */
 export function outlookOn(readings: readonly MemoryReading[]): Outlook | null {
   const [first, last] = [readings[0], readings.at(-1)]
-  if (first === undefined || last === undefined) return null
-  const { usedBytes, maxBytes, uncountedBytes } = last.memory
+  if (!first?.memory || !last?.memory) return null
+  const { usedBytes, maxBytes } = [...last.memory.values()].reduce(addMemory, NO_MEMORY)
   const seconds = (last.atMs - first.atMs) / 1000
-  const rate = seconds > 0 ? (usedBytes - first.memory.usedBytes) / seconds : null
-  const left = Math.max(0, maxBytes - (usedBytes - uncountedBytes))
-  return {
-    usedBytes,
-    maxBytes,
-    bytesPerSecond: rate,
-    fullInSeconds: maxBytes === 0 || rate === null || rate <= 0 ? null : left / rate,
+  if (seconds <= 0) return { usedBytes, maxBytes, bytesPerSecond: null, fullInSeconds: null }
+  let bytesPerSecond = 0
+  let fullInSeconds: number | null = null
+  for (const [primary, now] of last.memory) {
+    const before = first.memory.get(primary)
+    if (before === undefined) continue
+    const rate = (now.usedBytes - before.usedBytes) / seconds
+    bytesPerSecond += rate
+    if (now.maxBytes === 0 || rate <= 0) continue
+    const left = Math.max(0, now.maxBytes - (now.usedBytes - now.uncountedBytes))
+    fullInSeconds = Math.min(fullInSeconds ?? Number.POSITIVE_INFINITY, left / rate)
   }
+  return { usedBytes, maxBytes, bytesPerSecond, fullInSeconds }
 }

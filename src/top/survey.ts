@@ -1,9 +1,10 @@
 /** One pass over all streams, which finds those that lead by one column. */
 import type { FlagValue } from '../flags/flags.ts'
 import { type Address, formatAddress } from '../redis/address.ts'
-import type { Missing } from '../redis/refused.ts'
+import type { Missing, Refused } from '../redis/refused.ts'
 import { type Glob, type Policy, policyFor } from '../retention/policy.ts'
-import { type Verdict, verdictOn } from '../sweep/verdict.ts'
+import { type Verdict, verdictOn, verdictOnStreams } from '../sweep/verdict.ts'
+import { countRefusal } from '../tally/tally.ts'
 import { type WalkTask, walk } from '../walk/walk.ts'
 import type { Best } from './best.ts'
 import { type Figure, type Figures, readFigures } from './figures.ts'
@@ -20,6 +21,7 @@ export interface Candidate {
 
 /** What a pass found out besides the candidates. */
 export interface Survey extends Verdict {
+  /** Those that Redis refused to show are counted too. */
   readonly streams: number
   readonly addresses: readonly Address[]
 }
@@ -49,12 +51,18 @@ export async function survey(
   const { policies, narrow, missing } = task
   const addresses = new Map<string, Address>()
   let streams = 0
+  const errors: Record<string, number> = {}
+  const refusals = new Map<string, string>()
+  const refuse = ({ refusal, command }: Refused): void => {
+    streams++
+    countRefusal({ word: refusal.word, command, message: refusal.message }, errors, refusals)
+  }
   const walked = await walk(
     task,
     stop,
     ({ ask, address, haveSlots, mostAtOnce }) => {
       addresses.set(formatAddress(address), address)
-      const way = { hasScripts: true, haveSlots, mostAtOnce, missing }
+      const way = { hasScripts: true, haveSlots, mostAtOnce, missing, refuse }
       const asked = [...new Set<Figure>(['length', FIGURE_FOR[sort]])]
       return {
         page: async (keys) => {
@@ -73,8 +81,9 @@ export async function survey(
     },
     missing,
   )
-  const success: Verdict = { result: 'success', cause: null, message: null, failure: null }
-  return { ...(verdictOn(walked) ?? success), streams, addresses: [...addresses.values()] }
+  const broken = verdictOn(walked)
+  if (broken === null && sort === 'growth') lengths.endPass()
+  return { ...(broken ?? verdictOnStreams({ errors, streams }, refusals)), streams, addresses: [...addresses.values()] }
 }
 
 function scoreOf({ length, bytes, groups }: Figures, sort: Sort, key: Buffer, lengths: LengthSample): number {
@@ -84,10 +93,8 @@ function scoreOf({ length, bytes, groups }: Figures, sort: Sort, key: Buffer, le
       return bytes ?? entries
     case 'entries':
       return entries
-    case 'growth': {
-      const before = lengths.exchange(key, entries)
-      return before === null ? 0 : entries - before
-    }
+    case 'growth':
+      return lengths.grownTo(key, entries)
     case 'lag':
       return groups?.lag ?? 0
     case 'pending':

@@ -33,6 +33,8 @@ export interface TopView extends Verdict {
   readonly missing: MissingCommands
 }
 
+const SUCCESS: Verdict = { result: 'success', cause: null, message: null, failure: null }
+
 /** Streams that a refresh reads: enough to notice one that overtakes another between two passes. */
 const CANDIDATES = 300
 /** Memory grows unevenly: its rate is taken over this many readings. */
@@ -53,7 +55,10 @@ export class Top {
   #memory: MemoryReading[] = []
   #streams: number | null = null
   #refreshing: Promise<void> | null = null
-  #verdict: Verdict = { result: 'success', cause: null, message: null, failure: null }
+  /** How the last pass ended. */
+  #passed = SUCCESS
+  /** How the last refresh ended. */
+  #refreshed = SUCCESS
 
   constructor(task: TopTask) {
     this.#task = task
@@ -68,7 +73,8 @@ export class Top {
   get view(): TopView {
     const rows = sortRows(this.#rows, this.sort).slice(0, this.#task.limit)
     const redis = outlookOn(this.#memory)
-    return { ...this.#verdict, sort: this.sort, rows, redis, streams: this.#streams, missing: this.#missing }
+    const verdict = this.#refreshed.result === 'success' ? this.#passed : this.#refreshed
+    return { ...verdict, sort: this.sort, rows, redis, streams: this.#streams, missing: this.#missing }
   }
 
   /** One pass over all streams: finds those that lead by the column. */
@@ -76,7 +82,8 @@ export class Top {
     const best = new Best<Candidate>(Math.max(CANDIDATES, this.#task.limit))
     const found = await survey(this.#surveyTask, this.sort, best, this.#lengths, stop)
     if (stop.aborted) return
-    this.#verdict = found
+    const { result, cause, message, failure } = found
+    this.#passed = { result, cause, message, failure }
     // A pass that saw nothing, since Redis was away, must not empty the table.
     if (found.result === 'failed') return
     this.#streams = found.streams
@@ -105,10 +112,12 @@ export class Top {
       this.#rows = shown
       this.#readings = this.#basesOf([...readings, ...shown])
       this.#memory = [...this.#memory, { atMs: performance.now(), memory }].slice(-MEMORY_READINGS)
-      this.#verdict = { result: 'success', cause: null, message: null, failure: null }
+      this.#refreshed = SUCCESS
+      // Redis is back, after a pass that found it away.
+      if (this.#passed.result === 'failed') this.#passed = SUCCESS
     } catch (error) {
       if (!(error instanceof Fault)) throw error
-      this.#verdict = { result: 'failed', cause: error.code, message: error.message, failure: error.code }
+      this.#refreshed = { result: 'failed', cause: error.code, message: error.message, failure: error.code }
     }
   }
 
@@ -137,7 +146,7 @@ export async function topOnce(task: TopTask, stop: AbortSignal): Promise<TopView
     await top.survey(stop)
   }
   await top.refresh(stop)
-  if (top.view.result === 'success' && top.view.streams !== null) {
+  if (top.view.result !== 'failed' && top.view.streams !== null) {
     await sleep(task.intervalMs, stop)
     await top.refresh(stop)
   }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { slotOf } from '../../src/redis/slots.ts'
 import { explainKey } from '../harness/explain_here.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { runXtrimd } from '../harness/program.ts'
 import { migrate, openSlot, startCluster } from '../harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
@@ -180,6 +181,19 @@ test('explain tells entries from groups in an emptied stream, and a time from wh
   const { stdout } = await runXtrimd(['explain', 'mixed', '--redis-url', redis.url])
   assert.match(stdout, /^first {4}0-1, not a time$/m)
   assert.match(stdout, /^last {5}\d+-0, \d+m\d+s in the future$/m)
+})
+
+test('explain says how many entries go to the archive first, unless the policy opted out', async (t) => {
+  const redis = await startRedis(t)
+  await fillOldAndNew(redis)
+  const archive = ['--archive', `file://${temporaryFolder(t, 'archive')}`]
+  const archiving = await explainKey(redis.url, KEY, archive)
+  assert.deepEqual([archiving.nextSweep?.remove.age, archiving.nextSweep?.archive], [400, 400])
+  const { stdout } = await runXtrimd(['explain', KEY, '--redis-url', redis.url, ...archive])
+  assert.match(stdout, /^it archives about 400 entries before that$/m)
+  const policy = ['--policy', 'stream:conversation:*,archive=false']
+  const out = await explainKey(redis.url, KEY, [...archive, ...policy])
+  assert.deepEqual([out.nextSweep?.remove.age, out.nextSweep?.archive], [400, 0])
 })
 
 test('explain asks for 20,000 consumers once', async (t) => {

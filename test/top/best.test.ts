@@ -26,6 +26,17 @@ test('the sample knows the last length of each of 200,000 streams, and of no oth
   assert.equal(sample.isFull, false)
 })
 
+test('a stream that appears between two whole passes has grown by all its entries; in the first pass none has grown', () => {
+  const sample = new LengthSample()
+  const [old, young] = ['old', 'young'].map((name) => Buffer.from(name))
+  assert.ok(old && young)
+  assert.equal(sample.grownTo(old, 500), 0)
+  sample.endPass()
+  assert.equal(sample.grownTo(old, 510), 10)
+  assert.equal(sample.grownTo(young, 70), 70)
+  assert.equal(sample.grownTo(young, 60), -10)
+})
+
 test('growth is per second of the clock of Redis, and unknown for a single reading', () => {
   const reading = { nowMs: 1_000, entries: 10, bytes: 100 } as Reading
   assert.deepEqual(rowOf(reading, undefined).entriesPerSecond, null)
@@ -38,7 +49,7 @@ test('growth is per second of the clock of Redis, and unknown for a single readi
 test('memory is full when its growth since the first reading has filled what is left of maxmemory', () => {
   const at = (atMs: number, usedBytes: number, maxBytes = 1_000) => ({
     atMs,
-    memory: { usedBytes, maxBytes, uncountedBytes: 100 },
+    memory: new Map([['a', { usedBytes, maxBytes, uncountedBytes: 100 }]]),
   })
   assert.deepEqual(outlookOn([]), null)
   assert.equal(outlookOn([at(0, 500)])?.fullInSeconds, null)
@@ -46,4 +57,22 @@ test('memory is full when its growth since the first reading has filled what is 
   assert.deepEqual([growing?.bytesPerSecond, growing?.fullInSeconds], [50, 10])
   assert.equal(outlookOn([at(0, 500), at(1_000, 400)])?.fullInSeconds, null, 'it shrinks')
   assert.equal(outlookOn([at(0, 500, 0), at(1_000, 600, 0)])?.fullInSeconds, null, 'there is no maximum')
+  assert.equal(outlookOn([{ atMs: 0, memory: null }]), null, 'Redis does not tell')
+})
+
+test('memory is full when the first primary of a cluster is full', () => {
+  const at = (atMs: number, used: Readonly<Record<string, number>>) => ({
+    atMs,
+    memory: new Map(
+      Object.entries(used).map(([primary, usedBytes]) => [
+        primary,
+        { usedBytes, maxBytes: primary === 'boundless' ? 0 : 1_000, uncountedBytes: 0 },
+      ]),
+    ),
+  })
+  const outlook = outlookOn([
+    at(0, { hot: 800, calm: 100, boundless: 0, gone: 10 }),
+    at(1_000, { hot: 850, calm: 110, boundless: 500, new: 900 }),
+  ])
+  assert.deepEqual(outlook, { usedBytes: 2_360, maxBytes: 3_000, bytesPerSecond: 560, fullInSeconds: 3 })
 })

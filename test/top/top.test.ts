@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Top } from '../../src/top/top.ts'
 import { begin, urlOf } from '../harness/acl_user.ts'
 import { startMonitor, writesAmong } from '../harness/monitor.ts'
 import { runXtrimd } from '../harness/program.ts'
@@ -12,6 +13,7 @@ import { drawCase } from '../harness/retention_model/generated.ts'
 import { PLANTING_CONFIG, plant } from '../harness/retention_model/planting.ts'
 import { specOf } from '../harness/retention_model/trial.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
+import { taskOf } from '../harness/sweep_here.ts'
 import { type TopObject, topWell } from '../harness/top_here.ts'
 
 const CASES = Number(process.env.TEST_CASES || 6)
@@ -158,6 +160,36 @@ test('a stream that grows is first by growth, with its rate and that of its byte
   assert.ok(Math.abs(Number(fullInSeconds) - expected) < expected / 50, `${fullInSeconds} ${expected}`)
 })
 
+test('a stream that appears between two passes is found by its growth among more than a pass can keep', async (t) => {
+  const redis = await startRedis(t)
+  const make = "for i = 1, 1000 do redis.call('XADD', 'stream:conversation:' .. i, '*', 'a', 'b') end"
+  await redis.command('EVAL', make, '0')
+  const stop = new AbortController().signal
+  const task = { ...taskOf(redis.url, []), sort: 'growth', limit: 20, intervalMs: 200, narrow: null } as const
+  const top = new Top(task)
+  await top.survey(stop)
+  await fillStream(redis, 'stream:conversation:young', { count: 50, from: 1, stepMs: 1, bytes: 5 })
+  await top.survey(stop)
+  await top.refresh(stop)
+  await redis.command('XADD', 'stream:conversation:young', '*', 'a', 'b')
+  await top.refresh(stop)
+  assert.equal(String(top.view.rows[0]?.candidate.key), 'stream:conversation:young')
+})
+
+test('streams that the ACL hides are counted as refused, and the others are shown', async (t) => {
+  const redis = await startRedis(t)
+  const rules = ['~stream:conversation:l*', '+scan', '+time', '+xlen', '+xrange', '+memory|usage', '+xinfo', '+eval_ro']
+  await begin(redis, fillLeaders, rules)
+  const shown = await topWell(urlOf(redis), ['--sort', 'entries'])
+  assert.deepEqual([shown.result, shown.cause, shown.streams.length], ['partial', 'NOPERM', 1])
+  assert.match(String(shown.reason), /^Redis refused 3 of 4 streams, the first with XLEN: NOPERM /)
+  assert.equal(shown.streams[0]?.entriesPerSecond, 0, 'growth is measured all the same')
+  assert.deepEqual(shown.redis, { usedBytes: null, maxBytes: null, bytesPerSecond: null, fullInSeconds: null })
+  const text = await runXtrimd(['top', '--redis-url', urlOf(redis), '--interval', '100ms'])
+  assert.match(text.stdout.replace(/\n {2}/g, ' '), /^partial \(NOPERM: Redis refused 3 of 4 streams, .*\)$/m)
+  assert.match(text.stdout, /^xtrimd top: 4 streams by bytes\nRedis memory \?$/m)
+})
+
 test('without scripts top shows the same, and says what the ACL hides', async (t) => {
   const redis = await startRedis(t)
   const rules = ['~stream:conversation:*', '+scan', '+time', '+xlen', '+xrange', '+memory|usage', '+xinfo|groups']
@@ -193,4 +225,6 @@ test('top sees all primaries of a cluster, and fails where Redis cannot be reach
   const away = await runXtrimd(['top', '--output', 'json', '--redis-url', 'redis://127.0.0.1:1'])
   assert.equal(away.code, 1)
   assert.deepEqual(JSON.parse(away.stdout).cause, 'connect')
+  const text = await runXtrimd(['top', '--redis-url', 'redis://127.0.0.1:1'])
+  assert.match(text.stdout, /^failed \(connect: .*\)\n$/)
 })
