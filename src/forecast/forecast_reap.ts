@@ -28,16 +28,22 @@ export interface ReapForecastContext {
   readonly way: CountingWay
 }
 
+/** What a sweep reaps, and the groups that go with the stream if it is unlinked: dead, and perhaps behind. */
+export interface ReapForecasted {
+  readonly reap: ReapForecast
+  readonly goingToo: readonly Group[]
+}
+
 /** @throws Refused, Fault */
 export async function forecastReap(
   { key, hasTimeIds }: Pick<Found, 'key' | 'hasTimeIds'>,
   left: LeftByTrim,
   context: ReapForecastContext,
-): Promise<ReapForecast> {
+): Promise<ReapForecasted> {
   const { ask, limits, way } = context
   const mayBeIdle = hasTimeIds && Number.isFinite(limits.deleteIdleMs)
   const mayDelete = (limits.deleteEmpty && left.entries === 0) || mayBeIdle
-  if (!reapsGroups(limits) && !mayDelete) return NOTHING_TO_REAP
+  if (!reapsGroups(limits) && !mayDelete) return { reap: NOTHING_TO_REAP, goingToo: [] }
   const found = await readGroupsToReap(ask, key)
   const ends = mayDelete || found.some(({ pending }) => pending > 0) ? await readStreamEnds(key, ask, way) : null
   const missingOf = (group: Group): Promise<MissingReferences> => countMissing(key, group, left, ends, context)
@@ -50,7 +56,8 @@ export async function forecastReap(
     if (isDestroyed && living <= MOST_LIVING_REFERENCES) reap.groups++
     else groups.push(group)
   }
-  if (mayDelete && (await isDeleted(key, left, ends, groups, mayBeIdle, context))) return { ...reap, streams: 1 }
+  if (mayDelete && (await isDeleted(key, left, ends, groups, mayBeIdle, context)))
+    return { reap: { ...reap, streams: 1 }, goingToo: groups }
   for (const group of groups) {
     const { rawName, consumers, pending } = group
     const missing = limits.reapPending && pending > 0 ? await missingOf(group) : NO_MISSING
@@ -62,7 +69,7 @@ export async function forecastReap(
     }))
     reap.consumers += reapableConsumers(all, limits.reapConsumersAfterMs, judgesLife(limits, rawName)).length
   }
-  return reap
+  return { reap, goingToo: [] }
 }
 
 async function isDead(key: Buffer, group: Group, { ask, limits, nowMs }: ReapForecastContext): Promise<boolean> {

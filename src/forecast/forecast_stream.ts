@@ -79,7 +79,8 @@ export interface ForecastContext {
 export async function forecastStream(stream: Found, context: ForecastContext): Promise<Forecast> {
   const { key, state, hasTimeIds } = stream
   const { ask, limits, nowMs, way, bytes } = context
-  if (state.length === 0) return { ...NOTHING, reap: await forecastReap(stream, { entries: 0, first: null }, context) }
+  if (state.length === 0)
+    return { ...NOTHING, reap: (await forecastReap(stream, { entries: 0, first: null }, context)).reap }
   const groups = await readKnownGroups(ask, key, limits, context.missing)
   const hold = holdOf(groups, limits, nowMs)
   const ends: Command[] = [['XLEN', key], oldestCommand(key), ['XREVRANGE', key, '+', '-', 'COUNT', '1']]
@@ -106,18 +107,17 @@ export async function forecastStream(stream: Found, context: ForecastContext): P
   const removal = foretell({ ...counted, acked }, limits)
   const total = sumOfReasons(removal.removed)
   const over = await overLimits(counted, total, hold, context, hasTimeIds ? counter : null)
+  const left = { entries: length - total, first: await firstLeft(total, length, counter, limits) }
+  const { reap, goingToo } = await forecastReap(stream, left, context)
+  const unread = await unreadAmong(total, groups, counter)
   return {
     ...removal,
-    unread: await unreadAmong(total, groups, counter),
+    unread: sumOfLosses(unread, await unreadAmong(length, goingToo, counter, total)),
     over,
     hold: over.age || over.length || over.bytes ? hold : null,
     hasDeadGroup: groups.some((group) => isStale(group, limits.staleGroupAfterMs, nowMs)),
     isExact: removal.isExact && counter.isExact,
-    reap: await forecastReap(
-      stream,
-      { entries: length - total, first: await firstLeft(total, length, counter, limits) },
-      context,
-    ),
+    reap,
     counter,
   }
 }
@@ -190,18 +190,27 @@ async function readPendingFrom(
   }))
 }
 
-/** Groups read in order, so the one that is furthest behind misses whatever any other misses. */
+/**
+ * The unread among the oldest `removed` entries, not counting the first `before` of them. Groups read in order, so the one that
+ * is furthest behind misses whatever any other misses.
+ */
 async function unreadAmong(
   removed: number,
   groups: readonly Group[],
   counter: EntryCounter,
+  before = 0,
 ): Promise<Forecast['unread']> {
   // A group whose lag Redis does not know counts as having read everything, as it does in a sweep.
   const [furthest, ...others] = groups.filter(({ lag }) => lag !== null)
-  if (furthest === undefined || removed === 0) return null
+  if (furthest === undefined || removed === before) return null
   const last = others.reduce((a, b) => (isBefore(b.lastDelivered, a.lastDelivered) ? b : a), furthest)
-  const read = await counter.before(nextStreamId(last.lastDelivered))
+  const read = Math.max(before, await counter.before(nextStreamId(last.lastDelivered)))
   return removed > read ? { entries: removed - read, group: last.name } : null
+}
+
+/** What is lost by trimming, and with an idle stream that goes. */
+function sumOfLosses(trimmed: Forecast['unread'], gone: Forecast['unread']): Forecast['unread'] {
+  return trimmed && gone ? { ...trimmed, entries: trimmed.entries + gone.entries } : (trimmed ?? gone)
 }
 
 /** Which limits the stream stays over, as a sweep will judge it. `counter` is null where age does not apply. */

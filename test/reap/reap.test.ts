@@ -15,6 +15,7 @@ const OFF = ['--max-length', '1000000', '--max-age', 'off']
 
 interface Report {
   readonly result: string
+  readonly unread: number
   readonly deletedStreams: number
   readonly removed: Readonly<Record<string, number>>
   readonly reaped: { readonly consumers: number; readonly groups: number; readonly pending: number }
@@ -26,11 +27,12 @@ async function run(redis: RedisServer, command: 'plan' | 'sweep', args: readonly
   return readOutput(command, stdout)
 }
 
-/** Plans, then sweeps: what the plan says is reaped is what the sweep reaps. */
+/** Plans, then sweeps: what the plan says is reaped and lost unread is what the sweep reaps and loses. */
 async function sweepOnce(redis: RedisServer, ...args: string[]): Promise<Report> {
-  const { reap } = (await run(redis, 'plan', args)) as { reap: Report['reaped'] & { streams: number } }
+  type Planned = { readonly reap: Report['reaped'] & { streams: number }; readonly unread: number }
+  const { reap, unread } = (await run(redis, 'plan', args)) as Planned
   const report = (await run(redis, 'sweep', args)) as Report
-  assert.deepEqual(reap, { ...report.reaped, streams: report.deletedStreams })
+  assert.deepEqual({ ...reap, unread }, { ...report.reaped, streams: report.deletedStreams, unread: report.unread })
   return report
 }
 
@@ -154,6 +156,7 @@ test('idle streams go with all their entries: without a group and with a dead on
   await makeIdle(redis, key('dead'), { 'dead-reader': 8 * DAY })
   const report = await sweepOnce(redis, ...OFF, '--delete-idle', '2d')
   assert.equal(report.deletedStreams, 2)
+  assert.equal(report.unread, 40, 'entries that the dead group had not read')
   const left = ((await redis.command('KEYS', '*')) as string[]).sort()
   assert.deepEqual(left, [key('custom'), key('fresh'), key('living')])
 })
