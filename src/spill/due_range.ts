@@ -3,7 +3,7 @@
 import { NODE_ENTRIES } from '../entries/bites.ts'
 import { earlierOf, isBefore, laterOf, type StreamId, timeId } from '../entries/stream_id.ts'
 import type { Found } from '../look/found.ts'
-import { ackedFloor, type Group, holdOf } from '../retention/groups.ts'
+import { ackedFloor, type Group, type Hold } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 
 export interface DueRange {
@@ -19,14 +19,15 @@ export interface DueRange {
 
 const NONE: StreamId = { ms: 0n, seq: 0n }
 
-/** The range of a stream as it was found, with its groups. How many go for `--max-bytes` is an estimate. */
+/** The range of a stream as it was found, with its groups and what they hold back. How many go for `--max-bytes` is an estimate. */
 export function dueRange(
   { state: { length }, memoryBytes, hasTimeIds }: Found,
   limits: Limits,
   groups: readonly Group[],
+  hold: Hold | null,
   nowMs: number,
 ): DueRange {
-  const floor = holdOf(groups, limits, nowMs)?.floor ?? null
+  const floor = hold?.floor ?? null
   const upTo = (id: StreamId): StreamId => (floor === null ? id : earlierOf(id, floor))
   const ofAge = hasTimeIds ? laterOf(upTo(timeId(nowMs - limits.maxAgeMs)), timeId(nowMs - limits.hardMaxAgeMs)) : NONE
   const excess = (most: number): number => (Number.isFinite(most) ? Math.max(0, length - most) : 0)

@@ -9,7 +9,7 @@ import type { Found } from '../look/found.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
 import { accepted } from '../redis/refused.ts'
-import { groupDetail } from '../retention/groups.ts'
+import { groupDetail, type Hold, holdOf } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import type { Budget } from './budget.ts'
 import { dueRange, goes } from './due_range.ts'
@@ -39,6 +39,13 @@ export interface SpillContext {
   readonly isDurable: (segment: number) => boolean
 }
 
+/** Nothing was archived. */
+export interface NothingSpilled {
+  readonly before: null
+  /** What a group holds back. */
+  readonly hold: Hold | null
+}
+
 export interface Spilled {
   /** All entries before this ID are archived once the segment is durable. */
   readonly before: StreamId
@@ -51,19 +58,20 @@ type Entry = readonly [id: Buffer, fields: readonly Buffer[]]
 
 /**
  * Archives the oldest entries of a stream, those that are due. With `last`, its last ID ever, archives all of it: the stream
- * will be unlinked. Null where nothing goes: `approx` removes whole nodes only, so less than one waits for more.
+ * will be unlinked. It may find nothing to archive: `approx` removes whole nodes only, so less than one waits for more.
  * @throws Refused, Fault, ArchiveFault
  */
 export async function spillStream(
   stream: Found,
   context: SpillContext,
   last: StreamId | null = null,
-): Promise<Spilled | null> {
+): Promise<Spilled | NothingSpilled> {
   const { ask, limits, nowMs, stop, budget, add, isDurable } = context
   const { key, state } = stream
   const detail = groupDetail(limits)
   const groups = detail === 'none' || last !== null ? [] : await readGroups(ask, key, detail)
-  const range = dueRange(stream, limits, groups, nowMs)
+  const hold = holdOf(groups, limits, nowMs)
+  const range = dueRange(stream, limits, groups, hold, nowMs)
   const isDue = (older: number, id: StreamId): boolean => last !== null || goes(range, older, id)
   const start = lineStart(key)
   const bite = new BiteSize(state.oldest?.bytes ?? UNKNOWN_BYTES, context.mostAtOnce)
@@ -105,7 +113,7 @@ export async function spillStream(
     if (last === null && segment !== null && isDurable(segment)) break
   }
   const result = soFar()
-  if (result === null) return null
+  if (result === null) return { before: null, hold }
   // An entry that was deleted may have had the last ID of all.
   const before = last !== null && isEnd ? laterOf(result.before, nextStreamId(last)) : result.before
   return { before, segment: result.segment, isCutShort: !isEnd }

@@ -150,7 +150,7 @@ export class ArchiveFirst {
       const last = quietGroups && living ? await lastIdIfIdle(stream, { ...reaping, quietGroups, living }) : null
       const spilled =
         last === null && !isDue(stream, limits, nowMs)
-          ? null
+          ? { before: null, hold: null }
           : await spillStream(
               stream,
               {
@@ -160,9 +160,9 @@ export class ArchiveFirst {
               },
               last,
             )
-      if (spilled === null) {
-        // It was looked at, and approx may leave a node.
-        const left = { ...leftAsFound(stream), attempted: !stop.aborted }
+      if (spilled.before === null) {
+        // It was looked at: a group may hold it, and approx may leave a node.
+        const left = { ...leftAsFound(stream), hold: spilled.hold, attempted: !stop.aborted }
         return this.#finish({ ...stream, archivedBefore: NOTHING }, left, soFar)
       }
       const { key, policy, state, hasTimeIds } = stream

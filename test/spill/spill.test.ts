@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseStreamId } from '../../src/entries/stream_id.ts'
+import { holdOf } from '../../src/retention/groups.ts'
 import { type Limits, makePolicy } from '../../src/retention/policy.ts'
 import { Budget } from '../../src/spill/budget.ts'
 import { dueRange, goes } from '../../src/spill/due_range.ts'
@@ -24,7 +25,8 @@ function countGoing(limits: Partial<Limits>, memoryBytes = 0, lastDelivered?: nu
           },
         ]
   const policy = makePolicy('p', '*', { ...LIMITS, ...limits })
-  const range = dueRange(foundStream({ length: 100 }, { memoryBytes }), policy, groups, NOW)
+  const found = foundStream({ length: 100 }, { memoryBytes })
+  const range = dueRange(found, policy, groups, holdOf(groups, policy, NOW), NOW)
   const going = ids.map((id, i) => goes(range, i, parseStreamId(id)))
   const count = going.filter(Boolean).length
   // What goes is one range from the first entry on.

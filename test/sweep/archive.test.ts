@@ -15,7 +15,7 @@ import { Random } from '../harness/retention_model/random.ts'
 import { S3_CREDENTIALS, startS3 } from '../harness/s3_server.ts'
 import { fillStream, lengthOf, redisNow, streamIds } from '../harness/streams.ts'
 import { sweepHere, sweepWhole } from '../harness/sweep_here.ts'
-import { sweepOnce } from '../harness/sweep_once.ts'
+import { sweepOnce, sweepWell } from '../harness/sweep_once.ts'
 import { startProxy } from '../harness/tcp_proxy.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
@@ -76,6 +76,21 @@ test('each limit archives exactly what it removes, and plan foretold it', async 
     assert.equal(total.unarchived, 0)
     assert.ok(Math.abs(planned.archive - gone.length) <= 100, `${planned.archive} of ${gone.length}: ${limits}`)
   }
+})
+
+test('a stream that a group holds is reported as held, with an archive as without', async (t) => {
+  const { redis, store, archive } = await startScene(t)
+  await fillMinutes(redis, KEY, 2000)
+  await redis.command('XGROUP', 'CREATE', KEY, 'behind', '0')
+  const limits = ['--max-age', '24h', '--max-length', '500', '--protect', 'unread']
+  for (const args of [limits, [...limits, ...archive]]) {
+    const { held, overLimit, removed } = await sweepWell(redis.url, args)
+    assert.deepEqual(
+      [held.map(({ stream, group }) => [stream, group]), overLimit.length, removed.length],
+      [[[KEY, 'behind']], 1, 0],
+    )
+  }
+  assert.deepEqual(await archivedEntries(store, KEY), [])
 })
 
 test('approx waits until a node is due, so that nothing is archived twice', async (t) => {
