@@ -1,6 +1,6 @@
 /** The file of `--policy-file`: one policy a line, comments, and nothing else. */
 import { createHash } from 'node:crypto'
-import { readBytes } from '../flags/file.ts'
+import { readSmallFile } from '../flags/file.ts'
 import type { Given, Reader } from '../flags/reader.ts'
 import { BrokenRule } from '../text/quantities.ts'
 
@@ -13,12 +13,15 @@ export interface PolicyFileText {
 /** Enough to tell the versions of one file apart, and short enough to read. */
 const VERSION_DIGITS = 12
 
+/** A ConfigMap holds no more. */
+const MOST_BYTES = 1024 * 1024
+
 /** Reads the file now. Null without the flag; undefined if it noted a problem. */
 export function readPolicyFile(reader: Reader): PolicyFileText | null | undefined {
   const given = reader.text('policy-file')
   if (given === undefined) return null
   return reader.attempt(given, (path) => {
-    const bytes = readBytes(path)
+    const bytes = readSmallFile(path, MOST_BYTES)
     const specs = linesOf(bytes).flatMap((line, i): Given[] => {
       const text = line.trimEnd()
       if (text === '' || text.trimStart().startsWith('#')) return []

@@ -17,6 +17,9 @@ interface PolicySpec {
   readonly places: ReadonlyMap<string, number>
 }
 
+/** Most characters of an unknown name to repeat. */
+const LONGEST_NAME = 60
+
 /**
  * A literal comma in the glob is written `\,`. Spaces before the glob are ignored, but count in places.
  * @throws BrokenRule that names the part and its place
@@ -37,9 +40,9 @@ function parsePolicySpec(text: string): PolicySpec {
       : undefined
     if (key !== 'name' && flag === undefined) {
       const names = ['name', ...Object.keys(specFlags)]
-      const meant = nearest(key, names)
+      const meant = nearest(key.slice(0, LONGEST_NAME), names)
       const hint = meant === null ? `must be one of ${names.join(', ')}` : `did you mean ${meant}?`
-      throw new BrokenRule(`unknown limit "${key}" ${place(part.at)} (${hint})`, part.at)
+      throw new BrokenRule(`unknown limit "${key.slice(0, LONGEST_NAME)}" ${place(part.at)} (${hint})`, part.at)
     }
     if (places.has(key))
       throw new BrokenRule(`must set each limit once; "${key}" is repeated ${place(part.at)}`, part.at)

@@ -15,9 +15,13 @@ export interface Problem {
 export function formatProblem({ subject, rule, value, at = null }: Problem): string {
   const sentence = subject === null ? rule : `${subject}${rule.startsWith('must ') ? '' : ':'} ${rule}`
   if (value === null) return sentence
-  const line = `${sentence}; got ${JSON.stringify(value)}`
+  const echoed = value.length <= LONGEST_ECHO ? value : `${value.slice(0, LONGEST_ECHO)}…`
+  const line = `${sentence}; got ${JSON.stringify(echoed)}`
   return at === null ? line : `${line}\n${pointer(value, at)}`
 }
+
+/** Most characters of a value to repeat: it may be a line of a file that is no list of policies at all. */
+const LONGEST_ECHO = 300
 
 /** Characters of the value to show before and after the mistake: with the indent they fit 80 columns. */
 const SHOWN_BEFORE = 40

@@ -1,12 +1,14 @@
 /** `--policy-file`: what it may contain, and how mistakes in it are shown. */
 
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { configure } from '../../src/config/config.ts'
 import { configOf, problemsOf } from '../harness/configured.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { runXtrimd } from '../harness/program.ts'
 
 /** A file with this content. @returns its path */
@@ -78,6 +80,25 @@ test('a file that is missing, empty, all comments or not UTF-8 is refused', (t) 
     assert.deepEqual(refused(fileOf(t, content)), ['--policy-file must be a file with at least one policy; got "…"'])
   const latin1 = Buffer.from('stream:caf\xe9:*,max-length=1', 'latin1')
   assert.deepEqual(refused(fileOf(t, latin1)), ['--policy-file must be a file in UTF-8; got "…"'])
+})
+
+test('a pipe, a device, a folder and a file that is far too big are refused at once', (t) => {
+  const refused = (path: string) => problemsOf(['--policy-file', path]).map((line) => line.replace(path, '…'))
+  const folder = temporaryFolder(t, 'pipe')
+  const pipe = join(folder, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  // Reading it would wait for a writer, and no sweep would follow.
+  for (const path of [pipe, '/dev/zero'])
+    assert.deepEqual(refused(path), ['--policy-file must be a readable file (not a file); got "…"'])
+  assert.deepEqual(refused(folder), ['--policy-file must be a readable file (EISDIR); got "…"'])
+  const most = 1024 * 1024
+  const spec = 'stream:conversation:*,max-length=5\n'
+  assert.deepEqual(refused(fileOf(t, spec.padEnd(most + 1, '#'))), [
+    '--policy-file must be a file of at most 1mb; got "…"',
+  ])
+  assert.equal(configOf(['--policy-file', fileOf(t, spec.padEnd(most, '#'))]).policies[0]?.maxLength, 5, 'the control')
+  const [line = ''] = problemsOf(['--policy-file', fileOf(t, `a:*,${'x'.repeat(500_000)}`)])
+  assert.ok(line.length < 5_000, 'a line that is no policy is not repeated in full')
 })
 
 test('reading the file again applies the same rules as the start', (t) => {
