@@ -11,6 +11,7 @@ import { FASTEST } from './daemon.ts'
 import { fillKeyspace, isStale, keyOf, staleAmong } from './keyspace.ts'
 import type { Options } from './options.ts'
 import { brief, count, median, type Section, say } from './report.ts'
+import { serverCpuMs } from './server_cpu.ts'
 
 /** The medians of a contender's turns, scaled to all streams. */
 interface Result {
@@ -128,12 +129,6 @@ async function assertTrimmed({ client }: PrivateRedis, { name }: Contender, shar
   // A stopped contender visited streams in the order of SCAN, so the checked ones are a random sample.
   if (done < (share < 1 ? share * 0.8 : 1))
     throw new Error(`${name} trimmed ${brief(done * 100)} % of the stale streams`)
-}
-
-async function serverCpuMs({ client }: PrivateRedis): Promise<number> {
-  const text = await client.info('cpu')
-  const field = (name: string): number => Number(new RegExp(`^${name}:(\\S+)`, 'm').exec(text)?.[1])
-  return (field('used_cpu_user') + field('used_cpu_sys')) * 1000
 }
 
 function sectionOf(title: string, results: readonly Result[], options: Options, stale: boolean): Section {

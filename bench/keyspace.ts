@@ -46,6 +46,14 @@ export async function fillKeyspace(
   await client.unlink([fresh, old])
 }
 
+/** Copies the first stream, with its groups, to all others up to `streams`. */
+export async function copyFirst({ client }: PrivateRedis, streams: number): Promise<void> {
+  for (let from = 2; from <= streams; from += AT_ONCE) {
+    const made = Array.from({ length: Math.min(AT_ONCE, streams - from + 1) }, (_, i) => from + i)
+    await client.eval(COPY, { keys: [1, ...made].map(keyOf) })
+  }
+}
+
 export function keyOf(stream: number): string {
   return `stream:conversation:${stream}`
 }

@@ -10,6 +10,7 @@ import { measureFootprint } from './footprint.ts'
 import { beGentle } from './gentle.ts'
 import { readOptions, SECTIONS } from './options.ts'
 import { keepPace } from './pace.ts'
+import { reapNothing } from './reaping.ts'
 import { header, type Section, say, sectionText, writeText } from './report.ts'
 import { sweepTenMillion } from './ten_million.ts'
 import { watchWriters } from './watching.ts'
@@ -29,6 +30,7 @@ const runs: Readonly<Record<(typeof SECTIONS)[number], () => Promise<Section[]>>
   gentle: async () => [await beGentle(options)],
   backlog: async () => [await catchUp(options)],
   counting: async () => [await countBacklogs(options)],
+  reaping: async () => [await reapNothing(options)],
   watch: async () => [await watchWriters(options)],
   pace: async () => [await keepPace(options)],
   memory: async () => [await measureFootprint(options)],

@@ -2,7 +2,7 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export const SECTIONS = ['comparison', 'gentle', 'backlog', 'counting', 'watch', 'pace', 'memory'] as const
+export const SECTIONS = ['comparison', 'gentle', 'backlog', 'counting', 'reaping', 'watch', 'pace', 'memory'] as const
 
 export interface Options {
   readonly streams: number

@@ -2,7 +2,8 @@
 import type { Config } from '../config/config.ts'
 import { LivingGroups } from '../groups/living_groups.ts'
 import { FutureIds } from '../look/future_ids.ts'
-import { QuietGroups } from '../reap/quiet_groups.ts'
+import { GroupedStreams } from '../look/grouped_streams.ts'
+import { ReapMemory } from '../reap/reap_memory.ts'
 import { findPrimaries } from '../redis/primaries.ts'
 import { holdFields } from '../report/json.ts'
 import { openStore } from '../store/open_store.ts'
@@ -33,7 +34,8 @@ export function sweepTask(config: Config, log: Log, ownMs: () => number): SweepT
     pageSize: config.pageSize,
     paceOf: makePaces(config.pacePercent, ownMs),
     futureIds: new FutureIds(),
-    quietGroups: new QuietGroups(),
+    groupedStreams: new GroupedStreams(),
+    reapMemory: new ReapMemory(),
     living: new LivingGroups(),
     sweepTimeoutMs: config.sweepTimeoutMs,
     longestStreams: config.streamMetrics,

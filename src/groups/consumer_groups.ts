@@ -41,7 +41,7 @@ export async function readGroups(
   if (reply instanceof Refusal && isGone(reply)) return []
   const replies = accepted(reply, commands[0] ?? [])
   if (!Array.isArray(replies)) return []
-  if (protect === 'none') return replies.map(readGroup)
+  if (protect === 'none') return groupsIn(replies)
   const oldest = protect === 'unacked' ? readOldest(accepted(first, commands[1] ?? [])) : null
   const withIts = (group: Group): Promise<Group | null> =>
     judging === undefined ? withLife(ask, key, group, oldest) : judgedLife(ask, key, group, oldest, judging)
@@ -52,6 +52,11 @@ export async function readGroups(
 /** The groups of a stream by their positions and counts alone; none if the stream is gone. @throws Refused */
 export async function readGroupsToReap(ask: Ask, key: Buffer): Promise<readonly Group[]> {
   return readGroups(ask, key, 'none')
+}
+
+/** The groups in a reply to `XINFO GROUPS`. */
+export function groupsIn(reply: Reply): readonly Group[] {
+  return Array.isArray(reply) ? reply.map(readGroup) : []
 }
 
 /** One group from the reply to `XINFO GROUPS`. */

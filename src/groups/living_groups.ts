@@ -6,9 +6,10 @@
 
 import { isBefore, type StreamId } from '../entries/stream_id.ts'
 import type { Group } from '../retention/groups.ts'
+import { BoundedMemory, groupKey } from './bounded_memory.ts'
 
-/** Most groups remembered. The ones unused for longest are forgotten first, and asked again. */
-const MOST_REMEMBERED = 10_000
+/** Most groups remembered; others are asked in every sweep. */
+const MOST_REMEMBERED = 20_000
 /** A group is not remembered if its name and its stream's are longer than this together, in bytes. */
 const MOST_NAME_BYTES = 512
 
@@ -23,11 +24,11 @@ interface Living {
 }
 
 export class LivingGroups {
-  readonly #groups = new Map<string, Living>()
+  readonly #groups = new BoundedMemory<Living>(MOST_REMEMBERED)
 
   /** How long the group has been idle at most; null if it must be asked, because it may be dead by now. Times in ms of Redis's clock. */
   idleMs(key: Buffer, group: Group, staleGroupAfterMs: number, nowMs: number): number | null {
-    const name = nameOf(key, group.rawName)
+    const name = groupKey(key, group.rawName)
     const living = this.#groups.get(name)
     if (living === undefined) return null
     const { seenMs, lastDelivered, lookedMs } = living
@@ -36,36 +37,23 @@ export class LivingGroups {
       return null
     }
     const activeMs = isBefore(lastDelivered, group.lastDelivered) ? lookedMs : living.activeMs
-    this.#set(name, { ...positionOf(group, nowMs), seenMs, activeMs })
+    this.#groups.set(name, { ...positionOf(group, nowMs), seenMs, activeMs })
     return Math.max(0, nowMs - activeMs)
   }
 
   /** Remembers a group whose consumers were asked. */
   set(key: Buffer, group: Group, staleGroupAfterMs: number, nowMs: number): void {
-    const name = nameOf(key, group.rawName)
+    const name = groupKey(key, group.rawName)
     const isLiving = group.idleMs !== null && group.idleMs < staleGroupAfterMs
     if (!isLiving || name.length > MOST_NAME_BYTES) {
       this.#groups.delete(name)
       return
     }
     const seenMs = nowMs - (group.idleMs ?? 0)
-    this.#set(name, { ...positionOf(group, nowMs), seenMs, activeMs: seenMs })
-  }
-
-  #set(name: string, living: Living): void {
-    this.#groups.delete(name)
-    if (this.#groups.size >= MOST_REMEMBERED) {
-      const [oldest] = this.#groups.keys()
-      if (oldest !== undefined) this.#groups.delete(oldest)
-    }
-    this.#groups.set(name, living)
+    this.#groups.set(name, { ...positionOf(group, nowMs), seenMs, activeMs: seenMs })
   }
 }
 
 function positionOf({ consumers, lastDelivered }: Group, lookedMs: number) {
   return { consumers, lastDelivered, lookedMs }
-}
-
-function nameOf(key: Buffer, group: Uint8Array): string {
-  return `${key.length}:${key.toString('latin1')}${Buffer.from(group).toString('latin1')}`
 }

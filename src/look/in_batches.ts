@@ -1,12 +1,14 @@
 /** Looks at many streams in one command, where Redis knows how and the ACL allows it. */
 
 import { isAscii } from 'node:buffer'
-import { LEAST_COST } from '../entries/bites.ts'
+import { LEAST_COST, leastCosts } from '../entries/bites.ts'
 import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../entries/stream_id.ts'
 import type { Ask } from '../redis/ask.ts'
+import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { type Limits, lengthLimit, lookAgeMs, reapsGroups } from '../retention/policy.ts'
 import type { FutureIds } from './future_ids.ts'
+import type { GroupedStreams } from './grouped_streams.ts'
 import { lengthsOfMany, lookAtMany } from './look_scripts.ts'
 import type { State } from './stream_state.ts'
 
@@ -16,6 +18,7 @@ export interface Batching {
   /** Highest cost that one command should have. */
   readonly mostAtOnce: number
   readonly futureIds: FutureIds
+  readonly groupedStreams: GroupedStreams
 }
 
 /** What was seen of a key: its state, that it is not a stream, or that it must be looked at by itself. */
@@ -31,21 +34,22 @@ interface Chunk {
 const MOST_KEYS = 32
 
 /**
- * Looks at streams that share the same limits. It reads the oldest entry only where the stream is over a limit.
+ * Looks at streams that share the same limits. It reads the oldest entry only where the stream is over a limit, and whether
+ * there are groups only there or with `asksGroups`.
  * @returns what was seen, in the order of the keys; null where Redis refused to answer in batches
  * @throws Fault when the connection fails or the whole server refuses
  */
-export async function lookTogether(
+async function lookTogether(
   ask: Ask,
   keys: readonly Buffer[],
   limits: Limits,
   nowMs: number,
   batching: Batching,
+  asksGroups: boolean,
 ): Promise<Seen[] | null> {
   // IDs before any plausible time are reported whatever the limit: they are custom IDs.
   const cutOff = timeId(Math.max(nowMs - lookAgeMs(limits), EARLIEST_TIME_MS))
   const latest = latestTimeId(nowMs)
-  const asksGroups = reapsGroups(limits)
   const seen: Seen[] = []
   let rest = chunks(keys, batching)
   while (rest.length > 0) {
@@ -69,6 +73,48 @@ export async function lookTogether(
     rest = cut < 0 ? [] : chunks(keys.slice(seen.length), batching)
   }
   return seen
+}
+
+/**
+ * The same, where groups are reaped with the groups of streams that had some in the last look. The others are only asked
+ * whether they have groups now.
+ */
+export async function lookWithGroups(
+  ask: Ask,
+  keys: readonly Buffer[],
+  limits: Limits,
+  nowMs: number,
+  batching: Batching,
+): Promise<Seen[] | null> {
+  if (!reapsGroups(limits)) return lookTogether(ask, keys, limits, nowMs, batching, false)
+  const { groupedStreams } = batching
+  const isGrouped = keys.map((key) => groupedStreams.has(key))
+  const grouped = keys.filter((_, i) => isGrouped[i])
+  const others = keys.filter((_, i) => !isGrouped[i])
+  const [seen, seenGrouped, groups] = await Promise.all([
+    lookTogether(ask, others, limits, nowMs, batching, true),
+    lookTogether(ask, grouped, limits, nowMs, batching, false),
+    askGroups(ask, grouped),
+  ])
+  if (seen === null || seenGrouped === null) return null
+  let [at, atGrouped] = [0, 0]
+  return keys.map((key, i) => {
+    const state = isGrouped[i] ? withGroups(seenGrouped[atGrouped] as Seen, groups[atGrouped++]) : (seen[at++] as Seen)
+    if (typeof state === 'object') groupedStreams.set(key, state.hasGroups !== false)
+    return state
+  })
+}
+
+function withGroups(seen: Seen, groups: Reply | undefined): Seen {
+  // Where the stream is gone or the command is denied, whoever needs the groups asks, and is told why.
+  if (typeof seen !== 'object' || !Array.isArray(groups)) return seen
+  return { ...seen, hasGroups: groups.length > 0, groups }
+}
+
+async function askGroups(ask: Ask, keys: readonly Buffer[]): Promise<readonly Reply[]> {
+  if (keys.length === 0) return []
+  const commands = keys.map((key): Command => ['XINFO', 'GROUPS', argument(key)])
+  return ask(commands, leastCosts(keys.length))
 }
 
 /** The key as an argument. node-redis writes a command made of strings in one piece, and one with a Buffer in three. */

@@ -5,7 +5,7 @@ import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { needOnlyLengthAndAge, type Policy, policyFor } from '../retention/policy.ts'
 import type { Covered, Looked } from './found.ts'
-import { type Batching, lookTogether } from './in_batches.ts'
+import { type Batching, lookWithGroups } from './in_batches.ts'
 import { lookOneByOne } from './one_by_one.ts'
 
 /**
@@ -52,7 +52,7 @@ async function lookInBatches(
       const keys = streams.map(({ key }) => key)
       const seen =
         batching.isAllowed && needOnlyLengthAndAge(limits)
-          ? await lookTogether(ask, keys, limits, nowMs, batching)
+          ? await lookWithGroups(ask, keys, limits, nowMs, batching)
           : null
       if (seen === null) {
         rest.push(...streams)

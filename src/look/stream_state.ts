@@ -17,6 +17,8 @@ export interface State {
   readonly oldest: Oldest | null | undefined
   /** Whether it has consumer groups; undefined where nobody asked. */
   readonly hasGroups?: boolean
+  /** The reply to `XINFO GROUPS`; undefined where nobody asked. */
+  readonly groups?: Reply
 }
 
 /** Asks for the oldest entry. */

@@ -3,7 +3,9 @@
  * Redis 4 ms for 20,000 consumers: a consumer that reads now cannot be reapable before `--reap-consumers-after` has passed.
  */
 
-/** Most groups remembered. The ones remembered longest are forgotten first, and asked again. */
+import { BoundedMemory, groupKey } from '../groups/bounded_memory.ts'
+
+/** Most groups remembered; others are asked in every sweep. */
 const MOST_REMEMBERED = 20_000
 
 interface Quiet {
@@ -20,28 +22,18 @@ interface Counts {
 }
 
 export class QuietGroups {
-  readonly #groups = new Map<string, Quiet>()
+  readonly #groups = new BoundedMemory<Quiet>(MOST_REMEMBERED)
 
   /**
    * Whether the group still has no reapable consumer at `nowMs` of Redis's clock. A consumer with pending entries may
    * acknowledge them and become reapable, so a group with other counts is asked again.
    */
   has(key: Buffer, { rawName, consumers, pending }: Counts, nowMs: number): boolean {
-    const quiet = this.#groups.get(nameOf(key, rawName))
+    const quiet = this.#groups.get(groupKey(key, rawName))
     return quiet !== undefined && nowMs < quiet.untilMs && consumers === quiet.consumers && pending === quiet.pending
   }
 
   set(key: Buffer, { rawName, consumers, pending }: Counts, untilMs: number): void {
-    const name = nameOf(key, rawName)
-    this.#groups.delete(name)
-    if (this.#groups.size >= MOST_REMEMBERED) {
-      const [oldest] = this.#groups.keys()
-      if (oldest !== undefined) this.#groups.delete(oldest)
-    }
-    this.#groups.set(name, { untilMs, consumers, pending })
+    this.#groups.set(groupKey(key, rawName), { untilMs, consumers, pending })
   }
-}
-
-function nameOf(key: Buffer, group: Uint8Array): string {
-  return `${key.length}:${key.toString('latin1')}${Buffer.from(group).toString('latin1')}`
 }

@@ -2,7 +2,7 @@
 
 import { LEAST_COST } from '../entries/bites.ts'
 import type { StreamId } from '../entries/stream_id.ts'
-import { costOfConsumers, readConsumers, readGroupsToReap, withLife } from '../groups/consumer_groups.ts'
+import { costOfConsumers, groupsIn, readConsumers, readGroupsToReap, withLife } from '../groups/consumer_groups.ts'
 import {
   costOfReferences,
   missingCommand,
@@ -77,7 +77,8 @@ class ReapWork {
   async run(): Promise<void> {
     const { limits, ask } = this.#context
     const readsGroups = this.#stream.state.hasGroups !== false && (reapsGroups(limits) || this.#mayDeleteIdle)
-    let groups = readsGroups ? await readGroupsToReap(ask, this.#key) : []
+    const told = this.#stream.state.groups
+    let groups = told !== undefined ? groupsIn(told) : readsGroups ? await readGroupsToReap(ask, this.#key) : []
     if (limits.reapGroups !== null) groups = await this.#destroyDead(groups)
     if (this.#mayDeleteEmpty && groups.length === 0) await this.#unlink('empty', limits.maxAgeMs, [])
     if (this.deleted === null && this.#mayDeleteIdle) await this.#deleteIdle(groups)
@@ -105,13 +106,13 @@ class ReapWork {
     return this.#context.limits.deleteEmpty && this.#stream.state.length === 0
   }
 
-  /** A stream whose oldest entry is younger than that was written since. Custom IDs do not tell when. */
+  /** A stream whose oldest entry is younger, or was not asked for because of that, was written since. Custom IDs do not tell when. */
   get #mayDeleteIdle(): boolean {
     const { limits, nowMs } = this.#context
     const { state, hasTimeIds } = this.#stream
     if (limits.deleteIdleMs === Number.POSITIVE_INFINITY || !hasTimeIds) return false
     const { length, oldest } = state
-    return length === 0 || oldest === undefined || (oldest !== null && oldest.ms < nowMs - limits.deleteIdleMs)
+    return length === 0 || (!!oldest && oldest.ms < nowMs - limits.deleteIdleMs)
   }
 
   /** Destroys dead groups whose name matches. @returns the groups that are left */
@@ -217,7 +218,8 @@ class ReapWork {
   }
 
   async #deleteConsumers(group: Group): Promise<void> {
-    const { limits, nowMs, quietGroups } = this.#context
+    const { limits, nowMs, reapMemory } = this.#context
+    const { quietGroups } = reapMemory
     const { rawName, consumers } = group
     if (!this.#mayGoOn || consumers === 0 || quietGroups.has(this.#key, group, nowMs)) return
     const all = await this.#consumersOf(group)
@@ -236,12 +238,20 @@ class ReapWork {
 
   /** Drops references to missing entries, oldest first: before the first entry, and after it where `XDEL` left holes. @returns the groups with what they still have pending */
   async #dropPending(groups: readonly Group[]): Promise<readonly Group[]> {
+    const { nowMs, reapMemory } = this.#context
+    const { checkedReferences } = reapMemory
+    const { length } = this.#stream.state
     const after: Group[] = []
     for (const group of groups) {
-      const isBehind = group.pending > 0 && this.#mayGoOn
-      const dropped = isBehind ? await this.#throughReferences('drop', group, await this.#missingRange()) : 0
+      if (group.pending === 0 || checkedReferences.has(this.#key, group, length, nowMs)) {
+        after.push(group)
+        continue
+      }
+      const dropped = this.#mayGoOn ? await this.#throughReferences('drop', group, await this.#missingRange()) : 0
       if (dropped > 0) this.#consumers.delete(nameOf(group.rawName))
-      after.push({ ...group, pending: group.pending - dropped })
+      const left = { ...group, pending: group.pending - dropped }
+      if (this.#mayGoOn) checkedReferences.set(this.#key, left, length, nowMs)
+      after.push(left)
     }
     return after
   }

@@ -7,7 +7,7 @@ import type { Fault } from '../redis/refusal.ts'
 import type { Refused } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
-import type { QuietGroups } from './quiet_groups.ts'
+import type { ReapMemory } from './reap_memory.ts'
 
 export interface ReapContext {
   readonly ask: Ask
@@ -16,7 +16,7 @@ export interface ReapContext {
   readonly nowMs: number
   /** Ends the work between two bites. */
   readonly stop: AbortSignal
-  readonly quietGroups: QuietGroups
+  readonly reapMemory: ReapMemory
   readonly living: LivingGroups
   /** Dead groups without consumers, as they were judged before the stream was trimmed. */
   readonly deserted: readonly Group[]

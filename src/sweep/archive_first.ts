@@ -143,11 +143,11 @@ export class ArchiveFirst {
   /** One round of a stream, up to its wait. */
   async #archive(stream: Found, soFar: SoFar): Promise<Fault | null> {
     if (this.fault !== null) return this.#trimByHardLimits(stream, NOTHING, soFar)
-    const { policies, nowMs, stop, ask, quietGroups, living, mostAtOnce } = this.#context
+    const { policies, nowMs, stop, ask, reapMemory, living, mostAtOnce } = this.#context
     const limits = policies[stream.policy] as Policy
     try {
       const reaping = { ask, limits, nowMs, stop, deserted: soFar.deserted, archivedBefore: NOTHING }
-      const last = quietGroups && living ? await lastIdIfIdle(stream, { ...reaping, quietGroups, living }) : null
+      const last = reapMemory && living ? await lastIdIfIdle(stream, { ...reaping, reapMemory, living }) : null
       const spilled =
         last === null && !isDue(stream, limits, nowMs)
           ? { before: null, hold: null }

@@ -5,7 +5,7 @@ import { isReapDue } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
 import { readDeserted } from '../reap/deserted_groups.ts'
-import type { QuietGroups } from '../reap/quiet_groups.ts'
+import type { ReapMemory } from '../reap/reap_memory.ts'
 import { reapStream } from '../reap/reap_stream.ts'
 import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
 import type { Ask } from '../redis/ask.ts'
@@ -20,7 +20,7 @@ export interface FinishContext extends CountContext {
   /** Ends the work between two bites. */
   readonly stop: AbortSignal
   /** Given where groups may be reaped: remembered from sweep to sweep. */
-  readonly quietGroups?: QuietGroups
+  readonly reapMemory?: ReapMemory
   /** Groups seen alive, remembered from sweep to sweep. */
   readonly living?: LivingGroups
 }
@@ -41,9 +41,9 @@ export async function finishStream(
 }
 
 /** The dead groups of a stream that is about to be trimmed, which may remove what shows that they are dead. */
-export function desertedOf(stream: Found, { ask, nowMs, policies, quietGroups }: FinishContext) {
+export function desertedOf(stream: Found, { ask, nowMs, policies, reapMemory }: FinishContext) {
   const none: readonly Group[] = []
-  return quietGroups === undefined ? none : readDeserted(stream, policies[stream.policy] as Policy, ask, nowMs)
+  return reapMemory === undefined ? none : readDeserted(stream, policies[stream.policy] as Policy, ask, nowMs)
 }
 
 /** Reaps what the stream leaves behind once it is trimmed; nothing where trimming it did not come to its end. */
@@ -53,16 +53,22 @@ async function reap(
   deserted: readonly Group[],
   context: FinishContext,
 ): Promise<Reaped> {
-  const { ask, nowMs, stop, policies, quietGroups, living } = context
+  const { ask, nowMs, stop, policies, reapMemory, living } = context
   const limits = policies[stream.policy] as Policy
   const { archivedBefore = null } = stream
   const { length, oldest = length === 0 ? null : stream.state.oldest } = trimmed.state
   const { hasGroups } = stream.state
-  const state: State = { length, oldest, ...(hasGroups === undefined ? {} : { hasGroups }) }
+  // Trimming takes time, in which groups read on.
+  const groups = trimmed.attempted ? undefined : stream.state.groups
+  const state: State = {
+    ...{ length, oldest },
+    ...(hasGroups === undefined ? {} : { hasGroups }),
+    ...(groups === undefined ? {} : { groups }),
+  }
   const left: Found = { ...stream, state }
   const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
-  if (isCutShort || !quietGroups || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
-  return reapStream(left, { ask, limits, nowMs, stop, quietGroups, living, deserted, archivedBefore })
+  if (isCutShort || !reapMemory || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
+  return reapStream(left, { ask, limits, nowMs, stop, reapMemory, living, deserted, archivedBefore })
 }
 
 /** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */

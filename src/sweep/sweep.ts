@@ -3,7 +3,8 @@
 import { CountingWay } from '../forecast/counting_way.ts'
 import type { LivingGroups } from '../groups/living_groups.ts'
 import type { FutureIds } from '../look/future_ids.ts'
-import type { QuietGroups } from '../reap/quiet_groups.ts'
+import type { GroupedStreams } from '../look/grouped_streams.ts'
+import type { ReapMemory } from '../reap/reap_memory.ts'
 import type { Missing, MissingCommands } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
@@ -40,7 +41,8 @@ export interface SweepReport extends Verdict {
 export interface SweepTask extends WalkTask {
   /** Remembered from sweep to sweep. */
   readonly futureIds: FutureIds
-  readonly quietGroups: QuietGroups
+  readonly groupedStreams: GroupedStreams
+  readonly reapMemory: ReapMemory
   readonly living: LivingGroups
   readonly longestStreams: number
   /** How many of the most lagging groups to report; with 0 groups are not looked at. */
@@ -55,7 +57,7 @@ export interface SweepTask extends WalkTask {
 /** Sweeps once. When `stop` fires no new page is started, and the pages in flight are counted. Never throws what Redis did. */
 export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepReport> {
   const tally = new Tally(task.policies, task.longestStreams, task.dryRun)
-  const { policies, dryRun, futureIds, quietGroups, living, onOutcome = () => {} } = task
+  const { policies, dryRun, futureIds, groupedStreams, reapMemory, living, onOutcome = () => {} } = task
   const groups = task.laggingGroups > 0 ? new GroupTally(policies, task.laggingGroups) : null
   futureIds.begin()
   const soFar = (): Progress => {
@@ -71,9 +73,9 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     stop,
     ({ ask, nowMs, stop, haveSlots, mostAtOnce }) => {
       // A cluster refuses a command over several slots.
-      const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds }
+      const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds, groupedStreams }
       const way = dryRun ? { way: new CountingWay(mostAtOnce, missing) } : {}
-      const context = { ask, nowMs, stop, batching, quietGroups, living, policies, tally, missing, onOutcome }
+      const context = { ask, nowMs, stop, batching, reapMemory, living, policies, tally, missing, onOutcome }
       const page = (archive?: ArchiveFirst) => (keys: readonly Buffer[]) =>
         sweepPage({ ...context, ...way, dryRun, groups, keys, ...(archive && { archive }) }).finally(() =>
           task.onProgress?.(soFar),

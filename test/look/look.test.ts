@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Found } from '../../src/look/found.ts'
 import { FutureIds } from '../../src/look/future_ids.ts'
+import { GroupedStreams } from '../../src/look/grouped_streams.ts'
 import { lookAtPage } from '../../src/look/look.ts'
 import { connect } from '../../src/redis/connection.ts'
 import { sweep } from '../../src/sweep/sweep.ts'
@@ -74,7 +75,8 @@ test('a look at many streams together finds the same as one by one', async (t) =
   // The first sweep asks all streams for future IDs; the next ones remember the answers.
   for (let i = 0; i < 3; i++) {
     futureIds.begin()
-    const together = await lookAtPage(counting, keys, policies, nowMs, { isAllowed: true, mostAtOnce: 1, futureIds })
+    const batching = { isAllowed: true, mostAtOnce: 1, futureIds, groupedStreams: new GroupedStreams() }
+    const together = await lookAtPage(counting, keys, policies, nowMs, batching)
     assert.deepEqual(outline(together.found, nowMs - 24 * HOUR), outline(plainly.found, nowMs - 24 * HOUR))
     const names = ({ unseen }: typeof plainly) => unseen.map(({ key, refusal }) => `${key} ${refusal.word}`).sort()
     assert.deepEqual(names(together), names(plainly))

@@ -34,6 +34,7 @@ test('the benchmark writes a table for every section, and a chart', { timeout: 4
     'Gentle: how long a foreground writer waits',
     'Backlog: never trimmed before',
     'Counting: what plan costs',
+    'Reaping: what it costs where there is nothing to reap',
     'What --watch costs',
     'Pace: requested and measured',
     'Memory of the daemon',
