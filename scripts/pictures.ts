@@ -1,6 +1,7 @@
 /**
  * Takes the pictures of README and docs. Two copies of the daemon sweep the streams of a small chat service every second
- * while messages arrive. A browser takes pictures of the status page, light and dark, and of the dashboard.
+ * while messages arrive. A browser takes pictures of the status page, light and dark, of the dashboard, and of `xtrimd plan`
+ * and `xtrimd top` in a terminal.
  */
 
 import { execFileSync } from 'node:child_process'
@@ -18,6 +19,7 @@ import { type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
 import { runDaemon, runSweep } from './stage/program.ts'
 import { startPrometheus } from './stage/prometheus.ts'
 import type { Client } from './stage/redis_client.ts'
+import { takeTerminal } from './stage/terminal_picture.ts'
 import { atExit, exitWhenAsked } from './stage/undo.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -31,9 +33,9 @@ const SECONDS = Number(OPTIONS.seconds)
 
 const POLICIES = [
   ...['--max-age', '24h', '--max-length', '1000'],
-  ...['--policy', 'stream:fanout:*,name=fanout,max-length=3000,max-age=1h'],
+  ...['--policy', 'stream:fanout:*,name=fanout,max-length=3000,max-age=1h,reap-consumers-after=20s,archive=false'],
   // Typing indicators expire within seconds, and then their stream is deleted too.
-  ...['--policy', 'stream:typing:*,name=typing,max-length=off,max-age=10s,trim=exact,delete-empty=true'],
+  ...['--policy', 'stream:typing:*,name=typing,max-length=off,max-age=10s,trim=exact,delete-empty=true,archive=false'],
   ...['--policy', 'stream:audit:*,name=audit,max-age=90d,max-length=2000,protect=unread,hard-max-length=20000'],
 ]
 const FANOUT = 'stream:fanout:messages'
@@ -63,11 +65,14 @@ async function writeHistory(client: Client, nowMs: number): Promise<void> {
   await Promise.all(Array.from({ length: 2_600 }, (_, i) => add(client, AUDIT, `${nowMs - (2_600 - i) * 60_000}-0`)))
   // The group has read only the first hundred messages.
   await client.sendCommand(['XGROUP', 'CREATE', AUDIT, 'compliance-export', '0'])
-  await read(client, AUDIT, 'compliance-export', 100)
+  await read(client, AUDIT, 'compliance-export', 'exporter-0', 100)
   await client.sendCommand(['XGROUP', 'CREATE', FANOUT, 'search-index', '$', 'MKSTREAM'])
 }
 
-/** Writes in waves until aborted. The reader of the fan-out stream is too slow for the peaks. */
+/**
+ * Writes in waves until aborted. The reader of the fan-out stream is too slow for the peaks, and gets another
+ * name whenever it restarts.
+ */
 async function keepWriting(client: Client, signal: AbortSignal): Promise<void> {
   for (let tick = 0; !signal.aborted; tick++) {
     const seconds = tick / 10
@@ -78,7 +83,11 @@ async function keepWriting(client: Client, signal: AbortSignal): Promise<void> {
       return [add(client, key, '*'), add(client, FANOUT, '*')]
     })
     const typing = `stream:typing:room-${Math.floor(Math.random() * 12 + Math.floor(seconds / 12) * 4)}`
-    await Promise.all([...writes.flat(), add(client, typing, '*'), read(client, FANOUT, 'search-index', 45)])
+    await Promise.all([
+      ...writes.flat(),
+      add(client, typing, '*'),
+      read(client, FANOUT, 'search-index', `indexer-${Math.floor(seconds / 9)}`, 45),
+    ])
     if (tick % 10 === 0) await add(client, AUDIT, '*')
     await pause(100)
   }
@@ -98,8 +107,8 @@ function add(client: Client, key: string, id: string): Promise<unknown> {
   return client.sendCommand(['XADD', key, id, 'sender', `user-${Math.floor(Math.random() * 1_000)}`, 'text', text])
 }
 
-async function read(client: Client, key: string, group: string, count: number): Promise<void> {
-  const words = ['XREADGROUP', 'GROUP', group, 'worker-1', 'COUNT', `${count}`, 'NOACK', 'STREAMS', key, '>']
+async function read(client: Client, key: string, group: string, consumer: string, count: number): Promise<void> {
+  const words = ['XREADGROUP', 'GROUP', group, consumer, 'COUNT', `${count}`, 'NOACK', 'STREAMS', key, '>']
   await client.sendCommand(words)
 }
 
@@ -114,7 +123,12 @@ function bundle(): string[] {
 }
 
 /** Starts a copy of the daemon. Resolves with its port once it listens. */
-function startCopy(redis: PrivateRedis, program: readonly string[], over: AbortController): Promise<number> {
+function startCopy(
+  redis: PrivateRedis,
+  program: readonly string[],
+  archive: readonly string[],
+  over: AbortController,
+): Promise<number> {
   const args = [
     '--redis-url',
     redis.url,
@@ -123,6 +137,9 @@ function startCopy(redis: PrivateRedis, program: readonly string[], over: AbortC
     '* * * * * *',
     '--stream-metrics',
     '10',
+    '--group-metrics',
+    '10',
+    ...archive,
     '--http-bind',
     '127.0.0.1:0',
   ]
@@ -135,6 +152,18 @@ function startCopy(redis: PrivateRedis, program: readonly string[], over: AbortC
     }
     listen().catch(reject)
   })
+}
+
+async function takePlan(browser: Browser, { url }: PrivateRedis, program: readonly string[]): Promise<void> {
+  const words = [...program, 'plan', '--redis-url', url, ...POLICIES]
+  await save('plan.png', await takeTerminal(browser, { typed: 'xtrimd plan', words, until: 'configuration' }))
+}
+
+/** The streams that grow fastest, after a few intervals. */
+async function takeTop(browser: Browser, { url }: PrivateRedis, program: readonly string[]): Promise<void> {
+  const words = [...program, 'top', '--redis-url', url, ...POLICIES, '--interval', '2s', '--sort', 'growth']
+  const keys = [[9_000, 'q']] as const
+  await save('top.png', await takeTerminal(browser, { typed: 'xtrimd top', words, keys }, 24))
 }
 
 async function takeStatusPage(browser: Browser, url: string): Promise<void> {
@@ -161,14 +190,23 @@ async function takePictures(): Promise<void> {
   await redis.client.sendCommand(['CONFIG', 'SET', 'maxmemory', '32mb'])
   const service = await redis.connect()
   await writeHistory(service, await redis.now())
-  // Remove the backlog before taking pictures: next to it, every later sweep would be a flat line.
+  const program = bundle()
+  const browser = await chromium.launch({
+    executablePath: process.env.TEST_CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
+  })
+  mkdirSync(OPTIONS.out, { recursive: true })
+  await takePlan(browser, redis, program)
+  // Remove the backlog before taking the other pictures: next to it, every later sweep would be a flat line.
   await runSweep(['--redis-url', redis.url, ...POLICIES], new AbortController().signal)
 
+  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-archive-'))
+  atExit(() => rmSync(folder, { recursive: true, force: true }))
+  const archive = ['--archive', `file://${folder}`]
   const over = new AbortController()
   const writing = keepWriting(service, over.signal)
-  const program = bundle()
-  const leader = await startCopy(redis, program, over)
-  const other = await startCopy(redis, program, over)
+  const leader = await startCopy(redis, program, archive, over)
+  const other = await startCopy(redis, program, archive, over)
   const prometheus = await startPrometheus({ 'xtrimd-0': leader, 'xtrimd-1': other })
   while ((await prometheus.query('xtrimd_build_info', Date.now() / 1000)).length < 2) await pause(100)
   // After 5 s every rate has its four scrapes.
@@ -179,12 +217,8 @@ async function takePictures(): Promise<void> {
   await mistaken
   const span = { from, to: Math.floor(Date.now() / 1000) - 1, step: 2 }
 
-  mkdirSync(OPTIONS.out, { recursive: true })
-  const browser = await chromium.launch({
-    executablePath: process.env.TEST_CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-background-networking'],
-  })
   try {
+    await takeTop(browser, redis, program)
     await takeStatusPage(browser, `http://127.0.0.1:${leader}/`)
     const dashboard = JSON.parse(readFileSync(DASHBOARD, 'utf8')) as Dashboard
     await takeDashboard(browser, await dashboardPage(dashboard, prometheus, span))

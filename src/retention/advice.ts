@@ -25,7 +25,7 @@ const MANY_STREAMS = 1000
 
 /** Sentences about one policy; empty if there is nothing to advise. */
 export function adviceFor(policy: Policy, figures: Figures): string[] {
-  const { name, deleteEmpty, maxLength, trim, maxAgeMs } = policy
+  const { name, deleteEmpty, maxLength, hardMaxLength, trim, maxAgeMs, reapGroups } = policy
   const advice: string[] = []
   const say = (sentence: string): void => {
     advice.push(`${name}: ${sentence}`)
@@ -54,12 +54,12 @@ export function adviceFor(policy: Policy, figures: Figures): string[] {
   }
   if (figures.protectedStreams > 0) {
     say(
-      `groups hold ${counted(figures.protectedStreams, 'stream', 'streams')} back; remove an abandoned group with XGROUP DESTROY, or set --hard-max-length to limit what groups can hold`,
+      `groups hold ${counted(figures.protectedStreams, 'stream', 'streams')} back; remove an abandoned group with XGROUP DESTROY, or ${Number.isFinite(hardMaxLength) ? 'lower' : 'set'} --hard-max-length to limit what groups can hold`,
     )
   }
   if (figures.staleGroupStreams > 0) {
     say(
-      `${counted(figures.staleGroupStreams, 'stream has', 'streams have')} a group that has been dead for --stale-group-after: it protects nothing; remove it with XGROUP DESTROY`,
+      `${counted(figures.staleGroupStreams, 'stream has', 'streams have')} a group that has been dead for --stale-group-after: it protects nothing; ${reapGroups === null ? 'remove it with XGROUP DESTROY or --reap-groups' : '--reap-groups removes those that match it'}`,
     )
   }
   if (figures.customIdStreams > 0 && !Number.isFinite(maxLength)) {

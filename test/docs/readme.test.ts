@@ -81,7 +81,7 @@ test('the pictures of README and docs are there, small, and in neither the image
       .filter((path) => /\.(?:png|svg)$/.test(path)),
   )
   const drawn = ['bench/memory.svg', 'bench/results.svg']
-  const taken = ['docs/dashboard.png', 'docs/status_page_dark.png', 'docs/status_page_light.png']
+  const taken = ['dashboard', 'plan', 'status_page_dark', 'status_page_light', 'top'].map((name) => `docs/${name}.png`)
   assert.deepEqual([...pictures].sort(), [...drawn, ...taken])
   for (const picture of taken) {
     const bytes = readFileSync(new URL(`../../${picture}`, import.meta.url))
