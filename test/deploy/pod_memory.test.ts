@@ -24,6 +24,16 @@ const MAKE = `
 for i = tonumber(ARGV[1]), tonumber(ARGV[2]) do
   for _ = 1, 2 do redis.call('XADD', 'stream:conversation:' .. i, '*', 'body', 'text') end
 end`
+/** One stream with 1,000 groups of 20 consumers each: of one stream, there is hardly more to tell. */
+const CROWD = 'stream:conversation:crowd'
+const MAKE_CROWD = `
+for _ = 1, 20 do redis.call('XADD', KEYS[1], '*', 'body', 'text') end
+for group = 1, 1000 do
+  redis.call('XGROUP', 'CREATE', KEYS[1], 'group-' .. group, '0')
+  for consumer = 1, 20 do
+    redis.call('XREADGROUP', 'GROUP', 'group-' .. group, 'consumer-' .. consumer, 'COUNT', 1, 'STREAMS', KEYS[1], '>')
+  end
+end`
 
 /** The limit of the sidecar, in bytes. */
 function limitOfSidecar(): number {
@@ -52,6 +62,7 @@ async function ended(child: ChildProcess): Promise<Ended> {
 
 async function fill(redis: RedisServer): Promise<void> {
   for (let i = 0; i < STREAMS; i += 10_000) await redis.command('EVAL', MAKE, '0', String(i), String(i + 9_999))
+  await redis.command('EVAL', MAKE_CROWD, '1', CROWD)
 }
 
 /** The bundle of the image, and a copy of Node whose pages in memory no other process shares. */
@@ -84,7 +95,8 @@ test(`plan, explain, top and sweep live beside a sweeping daemon on ${STREAMS} s
   const { daemon, sweeps } = startDaemon(group, image, flags, redis.url)
   await waitUntil(() => sweeps() > 0, { timeoutMs: 300_000, what: 'the first sweep' })
 
-  for (const command of [['plan'], ['explain', 'stream:conversation:7'], ['top'], ['sweep']]) {
+  const commands = [['plan'], ['explain', CROWD], ['top'], ['top', '--sort', 'growth'], ['sweep']]
+  for (const command of commands) {
     const args = [...command, '--pace', '100', '--output', 'json', '--redis-url', redis.url]
     const { code, stdout } = await ended(group.spawn(image.node, [...flags, image.main, ...args], withoutOurs()))
     assert.equal(code, 0, `${command} ended with ${code}: ${stdout}`)
