@@ -13,8 +13,7 @@ import {
 import type { Found } from '../look/found.ts'
 import { endsCommand, readEnds, type StreamEnds } from '../look/stream_ends.ts'
 import type { Command, Reply } from '../redis/connection.ts'
-import { Fault } from '../redis/refusal.ts'
-import { accepted, Refused } from '../redis/refused.ts'
+import { accepted, endingOf } from '../redis/refused.ts'
 import { type Group, isAt } from '../retention/groups.ts'
 import { reapsGroups } from '../retention/policy.ts'
 import {
@@ -35,16 +34,9 @@ const CONSUMERS_AT_ONCE = 100
 /** Reaps one stream. Never throws what Redis or the connection did: the result holds that, beside what was done before. */
 export async function reapStream(stream: Found, context: ReapContext): Promise<Reaped> {
   const work = new ReapWork(stream, context)
-  let [refused, fault]: [Refused | null, Fault | null] = [null, null]
-  try {
-    await work.run()
-  } catch (error) {
-    if (error instanceof Refused) refused = error
-    else if (error instanceof Fault) fault = error
-    else throw error
-  }
+  const ending = await endingOf(work.run())
   const { counts, deleted, unread } = work
-  return { counts, deleted, unread, refused, fault }
+  return { counts, deleted, unread, ...ending }
 }
 
 /**

@@ -17,6 +17,24 @@ export class Refused extends Error {
   }
 }
 
+/** How the work on one stream ended; both are null if it went through. */
+export interface Ending {
+  readonly refused: Refused | null
+  readonly fault: Fault | null
+}
+
+/** Waits for the work on one stream, and returns what Redis or the connection did. @throws anything else, which is a bug */
+export async function endingOf(work: Promise<unknown>): Promise<Ending> {
+  try {
+    await work
+  } catch (error) {
+    if (error instanceof Refused) return { refused: error, fault: null }
+    if (error instanceof Fault) return { refused: null, fault: error }
+    throw error
+  }
+  return { refused: null, fault: null }
+}
+
 /** What needs each command. A sweep needs every command that is not in this list. */
 const NEEDS: Readonly<Record<string, string>> = {
   XRANGE: '--max-age',

@@ -8,8 +8,8 @@ import type { Found } from '../look/found.ts'
 import type { Batching } from '../look/in_batches.ts'
 import { lookAtPage } from '../look/look.ts'
 import { NOTHING_REAPED } from '../reap/reaped.ts'
-import { Fault } from '../redis/refusal.ts'
-import { Refused } from '../redis/refused.ts'
+import type { Fault } from '../redis/refusal.ts'
+import { endingOf } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Policy } from '../retention/policy.ts'
 import type { GroupTally } from '../tally/group_tally.ts'
@@ -85,19 +85,13 @@ async function countGroups(found: readonly Found[], { ask, groups, stop, missing
 /** Counts a stream as it was found, and what a sweep would do to it. @returns a fault that ends the sweep, or null */
 async function foretellStream(stream: Found, page: PageContext): Promise<Fault | null> {
   const { ask, way, stop, nowMs, policies, missing, tally } = page
-  let [refused, fault]: [Refused | null, Fault | null] = [null, null]
-  try {
-    if (way !== undefined && !stop.aborted) {
-      const limits = policies[stream.policy] as Policy
-      const context = { ask, limits, nowMs, way, missing, bytes: stream.memoryBytes }
-      tally.addForecast(stream.policy, await forecastStream(stream, context))
-    }
-  } catch (error) {
-    if (error instanceof Refused) refused = error
-    else if (error instanceof Fault) fault = error
-    else throw error
+  const forecast = async (): Promise<void> => {
+    if (way === undefined || stop.aborted) return
+    const limits = policies[stream.policy] as Policy
+    const context = { ask, limits, nowMs, way, missing, bytes: stream.memoryBytes }
+    tally.addForecast(stream.policy, await forecastStream(stream, context))
   }
-  const trimmed = { ...leftAsFound(stream), refused, fault }
+  const trimmed = { ...leftAsFound(stream), ...(await endingOf(forecast())) }
   countOutcome(stream, trimmed, NOTHING_REAPED, page)
   return faultOf(trimmed)
 }

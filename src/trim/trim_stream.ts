@@ -8,8 +8,7 @@ import { isOlderThan } from '../judge/due.ts'
 import type { Found } from '../look/found.ts'
 import type { State } from '../look/stream_state.ts'
 import type { Command } from '../redis/connection.ts'
-import { Fault } from '../redis/refusal.ts'
-import { isMissing, Refused, whyMissing } from '../redis/refused.ts'
+import { endingOf, isMissing, Refused, whyMissing } from '../redis/refused.ts'
 import {
   ackedFloor,
   type Group,
@@ -35,17 +34,10 @@ const MOST_JUDGED = 5
 /** Trims a stream. Never throws what Redis or the connection did: the result holds that, beside what was done before. */
 export async function trimStream(stream: Found, context: TrimContext): Promise<Trimmed> {
   const work = new StreamWork(stream, context)
-  let [refused, fault]: [Refused | null, Fault | null] = [null, null]
-  try {
-    await work.run()
-  } catch (error) {
-    if (error instanceof Refused) refused = error
-    else if (error instanceof Fault) fault = error
-    else throw error
-  }
+  const ending = await endingOf(work.run())
   const { bites, memoryBytes, hold, unarchived } = work
   const { state, removed, unread } = bites
-  return { state, memoryBytes, removed, unread, unarchived, hold, refused, fault, attempted: true }
+  return { state, memoryBytes, removed, unread, unarchived, hold, ...ending, attempted: true }
 }
 
 class StreamWork {
