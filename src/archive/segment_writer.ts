@@ -13,15 +13,21 @@ const LEVEL = 1
 /** Lines are compressed in pieces of about this many bytes: each piece costs a trip to another thread. */
 const PIECE = 256 * 1024
 
+/** And so does each time that the compressed bytes fill a buffer of this size. */
+const OUTPUT_BYTES = 128 * 1024
+
 /** What compression usually leaves of lines. */
 const USUAL_SHARE = 1 / 7
 
 export class SegmentWriter {
   readonly #compress = createZstdCompress({
     // The checksum shows damage that the compressed form alone would not.
+    chunkSize: OUTPUT_BYTES,
     params: { [constants.ZSTD_c_compressionLevel]: LEVEL, [constants.ZSTD_c_checksumFlag]: 1 },
   })
   readonly #pieces: Buffer[] = []
+  /** The last piece is compressed while lines for the next are collected. */
+  #compressed: Promise<unknown> = Promise.resolve()
   /** Lines not compressed yet. */
   #lines: Buffer[] = []
   #uncompressedBytes = 0
@@ -56,7 +62,10 @@ export class SegmentWriter {
     this.#lines.push(lines)
     this.#uncompressedBytes += lines.length
     if (this.#uncompressedBytes < PIECE) return
-    if (!this.#compress.write(this.#takeLines())) await once(this.#compress, 'drain')
+    await this.#compressed
+    this.#compressed = new Promise((resolve) => {
+      this.#compress.write(this.#takeLines(), resolve)
+    })
   }
 
   #takeLines(): Buffer {

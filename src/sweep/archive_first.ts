@@ -42,7 +42,7 @@ export interface ArchiveContext extends FinishContext {
 }
 
 /** Bytes of entries on their way from Redis at a time. */
-const MOST_BYTES = 1024 * 1024
+const MOST_BYTES = 2 * 1024 * 1024
 /** Most streams that wait for a segment. Each takes a few hundred bytes; beyond this the segment is stored as it is. */
 const MOST_WAITING = 50_000
 /** Streams trimmed together once they are archived. */
@@ -130,10 +130,10 @@ export class ArchiveFirst {
     }
   }
 
-  /** Counts the streams that still wait, where the connection failed. What is open is dropped: nothing of it was removed. */
-  close(): void {
+  /** Counts the streams that still wait, where the connection failed. What is not durable is dropped: nothing of it was removed. */
+  async close(): Promise<void> {
     this.#forgetStop()
-    this.#segments.abandon()
+    await this.#segments.abandon()
     for (const waiting of this.#waiting.splice(0)) {
       const stream = asFound(waiting)
       countOutcome(stream, added(waiting.soFar, leftAsFound(stream)), NOTHING_REAPED, this.#context)

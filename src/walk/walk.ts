@@ -66,7 +66,7 @@ export interface PrimaryWork {
   /** Called once after the last page, unless the connection failed: finishes what pages have left open. */
   end?(): Promise<void>
   /** Called once at the very end, whatever happened. */
-  close?(): void
+  close?(): void | Promise<void>
 }
 
 /** How far a walk got. */
@@ -199,7 +199,7 @@ async function walkPrimary(
     await walkPages(task, stop, ask, work)
     await work.end?.()
   } finally {
-    work.close?.()
+    await work.close?.()
   }
 }
 

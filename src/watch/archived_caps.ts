@@ -67,7 +67,7 @@ export class ArchivedCaps {
     try {
       await archive.end()
     } finally {
-      archive.close()
+      await archive.close()
       this.#ended(context, archive.fault)
     }
   }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import { parseStreamId } from '../../src/entries/stream_id.ts'
 import { holdOf } from '../../src/retention/groups.ts'
 import { type Limits, makePolicy } from '../../src/retention/policy.ts'
@@ -79,12 +80,14 @@ test('a budget lets work in by its size, in the order of arrival', async () => {
   await Promise.all(all)
 })
 
-/** A store in memory that fails on demand. */
+/** A store in memory that fails, or waits, on demand. */
 class Memory implements Pick<Store, 'put'> {
   readonly names: string[] = []
   fault: ArchiveFault | null = null
+  wait: Promise<void> = Promise.resolve()
 
   async put(name: string): Promise<void> {
+    await this.wait
     if (this.fault !== null) throw this.fault
     this.names.push(name)
   }
@@ -98,6 +101,48 @@ function openSegments(memory: Memory): { segments: OpenSegments; stored: string[
   })
   return { segments, stored }
 }
+
+test('while one segment is being stored the next is filled, and whoever fills one waits until it is durable', async () => {
+  const memory = new Memory()
+  const { segments, stored } = openSegments(memory)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  memory.wait = promise
+  const id = parseStreamId('1-1')
+  const ended: string[] = []
+  const add = (name: string, bytes: number): Promise<void> =>
+    segments.add('p', Buffer.alloc(bytes, 'x'), 1, id, id).then((segment) => void ended.push(`${name} in ${segment}`))
+  // A seventh of lines is taken for their compressed size.
+  const all = [add('full', 8000), add('small', 10), add('next', 8000), add('last', 10)]
+  await setTimeout(50)
+  assert.deepEqual([ended, stored], [['small in 2'], []])
+  resolve()
+  await Promise.all(all)
+  assert.deepEqual(
+    [ended.toSorted(), stored],
+    [
+      ['full in 1', 'last in 3', 'next in 2', 'small in 2'],
+      ['p 1', 'p 2'],
+    ],
+  )
+  assert.ok(segments.isDurable('p', 2) && !segments.isDurable('p', 3))
+})
+
+test('when a segment cannot be stored, those who fill the next one learn it, and nothing of it is stored', async () => {
+  const memory = new Memory()
+  const { segments, stored } = openSegments(memory)
+  const id = parseStreamId('1-1')
+  const { promise, resolve } = Promise.withResolvers<void>()
+  memory.wait = promise
+  memory.fault = new ArchiveFault('full', 'no space')
+  const full = segments.add('p', Buffer.alloc(8000, 'x'), 1, id, id)
+  const adding = Array.from({ length: 20 }, () => segments.add('q', Buffer.alloc(300_000, 'x'), 1, id, id))
+  const all = [full, ...adding].map((one) => assert.rejects(one, memory.fault as ArchiveFault))
+  resolve()
+  await Promise.all(all)
+  memory.fault = null
+  await segments.abandon()
+  assert.deepEqual([stored, memory.names], [[], []])
+})
 
 test('each policy has its own segment, and together they stay within twice the size of one', async () => {
   const { segments, stored } = openSegments(new Memory())
