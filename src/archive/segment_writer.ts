@@ -27,12 +27,15 @@ export class SegmentWriter {
   })
   readonly #pieces: Buffer[] = []
   /** The last piece is compressed while lines for the next are collected. */
-  #compressed: Promise<unknown> = Promise.resolve()
-  /** Lines not compressed yet. */
+  #compressed: Promise<void> = Promise.resolve()
+  /** Lines for the next piece. */
   #lines: Buffer[] = []
-  #uncompressedBytes = 0
-  #compressedBytes = 0
+  #collectedBytes = 0
   #lineBytes = 0
+  #outputBytes = 0
+  /** How many bytes of lines were compressed by the end of the last piece, and how many they then had. */
+  #doneBytes = 0
+  #compressedBytes = 0
   #entries = 0
   #from: StreamId | null = null
   #to: StreamId | null = null
@@ -40,7 +43,7 @@ export class SegmentWriter {
   constructor() {
     this.#compress.on('data', (piece: Buffer) => {
       this.#pieces.push(piece)
-      this.#compressedBytes += piece.length
+      this.#outputBytes += piece.length
     })
   }
 
@@ -50,8 +53,8 @@ export class SegmentWriter {
 
   /** What the segment takes so far, compressed. For lines that are not compressed yet, an estimate. */
   get bytes(): number {
-    const share = this.#compressedBytes === 0 ? USUAL_SHARE : this.#compressedBytes / this.#lineBytes
-    return this.#compressedBytes + this.#uncompressedBytes * share
+    const share = this.#doneBytes === 0 ? USUAL_SHARE : this.#compressedBytes / this.#doneBytes
+    return this.#compressedBytes + (this.#lineBytes - this.#doneBytes) * share
   }
 
   /** Adds lines of `entries` entries with IDs from `from` to `to`. Resolves when the writer can take more. */
@@ -60,19 +63,24 @@ export class SegmentWriter {
     if (this.#from === null || isBefore(from, this.#from)) this.#from = from
     if (this.#to === null || isBefore(this.#to, to)) this.#to = to
     this.#lines.push(lines)
-    this.#uncompressedBytes += lines.length
-    if (this.#uncompressedBytes < PIECE) return
+    this.#lineBytes += lines.length
+    this.#collectedBytes += lines.length
+    if (this.#collectedBytes < PIECE) return
     await this.#compressed
     this.#compressed = new Promise((resolve) => {
-      this.#compress.write(this.#takeLines(), resolve)
+      const piece = this.#takeLines()
+      this.#compress.write(piece, () => {
+        this.#doneBytes += piece.length
+        this.#compressedBytes = this.#outputBytes
+        resolve()
+      })
     })
   }
 
   #takeLines(): Buffer {
     const piece = Buffer.concat(this.#lines)
     this.#lines = []
-    this.#uncompressedBytes = 0
-    this.#lineBytes += piece.length
+    this.#collectedBytes = 0
     return piece
   }
 

@@ -57,7 +57,9 @@ export class OpenSegments {
       await writer.add(lines, entries, from, to)
       // In an object, because a promise alone would be awaited within the turn.
       if (writer.bytes >= this.#segmentBytes) return { segment, stored: await this.#close(policy, writer) }
-      if (this.#bytes >= MOST_SEGMENTS * this.#segmentBytes) await this.#close(...this.#largest())
+      // Segments that are stored too early are too small: wait for the one on its way first.
+      if (this.#isFull) await this.#storing
+      if (this.#isFull) await this.#close(...this.#largest())
       return { segment }
     })
     if (stored !== undefined) await stored.promise
@@ -94,10 +96,10 @@ export class OpenSegments {
     this.#writers.clear()
   }
 
-  get #bytes(): number {
+  get #isFull(): boolean {
     let bytes = this.#storingBytes
     for (const writer of this.#writers.values()) bytes += writer.bytes
-    return bytes
+    return bytes >= MOST_SEGMENTS * this.#segmentBytes
   }
 
   #largest(): [string, SegmentWriter] {
