@@ -19,6 +19,7 @@ import type { Topology } from '../redis/primaries.ts'
 import { Fault } from '../redis/refusal.ts'
 import {
   accepted,
+  hasStoppedBeingStream,
   type Lack,
   lackOf,
   type Missing,
@@ -95,8 +96,10 @@ export async function explain(text: string, task: ExplainTask, stop: AbortSignal
   let failure: Explanation | null = null
   for (const key of keys) {
     try {
-      const found = await onPrimaryOf(key, task.topology, task.reach, stop, (connection) =>
-        explainOn(connection, key, task, missing, stop),
+      const found = await untilUnchanged(() =>
+        onPrimaryOf(key, task.topology, task.reach, stop, (connection) =>
+          explainOn(connection, key, task, missing, stop),
+        ),
       )
       if (typeof found !== 'string') {
         return { key, result: 'success', cause: null, message: null, stream: found, missing }
@@ -114,6 +117,20 @@ export async function explain(text: string, task: ExplainTask, stop: AbortSignal
     }
   }
   return failure as Explanation
+}
+
+/** Times to look at a stream that others change: delete, put another key in its place, or destroy its groups. */
+const MOST_LOOKS = 5
+
+/** @throws Refused, Fault */
+async function untilUnchanged<T>(look: () => Promise<T>): Promise<T> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await look()
+    } catch (error) {
+      if (!(error instanceof Refused && hasStoppedBeingStream(error.refusal)) || looks === MOST_LOOKS) throw error
+    }
+  }
 }
 
 /** The keys that a text may name, first as xtrimd shows keys, then as it stands. They differ only with a backslash. */

@@ -6,7 +6,8 @@ import { missingCommand, missingRange, type ReferenceRange, readBitten } from '.
 import type { StreamEnds } from '../look/stream_ends.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
-import { accepted } from '../redis/refused.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { accepted, isGone } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { CountingWay } from './counting_way.ts'
 
@@ -77,6 +78,7 @@ async function countListed(
   for (let from = '-'; ; ) {
     const command: Command = ['XPENDING', key, Buffer.from(group), from, to, String(LISTED_AT_ONCE)]
     const [reply] = await ask([command], costOfReading(LISTED_AT_ONCE))
+    if (reply instanceof Refusal && isGone(reply)) return
     const listed = accepted(reply, command) as readonly (readonly [id: Buffer, owner: Buffer])[]
     for (const [, owner] of listed) sum.add(owner.toString('latin1'), 1)
     const last = listed.at(-1)

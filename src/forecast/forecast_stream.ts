@@ -16,7 +16,8 @@ import type { Found } from '../look/found.ts'
 import { oldestCommand, readIds, readOldest } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
-import { accepted, isMissing, type Missing, Refused, whyMissing } from '../redis/refused.ts'
+import { Refusal } from '../redis/refusal.ts'
+import { accepted, isGone, isMissing, type Missing, Refused, whyMissing } from '../redis/refused.ts'
 import { type Counted, foretell, type Removal } from '../retention/forecast.ts'
 import { ackedFloor, type Group, groupDetail, type Hold, holdOf, isStale } from '../retention/groups.ts'
 import {
@@ -184,10 +185,11 @@ async function readPendingFrom(
   const from = formatStreamId(first)
   const commands = groups.map(({ rawName }): Command => ['XPENDING', key, Buffer.from(rawName), from, '+', '1'])
   const replies = await ask(commands, leastCosts(commands.length))
-  return groups.map((group, i) => ({
-    ...group,
-    oldestPending: readIds(accepted(replies[i], commands[i] ?? []))[0] ?? null,
-  }))
+  return groups.flatMap((group, i) => {
+    const reply = replies[i]
+    if (reply instanceof Refusal && isGone(reply)) return []
+    return [{ ...group, oldestPending: readIds(accepted(reply, commands[i] ?? []))[0] ?? null }]
+  })
 }
 
 /**

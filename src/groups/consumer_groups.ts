@@ -7,7 +7,7 @@ import { type Oldest, oldestCommand, readIds, readOldest } from '../look/stream_
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { accepted } from '../redis/refused.ts'
+import { accepted, isGone } from '../redis/refused.ts'
 import type { Group } from '../retention/groups.ts'
 import type { Limits } from '../retention/policy.ts'
 import type { Consumer } from '../retention/reaping.ts'
@@ -171,9 +171,4 @@ export async function readConsumers(
       countsAttempts: told.has('inactive'),
     }
   })
-}
-
-/** Whether the stream or group disappeared between two commands: then it holds nothing back. */
-function isGone(refusal: Refusal): boolean {
-  return /^(NOGROUP|ERR no such key)/.test(refusal.message)
 }

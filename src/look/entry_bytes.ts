@@ -14,7 +14,7 @@ import { elementBytes, type NodeRule, type Rounding, type SampledEntry } from '.
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { accepted, Refused } from '../redis/refused.ts'
+import { accepted, isGone, Refused } from '../redis/refused.ts'
 import { shown } from '../text/shown.ts'
 import { fieldsOf } from './fields.ts'
 
@@ -72,8 +72,7 @@ async function lookInside(
   try {
     return await lookAtGroupsAndEntries(ask, key, totalBytes, habits)
   } catch (error) {
-    const isGone = error instanceof Refused && /^ERR no such key/.test(error.refusal.message)
-    if (!isGone) throw error
+    if (!(error instanceof Refused && isGone(error.refusal))) throw error
     return 'no entries'
   }
 }

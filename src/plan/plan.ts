@@ -11,7 +11,15 @@ import type { Found } from '../look/found.ts'
 import { lookAtPage } from '../look/look.ts'
 import { memoryCommand } from '../look/stream_state.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { type Lack, lackOf, type Missing, type MissingCommands, nameOf, Refused } from '../redis/refused.ts'
+import {
+  hasStoppedBeingStream,
+  type Lack,
+  lackOf,
+  type Missing,
+  type MissingCommands,
+  nameOf,
+  Refused,
+} from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
 import type { CrowdedStream } from '../retention/advice.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
@@ -105,7 +113,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
       }
     } catch (error) {
       if (!(error instanceof Refused)) throw error
-      if (hasStoppedBeingStream(error)) return
+      if (hasStoppedBeingStream(error.refusal)) return
       refuse(error)
     }
     longest.offer(key, limits.name, state.length)
@@ -142,7 +150,7 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
         const { found, unseen } = await lookAtPage(visit.ask, keys, task.policies, visit.nowMs)
         for (const { policy, refusal, command } of unseen) {
           const refused = new Refused(refusal, nameOf(command))
-          if (hasStoppedBeingStream(refused)) continue
+          if (hasStoppedBeingStream(refused.refusal)) continue
           ;(policies[policy] as PolicyPlan).streams++
           refuse(refused)
         }
@@ -168,11 +176,6 @@ export async function plan(task: PlanTask, stop: AbortSignal): Promise<PlanRepor
     longest: longest.list(),
     ...(crowded.length > 0 ? { crowded } : {}),
   }
-}
-
-/** Whether the key stopped being a stream. */
-function hasStoppedBeingStream({ refusal }: Refused): boolean {
-  return refusal.word === 'WRONGTYPE'
 }
 
 /** The memory of each stream; null where Redis denies the command. */

@@ -68,6 +68,16 @@ export function isMissing({ word, isUnknownCommand }: Refusal): boolean {
   return word === 'NOPERM' || isUnknownCommand
 }
 
+/** Whether the stream or the group disappeared since the command before. */
+export function isGone({ message }: Refusal): boolean {
+  return /^(?:NOGROUP|ERR no such key)/.test(message)
+}
+
+/** The same, or a key of another type has taken the place of the stream. */
+export function hasStoppedBeingStream(refusal: Refusal): boolean {
+  return refusal.word === 'WRONGTYPE' || isGone(refusal)
+}
+
 /** Why a command that Redis refused is missing. */
 export function whyMissing({ isUnknownCommand }: Refusal): Why {
   return isUnknownCommand ? 'unknown' : 'forbidden'
