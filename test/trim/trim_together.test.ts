@@ -72,6 +72,15 @@ test('trimming streams together removes the same entries as one by one, with few
 })
 
 test('if the connection ends in the middle of a batch, the removals that Redis had confirmed are reported', async (t) => {
+  // The first cut behind the look may fall just before the first reply to an XTRIM; then all streams are trimmed and nothing
+  // is told. Other steps fall elsewhere.
+  let inTheMiddle = 0
+  for (const step of [40, 33, 26]) inTheMiddle ||= await cutsInTheMiddle(t, step)
+  assert.ok(inTheMiddle > 0, 'the control: some sweep was cut in the middle of the replies')
+})
+
+/** Cuts the connection of one sweep after the other, each `step` bytes later. @returns how many told some of their removals */
+async function cutsInTheMiddle(t: TestContext, step: number): Promise<number> {
   const redis = await filled(t, 'without groups')
   const proxy = await startProxy(t, redis.port)
   const toldOf = async (): Promise<{ result: string; told: number; gone: number }> => {
@@ -82,7 +91,7 @@ test('if the connection ends in the middle of a batch, the removals that Redis h
   }
   let [inTheMiddle, swept] = [0, false]
   // Cut later each time, until a sweep completes. The replies to these XTRIM take some hundred bytes.
-  for (let bytes = 500; !swept; bytes += 40) {
+  for (let bytes = 500; !swept; bytes += step) {
     proxy.cutAfterReplyBytes(bytes)
     const { result, told, gone } = await toldOf()
     swept = result === 'success'
@@ -90,5 +99,5 @@ test('if the connection ends in the middle of a batch, the removals that Redis h
     if (swept) assert.equal(told, gone)
     else if (told > 0 && told < gone) inTheMiddle++
   }
-  assert.ok(inTheMiddle > 0, 'the control: some sweep was cut in the middle of the replies')
-})
+  return inTheMiddle
+}

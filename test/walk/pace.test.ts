@@ -13,6 +13,15 @@ const A_TENTH = 0.1
 /** These tests use almost no CPU time of their own. */
 const ownMs = (): number => 0
 
+/** Measures until the result is as expected, five times at most: a busy machine wakes timers late. */
+async function once(measure: () => Promise<readonly [isRight: boolean, found: string]>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const [isRight, found] = await measure()
+    if (isRight) return
+    assert.ok(attempt < 5, found)
+  }
+}
+
 /** Runs pieces of work of a few ms from several callers, and measures the share of time in which one is running. */
 async function shareAt(percent: number, ofWork: number): Promise<{ share: number; most: number }> {
   const pace = makePace(percent, ownMs)
@@ -45,10 +54,11 @@ test('work takes at most its share of the time; large pieces run one at a time, 
     [50, A_TENTH, 3],
     [25, 1, 1],
   ] as const) {
-    const { share, most } = await shareAt(percent, ofWork)
-    // The slack is for timers, which are late on a busy machine.
-    assert.ok(share > 0 && share <= percent / 100 + 0.15, `${share} at ${percent} %`)
-    assert.equal(most, together, `${ofWork} at ${percent} %`)
+    await once(async () => {
+      const { share, most } = await shareAt(percent, ofWork)
+      assert.equal(most, together, `${ofWork} at ${percent} %`)
+      return [share > 0 && share <= percent / 100 + 0.15, `${share} at ${percent} %`]
+    })
   }
 })
 
@@ -60,46 +70,49 @@ function compute(ms: number, clock: { ms: number }): void {
 }
 
 test('our own computing after the replies counts as rest and needs no further pause', async () => {
-  const clock = { ms: 0 }
-  const pace = makePace(25, () => clock.ms)
-  const { signal } = new AbortController()
-  let waitedMs = 0
-  const start = performance.now()
-  for (let i = 0; i < 25; i++) {
-    const work = async (): Promise<void> => {
-      const from = performance.now()
-      await pause(3)
-      waitedMs += performance.now() - from
-      compute(9, clock)
+  const took = async (isCounted: boolean): Promise<number> => {
+    const clock = { ms: 0 }
+    const pace = makePace(25, () => (isCounted ? clock.ms : 0))
+    const { signal } = new AbortController()
+    const start = performance.now()
+    for (let i = 0; i < 25; i++) {
+      const work = async (): Promise<void> => {
+        await pause(3)
+        compute(9, clock)
+      }
+      await pace.run(work, A_TENTH, signal)
     }
-    await pace.run(work, A_TENTH, signal)
+    return performance.now() - start
   }
-  const allMs = performance.now() - start
-  // Four times as long in total, or as long as computing takes. With pauses on top it would be seven times.
-  assert.ok(allMs < 1.3 * Math.max(4 * waitedMs, waitedMs + clock.ms), `${allMs} ms, ${waitedMs} of them waited`)
+  await once(async () => {
+    // 12 ms a piece, or 48 if the computing were Redis's work.
+    const [counted, control] = [await took(true), await took(false)]
+    return [counted < 0.6 * control, `${counted} ms, and ${control} if computing counts as work`]
+  })
 })
 
-test('our own computing does not count as rest while Redis works on another request', async () => {
-  const clock = { ms: 0 }
-  const pace = makePace(25, () => clock.ms)
-  const { signal } = new AbortController()
-  const start = performance.now()
-  let [busySince, busyMs] = [0, 0]
-  const short = async (): Promise<void> => {
-    busySince = performance.now()
-    await pause(3)
-    compute(30, clock)
-  }
-  const long = async (): Promise<void> => {
-    await pause(60)
-    busyMs += performance.now() - busySince
-  }
-  for (let i = 0; i < 3; i++) await Promise.all([pace.run(short, 0.01, signal), pace.run(long, 0.01, signal)])
-  await pace.run(async () => {}, 0.01, signal)
-  const allMs = performance.now() - start
-  // Four times as long in total; only twice if computing counted as rest.
-  assert.ok(allMs > 3 * busyMs, `${allMs} ms, ${busyMs} of them busy`)
-})
+test('our own computing does not count as rest while Redis works on another request', () =>
+  once(async () => {
+    const clock = { ms: 0 }
+    const pace = makePace(25, () => clock.ms)
+    const { signal } = new AbortController()
+    const start = performance.now()
+    let [busySince, busyMs] = [0, 0]
+    const short = async (): Promise<void> => {
+      busySince = performance.now()
+      await pause(3)
+      compute(30, clock)
+    }
+    const long = async (): Promise<void> => {
+      await pause(60)
+      busyMs += performance.now() - busySince
+    }
+    for (let i = 0; i < 3; i++) await Promise.all([pace.run(short, 0.01, signal), pace.run(long, 0.01, signal)])
+    await pace.run(async () => {}, 0.01, signal)
+    const allMs = performance.now() - start
+    // Four times as long in total; only twice if computing counted as rest.
+    return [allMs > 3 * busyMs, `${allMs} ms, ${busyMs} of them busy`]
+  }))
 
 test('at 100 % nothing waits', async () => {
   const { share, most } = await shareAt(100, 1)

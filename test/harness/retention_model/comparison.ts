@@ -130,12 +130,19 @@ function shortfall({ policy, before, after, fromMs, ladder }: Swept, gone: numbe
   return found
 }
 
-/** Beside groups, the bytes of entries are estimated until one node has gone: poorly where some are far larger than others. */
-function slackOf({ groups, contents }: Snapshot): number {
+/**
+ * Beside groups, the bytes of entries are estimated until one node has gone: poorly where some are far larger than others.
+ * The tree over the nodes is always estimated; over nodes of a few entries it takes as much as they do.
+ */
+function slackOf({ groups, contents, nodes, memoryBytes }: Snapshot): number {
   if (groups.length === 0) return 1
   const sizes = contents.map(({ length }) => length)
-  return Math.max(...sizes) > 4 * Math.min(...sizes) ? 2 : 1.02
+  if (Math.max(...sizes) > 4 * Math.min(...sizes)) return 2
+  return memoryBytes / nodes.length < TINY_NODE_BYTES ? 1.4 : 1.02
 }
+
+/** Redis makes such nodes only where somebody set `stream-node-max-entries` to a handful. */
+const TINY_NODE_BYTES = 200
 
 /** Whether the node of the oldest remaining entry holds, or comes after, an entry that a group needs. */
 function isWithin(before: Snapshot, gone: number, needed: { ms: bigint; seq: bigint }): boolean {
