@@ -17,6 +17,7 @@ const QUIT_KEYS = ['q', 'Q', '\x03']
 /** A pass looks at every stream, so it comes seldom: this long after the one before, and at most a fifth of the time. */
 const PASS_EVERY_MS = 30_000
 const REST_FOR_EACH_PASS = 4
+const PROGRESS_EVERY_MS = 250
 
 /** How far the pass in progress is; null if it does not know how many keys there are. */
 export interface Going {
@@ -65,6 +66,7 @@ export async function liveTop(
 
   const pass = async (isAwaited: boolean): Promise<void> => {
     going = isAwaited ? { expected: 0, visited: 0 } : null
+    draw()
     await top.survey(AbortSignal.any([ending, turn.signal]))
     going = null
     await top.refresh(ending)
@@ -93,12 +95,19 @@ export async function liveTop(
     }
   }
 
+  /** However long the interval is, a pass that somebody waits for shows how far it is. */
+  const progress = async (): Promise<void> => {
+    while (!ending.aborted) {
+      await sleep(PROGRESS_EVERY_MS, ending)
+      if (going !== null) draw()
+    }
+  }
+
   atExit(() => screen.close())
   screen.open(onKey)
   terminal.onResize(draw)
-  draw()
   try {
-    await Promise.all([passes(), refreshes()])
+    await Promise.all([passes(), refreshes(), progress()])
   } finally {
     screen.close()
   }

@@ -5,6 +5,7 @@ import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
+import { startProxy } from '../harness/tcp_proxy.ts'
 import { openTerminal } from '../harness/tmux.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -79,4 +80,20 @@ test('a live top says when Redis is away, and goes on when it is back', async (t
   await terminal.waitFor(/^xtrimd top: 1 stream by bytes$/m)
   await terminal.type('q')
   await terminal.waitFor(/\$ $|\$$/m)
+})
+
+test('the first pass shows how far it is, and with it the rows come, however long the interval is', async (t) => {
+  const redis = await startRedis(t)
+  const make = "for i = 1, 3000 do redis.call('XADD', 'stream:conversation:' .. i, '*', 'a', 'b') end"
+  await redis.command('EVAL', make, '0')
+  const proxy = await startProxy(t, redis.port)
+  proxy.delay(40)
+  const terminal = await openTerminal(t, { LC_ALL: 'C.UTF-8' })
+  const command = `'${process.execPath}' '${MAIN}' top --redis-url ${proxy.url} --interval 1h --page-size 50`
+  await terminal.type(`${command}; echo ended $?`, 'Enter')
+  await terminal.waitFor(/^xtrimd top by bytes, looking at all of them [1-9]\d* %$/m)
+  proxy.delay(0)
+  await terminal.waitFor(/^xtrimd top: 3000 streams by bytes$[\s\S]*versation:\d+ /m)
+  await terminal.type('q')
+  await terminal.waitFor(/^ended 0$/m)
 })
