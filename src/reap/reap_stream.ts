@@ -3,13 +3,7 @@
 import { LEAST_COST } from '../entries/bites.ts'
 import type { StreamId } from '../entries/stream_id.ts'
 import { costOfConsumers, groupsIn, readConsumers, readGroupsToReap, withLife } from '../groups/consumer_groups.ts'
-import {
-  costOfReferences,
-  missingCommand,
-  missingRange,
-  type ReferenceRange,
-  readBitten,
-} from '../groups/missing_references.ts'
+import { missingRange } from '../groups/missing_references.ts'
 import type { Found } from '../look/found.ts'
 import { endsCommand, readEnds, type StreamEnds } from '../look/stream_ends.ts'
 import type { Command, Reply } from '../redis/connection.ts'
@@ -24,9 +18,10 @@ import {
   msToNextReapable,
   reapableConsumers,
 } from '../retention/reaping.ts'
-import { inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
+import { CONSUMERS_CHECKED_AT_ONCE, inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
+import { goThroughReferences } from './reference_bites.ts'
 
 /** Consumers checked and deleted by one script: each takes Redis 3 to 5 microseconds. */
 const CONSUMERS_AT_ONCE = 100
@@ -56,8 +51,8 @@ class ReapWork {
   readonly #context: ReapContext
   #ends: StreamEnds | null = null
   readonly #consumers = new Map<string, readonly Consumer[]>()
-  /** References to missing entries that were dropped before their group was to be destroyed. */
-  readonly #droppedFirst = new Map<string, number>()
+  /** What groups lost, in bites, before they were to be destroyed. */
+  readonly #lostFirst = new Map<string, { references: number; consumers: number }>()
 
   constructor(stream: Found, context: ReapContext) {
     this.#stream = stream
@@ -123,8 +118,9 @@ class ReapWork {
         const name = nameOf(rawName)
         this.counts.groups++
         destroyed.add(name)
-        // They went with their group after all.
-        this.counts.pending -= this.#droppedFirst.get(name) ?? 0
+        // That went with its group after all.
+        this.counts.pending -= this.#lostFirst.get(name)?.references ?? 0
+        this.counts.consumers -= this.#lostFirst.get(name)?.consumers ?? 0
       })
     }
     return groups.filter(({ rawName }) => !destroyed.has(nameOf(rawName)))
@@ -158,26 +154,39 @@ class ReapWork {
     return consumers
   }
 
-  /**
-   * `XGROUP DESTROY` frees all references of a group in one step. So a group with many first loses those to missing entries,
-   * in bites: nobody needs them, even if the group wakes up meanwhile. A group with many references to entries that exist is
-   * left out.
-   */
+  /** The dead groups that can be destroyed in short steps, once they have lost in bites what nobody needs. */
   async #withoutMany(dead: readonly Group[]): Promise<readonly Group[]> {
     const few: Group[] = []
     for (const group of dead) {
-      if (group.pending <= REFERENCES_DESTROYED_AT_ONCE) {
-        few.push(group)
-        continue
-      }
-      const range = await this.#missingRange()
-      const missing = await this.#throughReferences('count', group, range)
-      if (group.pending - missing > MOST_LIVING_REFERENCES || !this.#mayGoOn) continue
-      const dropped = await this.#throughReferences('drop', group, range)
-      this.#droppedFirst.set(nameOf(group.rawName), dropped)
-      few.push({ ...group, pending: group.pending - dropped })
+      const light = group.pending > REFERENCES_DESTROYED_AT_ONCE ? await this.#withoutMissing(group) : group
+      if (light !== null) few.push(await this.#withoutIdle(light))
     }
     return few
+  }
+
+  /**
+   * `XGROUP DESTROY` frees all references of a group in one step. So a group with many first loses those to missing entries:
+   * nobody needs them, even if the group wakes up meanwhile. Null if it has many references to entries that exist.
+   */
+  async #withoutMissing(group: Group): Promise<Group | null> {
+    const missing = await this.#throughReferences('count', group)
+    if (group.pending - missing > MOST_LIVING_REFERENCES || !this.#mayGoOn) return null
+    const references = await this.#throughReferences('drop', group)
+    this.#lostFirst.set(nameOf(group.rawName), { references, consumers: 0 })
+    return { ...group, pending: group.pending - references }
+  }
+
+  /**
+   * The script that destroys a group asks for all its consumers in one step. So a group with many first loses those with
+   * nothing pending: if it wakes up meanwhile, whoever reads exists again. The one that was active last stays, since it tells
+   * that the group is dead.
+   */
+  async #withoutIdle(group: Group): Promise<Group> {
+    if (group.consumers <= CONSUMERS_CHECKED_AT_ONCE) return group
+    const consumers = await this.#delete(group, reapableConsumers(await this.#consumersOf(group), 0, true))
+    const { references = 0 } = this.#lostFirst.get(nameOf(group.rawName)) ?? {}
+    this.#lostFirst.set(nameOf(group.rawName), { references, consumers })
+    return { ...group, consumers: group.consumers - consumers }
   }
 
   /** Unlinks the stream if no group on it is alive. */
@@ -216,16 +225,23 @@ class ReapWork {
     if (!this.#mayGoOn || consumers === 0 || quietGroups.has(this.#key, group, nowMs)) return
     const all = await this.#consumersOf(group)
     const reapable = reapableConsumers(all, limits.reapConsumersAfterMs, judgesLife(limits, rawName))
+    const deleted = await this.#delete(group, reapable)
+    if (deleted < reapable.length) return
+    const untilMs = nowMs + msToNextReapable(all, reapable, limits.reapConsumersAfterMs)
+    quietGroups.set(this.#key, { ...group, consumers: consumers - deleted }, untilMs)
+  }
+
+  /** Deletes those of the consumers that still have nothing pending. @returns how many it deleted */
+  async #delete({ rawName }: Group, consumers: readonly Consumer[]): Promise<number> {
     let deleted = 0
-    for (let from = 0; from < reapable.length && this.#mayGoOn; from += CONSUMERS_AT_ONCE) {
-      const names = reapable.slice(from, from + CONSUMERS_AT_ONCE).map(({ name }) => name)
+    for (let from = 0; from < consumers.length && this.#mayGoOn; from += CONSUMERS_AT_ONCE) {
+      const names = consumers.slice(from, from + CONSUMERS_AT_ONCE).map(({ name }) => name)
       const gone = Number(await this.#send(deleteConsumers(this.#key, rawName, names), (names.length + 5) * LEAST_COST))
       this.counts.consumers += gone
       deleted += gone
     }
-    if (deleted < reapable.length) return
-    const untilMs = nowMs + msToNextReapable(all, reapable, limits.reapConsumersAfterMs)
-    quietGroups.set(this.#key, { ...group, consumers: consumers - deleted }, untilMs)
+    if (deleted > 0) this.#consumers.delete(nameOf(rawName))
+    return deleted
   }
 
   /** Drops references to missing entries, oldest first: before the first entry, and after it where `XDEL` left holes. @returns the groups with what they still have pending */
@@ -239,8 +255,7 @@ class ReapWork {
         after.push(group)
         continue
       }
-      const dropped = this.#mayGoOn ? await this.#throughReferences('drop', group, await this.#missingRange()) : 0
-      if (dropped > 0) this.#consumers.delete(nameOf(group.rawName))
+      const dropped = this.#mayGoOn ? await this.#throughReferences('drop', group) : 0
       const left = { ...group, pending: group.pending - dropped }
       if (this.#mayGoOn) checkedReferences.set(this.#key, left, length, nowMs)
       after.push(left)
@@ -248,23 +263,14 @@ class ReapWork {
     return after
   }
 
-  async #missingRange(): Promise<ReferenceRange> {
+  /** Counts or drops references to missing entries. @returns how many there were */
+  async #throughReferences(act: 'count' | 'drop', group: Group): Promise<number> {
     const { first, deleted } = await this.#readEnds()
-    return missingRange(first, deleted)
-  }
-
-  /** Counts or drops references to missing entries, bite by bite. @returns how many there were */
-  async #throughReferences(act: 'count' | 'drop', { rawName, pending }: Group, range: ReferenceRange): Promise<number> {
-    let sum = 0
-    let rest: ReferenceRange | null = range
-    while (rest !== null && this.#mayGoOn) {
-      const command = missingCommand(act, 'EVAL', this.#key, rawName, rest)
-      const bitten = readBitten(await this.#send(command, costOfReferences(pending)), rest)
-      sum += bitten.missing
-      if (act === 'drop') this.counts.pending += bitten.missing
-      rest = bitten.rest
-    }
-    return sum
+    const found = await goThroughReferences(act, this.#key, group, missingRange(first, deleted), this.#context)
+    if (act === 'drop') this.counts.pending += found
+    // Consumers have less pending now.
+    if (act === 'drop' && found > 0) this.#consumers.delete(nameOf(group.rawName))
+    return found
   }
 
   /** Reads the ends of the stream once. */

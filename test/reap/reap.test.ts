@@ -241,6 +241,22 @@ test('of a dead group with many references those to missing entries go first; on
   assert.equal((await sweepOnce(redis, ...OFF, '--reap-groups', '*')).reaped.groups, 1)
 })
 
+test('of a dead group with many consumers those with nothing pending go first, since one script asks for all that are left', async (t) => {
+  const redis = await startRedis(t, { config: IDLE_CONFIG })
+  await fresh(redis, 10)
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '0')
+  const idle: Record<string, number> = {}
+  for (let i = 0; i < 5; i++) await read(redis, 'g', `busy-${i}.`, 2)
+  const create = "for i = 1, 3000 do redis.call('XGROUP', 'CREATECONSUMER', KEYS[1], 'g', 'dead-' .. i .. '.') end"
+  await redis.command('EVAL', create, '1', KEY)
+  for (let i = 0; i < 3_005; i++) idle[i < 5 ? `busy-${i}.` : `dead-${i - 4}.`] = 8 * DAY
+  await makeIdle(redis, KEY, idle)
+  const { reaped } = await sweepOnce(redis, ...OFF, '--reap-groups', '*')
+  assert.deepEqual(reaped, { consumers: 0, groups: 1, pending: 0 }, 'they went with their group')
+  const deleted = await redis.callsOf('xgroup|delconsumer')
+  assert.ok(deleted >= 2_999 && deleted <= 3_000, `${deleted}`)
+})
+
 test('a group without consumers is dead by the entry that it left unread, also where the same sweep trims that entry', async (t) => {
   const redis = await startRedis(t)
   await fresh(redis, 5, 9 * DAY)

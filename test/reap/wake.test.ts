@@ -78,8 +78,10 @@ suite('a dead group that wakes up right before it is destroyed', { concurrency: 
 
   test('stays also if it has more consumers than one script should ask', async (t) => {
     const happens = WAKES['reads again what it has pending'] as Scene['happens']
-    const { reaped } = await sweepAround(t, { ...destroys, prepare: deadGroup(600), happens })
+    const { redis, reaped } = await sweepAround(t, { ...destroys, prepare: deadGroup(600), happens })
     assert.equal(reaped.groups, 0)
+    assert.ok(reaped.consumers >= 599, `${reaped.consumers}: all but the one that was active last had nothing pending`)
+    assert.equal((await pendingOf(redis)).length, 10)
   })
 
   test('control: if it does not wake up, it goes', async (t) => {
