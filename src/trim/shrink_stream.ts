@@ -46,15 +46,33 @@ export async function readBytes(ask: Ask, key: Buffer, maxBytes: number): Promis
   return contents === null ? { memoryBytes } : { memoryBytes: contents.entries.bytes, contents }
 }
 
+/**
+ * An estimate of what the entries take beside groups is off by a share of what they took when it was made, which may be more
+ * than the limit. So it is made anew once the stream has shrunk to this share.
+ */
+const ESTIMATED_ANEW_AT = 1 / 4
+
 /** Shrinks a stream that takes `bytes`. @returns what it takes then @throws Refused */
-export async function shrinkStream({ memoryBytes, contents }: StreamBytes, context: ShrinkContext): Promise<number> {
-  return contents === undefined ? shrinkWhole(memoryBytes, context) : shrinkEntries(contents, context)
+export async function shrinkStream(bytes: StreamBytes, context: ShrinkContext): Promise<number> {
+  const { key, ask, bites, maxBytes, mayGoOn } = context
+  let { memoryBytes, contents } = bytes
+  while (contents !== undefined) {
+    const { likelyBytes } = contents.entries
+    const removedBefore = bites.removed.bytes
+    const target = Math.max(maxBytes, likelyBytes * ESTIMATED_ANEW_AT)
+    memoryBytes = await shrinkEntries(contents, target, context)
+    const isCertain = target === maxBytes && memoryBytes > likelyBytes / 2
+    if (isCertain || bites.removed.bytes === removedBefore || !mayGoOn()) return memoryBytes
+    ;({ memoryBytes, contents } = await readBytes(ask, key, maxBytes))
+    if (memoryBytes <= maxBytes) return memoryBytes
+  }
+  return shrinkWhole(memoryBytes, context)
 }
 
 /** Without groups, what Redis reports is what the entries take. */
 async function shrinkWhole(bytes: number, context: ShrinkContext): Promise<number> {
   const { bites, key, ask, maxBytes, hold, guard, mayGoOn } = context
-  const most = bites.state.length - 1
+  const most = bites.removed.bytes + bites.state.length - 1
   let memoryBytes = bytes
   while (memoryBytes > maxBytes && bites.removed.bytes < most && mayGoOn()) {
     const command = shrink(key, maxBytes, hold?.floor ?? null, NODES_AT_ONCE)
@@ -71,9 +89,10 @@ async function shrinkWhole(bytes: number, context: ShrinkContext): Promise<numbe
  * Beside groups, the first node that goes shows what the entries take; until then it is an estimate. From there on each
  * bite tells how much less they take.
  */
-async function shrinkEntries({ entries: estimated, counts, habits, newest }: Contents, context: ShrinkContext) {
+async function shrinkEntries(contents: Contents, target: number, context: ShrinkContext): Promise<number> {
+  const { entries: estimated, counts, habits, newest } = contents
   const { bites, key, ask, maxBytes, hold, guard, mayGoOn } = context
-  const most = bites.state.length - 1
+  const most = bites.removed.bytes + bites.state.length - 1
   const floor = hold?.floor ?? null
   const looked = habits.treeCount === 'by rule' ? counts.groups + counts.consumers : 0
   const canMeasure =
@@ -83,9 +102,9 @@ async function shrinkEntries({ entries: estimated, counts, habits, newest }: Con
   // What is not over the limit for certain is kept. What is over it is brought to it.
   let entries = estimated.bytes > maxBytes ? { ...estimated, bytes: estimated.likelyBytes } : estimated
   let isMeasured = !canMeasure
-  while (entries.bytes > maxBytes && bites.removed.bytes < most && mayGoOn()) {
+  while (entries.bytes > target && bites.removed.bytes < most && mayGoOn()) {
     const oldest = bites.state.oldest?.id ?? ''
-    const command = isMeasured ? free(key, entries.bytes - maxBytes, oldest, floor, nodes) : measure(key, oldest, floor)
+    const command = isMeasured ? free(key, entries.bytes - target, oldest, floor, nodes) : measure(key, oldest, floor)
     const gone = await bites.make('bytes', command, bites.state.length - 1, guard)
     if (gone === 0) {
       // Somebody else has trimmed it, or groups hold the rest.
