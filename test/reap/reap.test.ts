@@ -179,14 +179,15 @@ test('names are bytes: consumers and groups go whose names are not UTF-8', async
   const group = Buffer.from([0x67, 0x3a, 0xff, 0x00, 0xfe])
   await redis.command('XGROUP', 'CREATE', KEY, group, '0')
   for (const byte of [0x80, 0x81, 0xff]) {
+    // The last one reads later, and before Redis 7.2 the others are judged against it.
+    if (byte === 0xff) await new Promise((resolve) => setTimeout(resolve, 100))
     await redis.command('XGROUP', 'CREATECONSUMER', KEY, group, Buffer.from([0x63, byte]))
     await redis.command('XREADGROUP', 'GROUP', group, Buffer.from([0x63, byte]), 'COUNT', '1', 'STREAMS', KEY, '>')
   }
   await redis.command('XTRIM', KEY, 'MAXLEN', '8')
-  await new Promise((resolve) => setTimeout(resolve, 20))
   const groups = ['--reap-groups', 'g:*', '--stale-group-after', '1h']
-  const { reaped } = await sweepOnce(redis, ...OFF, '--reap-consumers-after', '10ms', '--reap-pending', ...groups)
-  assert.deepEqual(reaped, { consumers: 0, groups: 0, pending: 2 })
+  const { reaped } = await sweepOnce(redis, ...OFF, '--reap-consumers-after', '50ms', '--reap-pending', ...groups)
+  assert.deepEqual(reaped, { consumers: 2, groups: 0, pending: 2 })
   await new Promise((resolve) => setTimeout(resolve, 20))
   const gone = await sweepOnce(redis, ...OFF, '--reap-groups', 'g:*', '--stale-group-after', '10ms')
   assert.deepEqual(gone.reaped, { consumers: 0, groups: 1, pending: 0 })
