@@ -139,7 +139,7 @@ test('a stream that grows is first by growth, with its rate and that of its byte
   await fillLeaders(redis)
   const make = "for i = 1, 2000 do redis.call('XADD', 'stream:conversation:' .. i, '*', 'a', 'b') end"
   await redis.command('EVAL', make, '0')
-  // Evenly 200 entries a second of 1,000 bytes.
+  // Evenly 200 entries a second of 1,000 bytes, or fewer on a busy machine.
   const body = 'x'.repeat(1_000)
   const writer = setInterval(() => {
     redis.command('XADD', 'stream:conversation:1999', '*', 'body', body).catch(() => {})
@@ -150,12 +150,12 @@ test('a stream that grows is first by growth, with its rate and that of its byte
   const [top, next] = shown.streams
   assert.equal(top?.stream, 'stream:conversation:1999')
   const [entries = 0, bytes = 0] = [top?.entriesPerSecond ?? 0, top?.bytesPerSecond ?? 0]
-  assert.ok(entries > 50 && entries <= 250, `${entries} entries a second`)
+  assert.ok(entries > 10 && entries <= 250, `${entries} entries a second`)
   assert.ok(bytes > entries * 500 && bytes < entries * 4_000, `${bytes} bytes a second`)
   assert.equal(next?.entriesPerSecond, 0)
   const { usedBytes = 0, maxBytes = 0, bytesPerSecond = 0, fullInSeconds = 0 } = shown.redis
   assert.equal(maxBytes, 100 * 1024 * 1024)
-  assert.ok(bytesPerSecond !== null && bytesPerSecond > 20_000, `${bytesPerSecond}`)
+  assert.ok(bytesPerSecond !== null && bytesPerSecond > 5_000, `${bytesPerSecond}`)
   const expected = (Number(maxBytes) - Number(usedBytes)) / bytesPerSecond
   assert.ok(Math.abs(Number(fullInSeconds) - expected) < expected / 50, `${fullInSeconds} ${expected}`)
 })
