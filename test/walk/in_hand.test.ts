@@ -24,8 +24,8 @@ test('if SCAN is refused in the middle of a sweep, every removed entry is counte
   // Streams with a group are trimmed alone, with a round trip for each look and bite.
   for (const key of keys) await redis.command('XGROUP', 'CREATE', key, 'readers', '$')
   const proxy = await startProxy(t, redis.port)
-  proxy.hold('XTRIM', 6)
-  const sweeping = sweepHere(proxy.url, ['--page-size', '40'])
+  proxy.hold('XTRIM', 2)
+  const sweeping = sweepHere(proxy.url, ['--page-size', '20'])
   await waitUntil(() => proxy.held > 0, { timeoutMs: 60_000, what: 'the middle of a sweep' })
   await redis.command('ACL', 'SETUSER', 'default', '-scan')
   // Earlier commands are answered late, so that SCAN is refused while pages are in flight.
