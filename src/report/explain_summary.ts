@@ -110,7 +110,14 @@ function groupLines({ groups, nowMs }: StreamExplained): string[] {
       .flatMap(({ name, floor }) =>
         sentence(`group ${name} holds the trim back: it needs every entry from ${formatStreamId(floor)} on`),
       ),
+    ...otherFloors(named.filter(({ holdsBack }) => !holdsBack)),
   ]
+}
+
+/** Where the groups are that hold nothing back. */
+function otherFloors(groups: readonly GroupExplained[]): string[] {
+  if (groups.length === 0) return []
+  return sentence(`floors: ${groups.map(({ name, floor }) => `${name} ${formatStreamId(floor)}`).join(', ')}`)
 }
 
 function stateOf({ isDead, holdsBack }: GroupExplained): string {
