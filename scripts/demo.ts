@@ -1,11 +1,13 @@
 /**
  * The demo: xtrimd sweeps a month of chat messages in a private Redis, until Ctrl-C. With `--once` it sweeps once; with
- * `--burst` it shows what happens between two sweeps, and with `--reap` what pods leave behind that restart. Every printed number comes from Redis or from the program.
+ * `--burst` it shows what happens between two sweeps, with `--reap` what pods leave behind that restart, and with `--archive` how
+ * entries are archived before they go. Every printed number comes from Redis or from the program.
  */
 
 import { demonstrateBurst } from './stage/burst.ts'
 import { CONVERSATIONS, DAYS, keepWriting, MESSAGES_PER_HOUR, makeChat, writeHistory } from './stage/chat.ts'
 import { IDLE_CONFIG } from './stage/idle_consumers.ts'
+import { demonstrateArchive } from './stage/month_archived.ts'
 import { type PrivateRedis, startPrivateRedis } from './stage/private_redis.ts'
 import { runDaemon, runSweep, type SweepTally } from './stage/program.ts'
 import { demonstrateReaping } from './stage/restarts.ts'
@@ -127,8 +129,8 @@ function saved(before: Measure, now: Measure): string {
 }
 
 const [flag, ...more] = process.argv.slice(2)
-if (more.length > 0 || (flag !== undefined && !['--once', '--burst', '--reap'].includes(flag))) {
-  process.stderr.write('usage: scripts/demo [--once | --burst | --reap]\n')
+if (more.length > 0 || (flag !== undefined && !['--once', '--burst', '--reap', '--archive'].includes(flag))) {
+  process.stderr.write('usage: scripts/demo [--once | --burst | --reap | --archive]\n')
   process.exit(2)
 }
 
@@ -153,6 +155,7 @@ try {
   try {
     if (flag === '--burst') await demonstrateBurst(redis, stopping.signal)
     else if (flag === '--reap') await demonstrateReaping(redis, stopping.signal)
+    else if (flag === '--archive') await demonstrateArchive(redis, stopping.signal)
     else await demonstrate(redis, flag === '--once', stopping.signal)
   } finally {
     await redis.stop()

@@ -8,7 +8,7 @@ import { withoutOurs } from './environment.ts'
 import { atExit } from './undo.ts'
 
 /** Runs the source, not the bundle. */
-const SOURCE = [process.execPath, fileURLToPath(new URL('../../src/main.ts', import.meta.url))] as const
+export const SOURCE = [process.execPath, fileURLToPath(new URL('../../src/main.ts', import.meta.url))] as const
 
 /** A sweep's report, as in the log and in `--output json`. */
 export interface SweepTally {
@@ -19,6 +19,8 @@ export interface SweepTally {
   readonly removed: { readonly age: number; readonly length: number; readonly bytes: number }
   readonly reaped: { readonly consumers: number; readonly groups: number; readonly pending: number }
   readonly deletedStreams: number
+  readonly archived: number
+  readonly archivedBytes: number
 }
 
 export interface LogLine {

@@ -99,6 +99,25 @@ suite('the demo', { concurrency: 2 }, () => {
     await assertNothingLeft()
   })
 
+  test('the demo of the archive loses no message, reads one conversation back, in 80 columns, and leaves nothing behind', async (t) => {
+    const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--archive'])
+    assert.equal(await exitCode(), 0, output())
+    for (const line of output().split('\n')) assert.ok(line.length <= 80, line)
+    const found = (pattern: RegExp): number[] => (pattern.exec(output()) ?? []).slice(1).map(number)
+    const [before = 0, after = 0] = found(/^ {2}entries in Redis +([\d,]+) +([\d,]+)$/m)
+    const [bytesBefore = 0, bytesAfter = 0] = found(/^ {2}memory +([\d.]+) MB +([\d.]+) MB$/m)
+    const [archived = 0] = found(/archived ([\d,]+) entries/)
+    // The fan-out is trimmed without an archive.
+    assert.ok(archived > 600_000 && archived < before - after && after < 60_000, output())
+    assert.ok(bytesBefore > 10 * bytesAfter, output())
+    assert.equal(output().match(/^ {2}\["\d{13}-\d+","user-\d+","/gm)?.length, 3, output())
+    const [stored, left = 0, written] = found(
+      /([\d,]+) messages in the archive; Redis still holds ([\d,]+) of ([\d,]+)$/m,
+    )
+    assert.deepEqual([written, found(/([\d,]+) messages are back/)], [(stored ?? 0) + left, [stored]], output())
+    await assertNothingLeft()
+  })
+
   test('the demo of reaping shows what pods left behind, loses nothing pending, in 80 columns, and leaves nothing behind', async (t) => {
     const { exitCode, output, assertNothingLeft } = await startDemo(t, ['--reap'])
     assert.equal(await exitCode(), 0, output())
