@@ -59,7 +59,7 @@ export class BetweenSweeps {
     if (stop.aborted) return
     const { task, policies, sweepUnderPressure, status, log, metrics, onBug } = this.#daemon
     const { watch, pressure } = this.#config
-    const watching = watch && new Watching(watch, this.#config, task, policies, log, metrics, onBug)
+    const watching = watch && new Watching(watch, this.#config, task, policies, log, metrics, status, onBug)
     const guard = pressure && new PressureGuard(pressure, task, sweepUnderPressure, log, metrics)
     status.watch = watching
     status.pressure = guard

@@ -2,7 +2,8 @@
 import type { Config, WatchTerms } from '../config/config.ts'
 import { formatAddress } from '../redis/address.ts'
 import type { Policy } from '../retention/policy.ts'
-import type { WatchStatus } from '../status_page/status.ts'
+import { recordArchive, type Status, type WatchStatus } from '../status_page/status.ts'
+import type { ArchiveCause } from '../store/store.ts'
 import type { SweepTask } from '../sweep/sweep.ts'
 import { addTally, emptyTally, type Tally } from '../tally/tally.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -24,8 +25,8 @@ export class Watching implements WatchStatus {
   #unlogged = emptyTally('all')
   /** What the metrics have counted so far. */
   #inMetrics = { writes: 0, leftToSweep: 0 }
-  /** Logged when it changes. */
-  #whyUnarchived = ''
+  /** Why the archive fails; null while it works. Logged when it changes; the message names another segment each time. */
+  #unarchivedFor: ArchiveCause | null = null
   readonly #loggedLimits = new Set<string>()
   /** Why a primary's writes are not heard, by address. Logged when it changes. */
   readonly #whyLost = new Map<string, string>()
@@ -37,6 +38,7 @@ export class Watching implements WatchStatus {
     policies: () => readonly Policy[],
     log: Log,
     metrics: Metrics,
+    status: Status,
     bug: (error: unknown) => void,
   ) {
     this.#log = log
@@ -69,12 +71,18 @@ export class Watching implements WatchStatus {
           if (!this.#loggedLimits.has(reason)) log.warn({ reason }, 'watch limited')
           this.#loggedLimits.add(reason)
         },
-        capped: (tally) => this.#count(tally),
+        capped: (tally) => {
+          this.#count(tally)
+          if (tally.policies.every(({ archived }) => archived === 0)) return
+          this.#unarchivedFor = null
+          recordArchive(status, null, Date.now())
+        },
         archiveFailed: (fault) => {
           metrics.recordArchiveFailure(fault)
-          if (this.#whyUnarchived !== fault.message)
+          recordArchive(status, fault, Date.now())
+          if (this.#unarchivedFor !== fault.code)
             log.error({ cause: fault.code, reason: fault.message }, 'archive failed')
-          this.#whyUnarchived = fault.message
+          this.#unarchivedFor = fault.code
         },
         bug,
       },

@@ -17,7 +17,7 @@ export function lastSweep(report: SweepReport, policies: readonly Policy[], sinc
     ),
     term('entries', `${count(entries.before)} before, ${count(entries.after)} after`),
     ...(foretold === undefined
-      ? [term('removed', byReason(removed)), ...reapedTerms(total, policies)]
+      ? [term('removed', byReason(removed)), ...archivedTerms(total, policies), ...reapedTerms(total, policies)]
       : foretoldTerms(foretold, policies)),
     memory === null
       ? ''
@@ -26,6 +26,17 @@ export function lastSweep(report: SweepReport, policies: readonly Policy[], sinc
           `${roundSize(memory.usedBytes)} of ${memory.maxBytes > 0 ? roundSize(memory.maxBytes) : 'no limit'}`,
         ),
   ].join('\n')
+}
+
+/** Only where a policy archives. */
+function archivedTerms({ archived, archivedBytes, unarchived }: PolicyTally, policies: readonly Policy[]): string[] {
+  if (!policies.some(({ archive }) => archive) && archived + unarchived === 0) return []
+  const lost = unarchived === 0 ? '' : `; ${count(unarchived)} removed by a hard limit without it`
+  return [term('archived', `${some(archived, 'entry', 'entries') || 'nothing'}${inBytes(archivedBytes)}${lost}`)]
+}
+
+function inBytes(bytes: number): string {
+  return bytes === 0 ? '' : ` in ${roundSize(bytes)}`
 }
 
 /** Only where a policy reaps: to all others these lines say nothing. */
@@ -62,8 +73,8 @@ function leftBehind({ consumers, groups, pending }: PolicyTally['reaped']): stri
 }
 
 /** A number of things; empty for none. */
-function some(n: number, what: string): string {
-  return n === 0 ? '' : `${count(n)} ${what}${n === 1 ? '' : 's'}`
+function some(n: number, one: string, more = `${one}s`): string {
+  return n === 0 ? '' : `${count(n)} ${n === 1 ? one : more}`
 }
 
 function listed(things: readonly string[]): string {

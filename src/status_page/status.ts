@@ -2,6 +2,8 @@
 import type { Config } from '../config/config.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { Pause } from '../shared_keys/pause_key.ts'
+import { formatLocation } from '../store/location.ts'
+import type { ArchiveFault } from '../store/store.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
 import type { PolicyTally } from '../tally/tally.ts'
 import type { WatchState } from '../watch/watch.ts'
@@ -46,6 +48,15 @@ export interface Status {
   watch: WatchStatus | null
   /** Null if this copy does not guard memory. */
   pressure: PressureStatus | null
+  /** Null without `--archive`. */
+  readonly archive: ArchiveStatus | null
+}
+
+export interface ArchiveStatus {
+  /** Its URL, and that of the store where it is not Amazon's. Neither can hold a secret. */
+  readonly place: string
+  /** Why and since when it fails; null from its next success on. */
+  failing: { readonly why: string; readonly sinceMs: number } | null
 }
 
 /** The version of `--policy-file` in force. */
@@ -102,7 +113,20 @@ export function makeStatus(config: Config, version: string, startedAtMs: number)
     nextSweepMs: null,
     watch: null,
     pressure: null,
+    archive: archiveStatus(config),
   }
+}
+
+function archiveStatus({ archive }: Config): ArchiveStatus | null {
+  if (archive === null) return null
+  const { location, s3 } = archive
+  return { place: `${formatLocation(location)}${s3.endpoint === null ? '' : ` at ${s3.endpoint}`}`, failing: null }
+}
+
+/** Records that the archive failed, or, with null, that it works. */
+export function recordArchive({ archive }: Status, fault: ArchiveFault | null, atMs: number): void {
+  if (archive === null) return
+  archive.failing = fault && { why: fault.message, sinceMs: archive.failing?.sinceMs ?? atMs }
 }
 
 /** Adds a finished sweep to the status. */
@@ -113,4 +137,8 @@ export function recordInStatus(status: Status, report: SweepReport, endedAtMs: n
   if (report.whole || result !== 'success') status.last = { report, endedAtMs }
   if (report.whole && result === 'success') status.lastSuccessMs = endedAtMs
   status.past = [...status.past, past].slice(-PAST_SWEEPS)
+  // What was due when the archive failed still is, so a success without a fault means that it was stored.
+  const { archiveFault } = report
+  const isKnown = archiveFault !== null || total.archived > 0 || (report.whole && result === 'success')
+  if (isKnown) recordArchive(status, archiveFault, endedAtMs)
 }

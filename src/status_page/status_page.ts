@@ -1,8 +1,9 @@
 /** The status page: whether every stream is inside its policy, what the last sweep did and when the next one is due. */
 import { createHash } from 'node:crypto'
 import { isOff, limitTexts } from '../phrases/limits.ts'
-import { type Policy, sumOfReasons } from '../retention/policy.ts'
+import { sumOfReasons } from '../retention/policy.ts'
 import type { SweepReport } from '../sweep/sweep.ts'
+import type { PolicyTally } from '../tally/tally.ts'
 import { roundSize } from '../text/quantities.ts'
 import { when } from '../text/when.ts'
 import { lastSweep } from './last_sweep.ts'
@@ -48,13 +49,14 @@ ${term('now', `${status.sweeping ? 'sweeping' : 'waiting'}, at ${when(nowMs)}`)}
 ${term('lease', leaseOf(status))}
 ${term('next sweep', status.nextSweepMs === null ? 'none' : `${when(status.nextSweepMs)}, in ${span(status.nextSweepMs - nowMs)}`)}
 ${last === null ? '' : lastSweep(last.report, status.policies, nowMs - last.endedAtMs)}
+${archive(status)}
 ${betweenSweeps(status)}
 ${policyFile(status)}
 ${term('running for', span(nowMs - status.startedAtMs))}
 </dl>
 ${status.past.length === 0 ? '' : `<h2>Sweeps</h2>\n${sweepChart(status.past)}`}
 <h2>Policies</h2>
-${policyTable(status.policies, last?.report ?? null)}
+${policyTable(status, last?.report ?? null)}
 ${last === null ? '' : heldTable(last.report, namesStreams)}
 ${last === null ? '' : groupTables(last.report, namesStreams)}
 ${last === null || !namesStreams ? '' : longestTable(last.report, status.policies)}
@@ -83,7 +85,7 @@ function betweenSweeps({ watch, pressure }: Status): string {
       ...watch.whyUnheard.map((why) => term('watch error', why)),
       term(
         'removed by watch',
-        `${count(sumOfReasons(watch.total.removed))} entries in ${count(watch.total.streams)} checks of a stream`,
+        `${count(sumOfReasons(watch.total.removed))} entries in ${count(watch.total.streams)} checks of a stream${archivedBy(watch.total)}`,
       ),
     )
   }
@@ -95,6 +97,17 @@ function betweenSweeps({ watch, pressure }: Status): string {
   return terms.join('\n')
 }
 
+function archivedBy({ archived }: PolicyTally): string {
+  return archived === 0 ? '' : `; ${count(archived)} archived`
+}
+
+function archive({ archive }: Status): string {
+  if (archive === null) return ''
+  const { place, failing } = archive
+  const error = failing === null ? [] : [term('archive error', `since ${when(failing.sinceMs)}: ${failing.why}`)]
+  return [term('archive', place), ...error].join('\n')
+}
+
 function policyFile({ policyFile: file }: Status): string {
   if (file === null) return ''
   const version = term('policy file', `version ${file.version}, in force since ${when(file.sinceMs)}`)
@@ -103,7 +116,7 @@ function policyFile({ policyFile: file }: Status): string {
   return [version, ...problems].join('\n')
 }
 
-function policyTable(policies: readonly Policy[], report: SweepReport | null): string {
+function policyTable({ policies, archive }: Status, report: SweepReport | null): string {
   const rows = policies.map((policy) => {
     // The policies may have changed since the last sweep.
     const tally = report?.policies.find((one) => one.policy === policy.name)
@@ -111,6 +124,7 @@ function policyTable(policies: readonly Policy[], report: SweepReport | null): s
     const limits = Object.entries(texts)
       .filter(([flag, limit]) => !isOff(limit) || flag === 'max-age' || flag === 'max-length')
       .map(([flag, limit]) => `${flag} ${limit}`)
+    if (archive !== null && !policy.archive) limits.push('archive false')
     const figures = tally
       ? [tally.streams, tally.entries.after, tally.longestStream, tally.protectedStreams]
       : ['', '', '', '']

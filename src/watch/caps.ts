@@ -76,8 +76,8 @@ export class Caps {
       task.archive === null || task.dryRun
         ? null
         : new ArchivedCaps(task.archive, begin, ({ tally }, fault) => {
-            if (fault !== null) events.archiveFailed(fault)
             this.#report(tally)
+            if (fault !== null) events.archiveFailed(fault)
           })
   }
 

@@ -1,10 +1,13 @@
 /** The status page in a real browser. */
 import assert from 'node:assert/strict'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { after, describe, type TestContext, test } from 'node:test'
 import { type Browser, chromium, type Page } from 'playwright-core'
+import { temporaryFolder } from '../harness/files.ts'
 import { EVERY_SECOND, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
@@ -291,6 +294,44 @@ describe('the status page', { concurrency: 4 }, () => {
       what: 'the page to say how old it is',
     })
     assert.equal(await verdict.textContent(), 'No stream matches a policy.')
+  })
+
+  test('the page shows where the archive is, why and since when it fails, and no failure once it works', async (t) => {
+    const redis = await startRedis(t)
+    await fill(redis, ['stream:conversation:a', 'cache:a'])
+    const folder = join(temporaryFolder(t, 'archive'), '<img src=x>')
+    mkdirSync(folder)
+    writeFileSync(join(folder, 'v1'), 'a file where the folder should be')
+    const policy = ['--policy', 'cache:*,archive=false']
+    const args = ['--redis-url', redis.url, ...EVERY_SECOND, ...policy, '--archive', `file://${folder}`]
+    const daemon = await startDaemon(t, args)
+    await daemon.waitForLog('sweep')
+    const { page, complaints } = await openPage(t, daemon)
+    const told = (name: string) => page.locator(`dt:text-is("${name}") + dd`).allTextContents()
+
+    assert.deepEqual(await told('archive'), [`file://${folder}`])
+    const [error = '', ...more] = await told('archive error')
+    assert.match(
+      error,
+      /^since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: could not store .*\/v1\/policy=.* \((?:ENOTDIR|EEXIST)\)$/,
+    )
+    assert.deepEqual(more, [])
+    assert.match((await page.locator('.verdict').textContent()) ?? '', /did not succeed: could not store/)
+    assert.deepEqual(await told('archived'), ['nothing'])
+    const row = page.locator('h2:text-is("Policies") + table tr', { hasText: 'cache:*' })
+    assert.match(await row.innerText(), /archive false/)
+    const failures = { cause: 'missing' }
+    await daemon.waitForMetric('xtrimd_archive_failures_total', failures, (n) => n >= 3)
+    const since = (text = ''): string => text.split(': could')[0] ?? ''
+    assert.equal(since((await told('archive error'))[0]), since(error), 'the first failure counts')
+
+    rmSync(join(folder, 'v1'))
+    await waitUntil(async () => (await told('archive error')).length === 0, { timeoutMs: 60_000, what: 'a success' })
+    assert.match((await page.locator('.verdict').textContent()) ?? '', /inside their policies/)
+    assert.equal(await page.locator('img').count(), 0)
+    assert.deepEqual(complaints, [])
+    const plain = await startDaemon(t, ['--redis-url', redis.url, '--lease=false'])
+    assert.doesNotMatch(await (await plain.get('/')).text(), /archive/)
   })
 
   test('the page shows what is done between sweeps', async (t) => {

@@ -2,11 +2,19 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { makeStatus, PAST_SWEEPS, type PastSweep, recordInStatus, type Status } from '../../src/status_page/status.ts'
+import {
+  makeStatus,
+  PAST_SWEEPS,
+  type PastSweep,
+  recordArchive,
+  recordInStatus,
+  type Status,
+} from '../../src/status_page/status.ts'
 import { statusPage } from '../../src/status_page/status_page.ts'
 import { longestTable } from '../../src/status_page/stream_tables.ts'
 import { sweepChart } from '../../src/status_page/sweep_chart.ts'
 import { verdict } from '../../src/status_page/verdict.ts'
+import { ArchiveFault } from '../../src/store/store.ts'
 import type { SweepReport } from '../../src/sweep/sweep.ts'
 import { emptyTally } from '../../src/tally/tally.ts'
 import { configOf } from '../harness/configured.ts'
@@ -83,6 +91,42 @@ test('a copy that does not lead refers to the one that does, even if it has swep
   assert.equal(leaseOf({}), 'this copy sweeps')
   assert.equal(leaseOf(standby), 'another copy sweeps')
   assert.equal(leaseOf({ isLeader: false }), 'holder unknown')
+})
+
+test('the page tells of the archive: its place, what the last sweep and the watch stored, and its failures until it works', () => {
+  const args = ['--archive', 's3://bucket/chat', '--archive-s3-endpoint', 'http://minio:9000']
+  const status: Status = { ...makeStatus(configOf(args), '0.0.0', START), isLeader: true }
+  const terms = (name: string) =>
+    Array.from(statusPage(status, START).matchAll(/<dt>(.*?)<\/dt><dd>(.*?)</g), ([, ...term]) => term)
+      .filter(([one]) => one === name)
+      .map(([, told]) => told)
+  assert.deepEqual(terms('archive'), ['s3://bucket/chat at http://minio:9000'])
+  assert.deepEqual(terms('archive error'), [])
+
+  const fault = new ArchiveFault('full', 'could not store it')
+  const unarchived = { ...emptyTally('all'), streams: 2, unarchived: 1_200 }
+  const failed = { ...FAILED, cause: 'archive', archiveFault: fault, whole: true, total: unarchived }
+  recordInStatus(status, reportOf(failed), START)
+  recordInStatus(status, reportOf(failed), START + HOUR)
+  assert.deepEqual(terms('archive error'), ['since 2026-01-01 00:00:00 UTC: could not store it'])
+  assert.deepEqual(terms('archived'), ['nothing; 1,200 removed by a hard limit without it'])
+  // Redis did not answer, which says nothing about the archive.
+  recordInStatus(status, reportOf(FAILED), START + HOUR)
+  assert.deepEqual(terms('archive error'), ['since 2026-01-01 00:00:00 UTC: could not store it'])
+
+  const archived = { ...emptyTally('all'), streams: 2, archived: 2_000, archivedBytes: 35_000 }
+  recordInStatus(status, reportOf({ total: archived }), START + 2 * HOUR)
+  assert.deepEqual(terms('archive error'), [])
+  assert.deepEqual(terms('archived'), ['2,000 entries in 34.2kb'])
+  // The watch fails, and works again.
+  recordArchive(status, fault, START + 3 * HOUR)
+  assert.deepEqual(terms('archive error'), ['since 2026-01-01 03:00:00 UTC: could not store it'])
+  recordArchive(status, null, START + 4 * HOUR)
+  assert.deepEqual(terms('archive error'), [])
+  const state = { heard: 1, primaries: 1, writes: 5, waiting: 0, leftToSweep: 0 }
+  const total = { ...emptyTally('all'), streams: 3, archived: 90, removed: { age: 0, length: 90, bytes: 0, acked: 0 } }
+  status.watch = { state, whyUnheard: [], total, updateMetrics: () => {} }
+  assert.deepEqual(terms('removed by watch'), ['90 entries in 3 checks of a stream; 90 archived'])
 })
 
 /** The attributes of every matching element of an SVG. */

@@ -1,8 +1,13 @@
 /** The watch bounds streams between sweeps, also when the subscription, the lease or the primaries change. */
 
 import assert from 'node:assert/strict'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { suite, type TestContext, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
+import { FileStore } from '../../src/store/file_store.ts'
+import { readContents } from '../harness/archived.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { type Daemon, HARDLY_EVER, startDaemon } from '../harness/program.ts'
 import { migrate, openSlot, startCluster } from '../harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
@@ -68,6 +73,32 @@ suite('the watch', { concurrency: 3 }, () => {
     assert.equal(await redis.command('XLEN', 'stream:conversation:a'), 100, 'the control: Redis is unreachable')
     await proxy.heal()
     await lengthBecomes(redis, 'stream:conversation:a', MAX_LENGTH)
+  })
+
+  test('the watch archives what it removes; while the archive fails it removes nothing, and says so once', async (t) => {
+    const redis = await startRedis(t, { config: NOTIFYING })
+    const folder = temporaryFolder(t, 'archive')
+    const key = 'stream:conversation:a'
+    writeFileSync(join(folder, 'v1'), 'a file where the folder should be')
+    const daemon = await startWatching(t, redis.url, ['--trim', 'exact', '--archive', `file://${folder}`])
+    const failures = () => daemon.logs.filter(({ msg }) => msg === 'archive failed').length
+    const page = async () => (await daemon.get('/')).text()
+    await write(redis, key, 100)
+    assert.equal((await daemon.waitForLog('archive failed')).cause, 'missing')
+    // Writes that come later fail too.
+    await write(redis, key, 50)
+    await daemon.waitForMetric('xtrimd_archive_failures_total', { cause: 'missing' }, (n) => n >= 2)
+    assert.deepEqual([await redis.command('XLEN', key), failures()], [150, 1])
+    assert.match(await page(), /<dt>archive error<\/dt><dd>since .*could not store/)
+
+    rmSync(join(folder, 'v1'))
+    await write(redis, key, 10)
+    await lengthBecomes(redis, key, MAX_LENGTH)
+    await daemon.waitForMetric('xtrimd_archive_entries_total', {}, (entries) => entries === 160 - MAX_LENGTH)
+    const stored = await readContents(new FileStore(folder))
+    assert.equal(new Set(stored.map(({ id }) => id)).size, 160 - MAX_LENGTH)
+    assert.doesNotMatch(await page(), /archive error/)
+    assert.match(await page(), /<dt>removed by watch<\/dt><dd>140 entries in \d+ checks of a stream; 140 archived</)
   })
 
   test('a stream with a long backlog does not keep others waiting', async (t) => {
