@@ -29,7 +29,7 @@ export function lineStart(stream: Buffer): Buffer {
   start.raw(Buffer.from('{"stream":'))
   start.json(stream)
   start.raw(ID)
-  return start.take()
+  return Buffer.from(start.written)
 }
 
 /** Adds the line of one entry, with its line feed. `fields` holds names and values in turn, as Redis replies them. */

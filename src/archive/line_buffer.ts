@@ -5,8 +5,8 @@
 import { isUtf8 } from 'node:buffer'
 
 const FIRST_BYTES = 4096
-/** A larger buffer is given away with its lines: an entry of megabytes must not leave one behind. */
-const MOST_KEPT_BYTES = 256 * 1024
+/** A larger buffer is not used again: an entry of megabytes must not leave one behind. */
+const MOST_KEPT_BYTES = 1024 * 1024
 
 /** Copying fewer bytes than this one by one is faster than a call. */
 const FEW_BYTES = 16
@@ -74,13 +74,15 @@ export class LineBuffer {
     }
   }
 
-  /** What was written; the next line begins anew. */
-  take(): Buffer {
-    const written = this.#bytes.subarray(0, this.length)
+  /** What was written. It is valid until more is written. */
+  get written(): Buffer {
+    return this.#bytes.subarray(0, this.length)
+  }
+
+  /** Begins anew. */
+  clear(): void {
     this.length = 0
-    if (this.#bytes.length <= MOST_KEPT_BYTES) return Buffer.from(written)
-    this.#bytes = Buffer.allocUnsafe(FIRST_BYTES)
-    return written
+    if (this.#bytes.length > MOST_KEPT_BYTES) this.#bytes = Buffer.allocUnsafe(FIRST_BYTES)
   }
 
   #reserve(more: number): void {

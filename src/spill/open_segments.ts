@@ -1,5 +1,6 @@
 /** Fills segments with lines, and stores them. */
 
+import type { LineBuffer } from '../archive/line_buffer.ts'
 import { newSegmentName } from '../archive/segment_name.ts'
 import { SegmentWriter } from '../archive/segment_writer.ts'
 import type { StreamId } from '../entries/stream_id.ts'
@@ -46,15 +47,21 @@ export class OpenSegments {
   }
 
   /**
-   * Adds lines to the segment of the policy. If it has its size then, waits until it is durable. @returns its number
+   * Writes lines to the segment of the policy. If it has its size then, waits until it is durable. @returns its number
    * @throws ArchiveFault
    */
-  async add(policy: string, lines: Buffer, entries: number, from: StreamId, to: StreamId): Promise<number> {
+  async add(
+    policy: string,
+    write: (lines: LineBuffer) => void,
+    entries: number,
+    from: StreamId,
+    to: StreamId,
+  ): Promise<number> {
     const { segment, stored } = await this.#inTurn(async () => {
       const segment = this.#closedOf(policy) + 1
-      const writer = this.#writers.get(policy) ?? new SegmentWriter()
+      const writer = this.#writers.get(policy) ?? new SegmentWriter(this.#segmentBytes)
       this.#writers.set(policy, writer)
-      await writer.add(lines, entries, from, to)
+      await writer.add(write, entries, from, to)
       // In an object, because a promise alone would be awaited within the turn.
       if (writer.bytes >= this.#segmentBytes) return { segment, stored: await this.#close(policy, writer) }
       // Segments that are stored too early are too small: wait for the one on its way first.
@@ -119,13 +126,14 @@ export class OpenSegments {
     return { promise: this.#storing }
   }
 
-  async #store(policy: string, entries: number, content: Buffer): Promise<void> {
-    this.#storingBytes = content.length
+  async #store(policy: string, entries: number, content: readonly Buffer[]): Promise<void> {
+    const bytes = content.reduce((sum, { length }) => sum + length, 0)
+    this.#storingBytes = bytes
     try {
       const store = await this.#openStore()
       await store.put(newSegmentName(policy, Date.now()), content, this.#stop)
       this.#durable.set(policy, (this.#durable.get(policy) ?? 0) + 1)
-      this.#events.stored(policy, { entries, bytes: content.length })
+      this.#events.stored(policy, { entries, bytes })
     } catch (error) {
       if (!(error instanceof ArchiveFault)) throw error
       this.fault = error

@@ -1,7 +1,7 @@
 /** Reads from one stream what a trim would remove, bite by bite, and hands it to the archive. */
 
 import { addLine, lineStart } from '../archive/entry_line.ts'
-import { LineBuffer } from '../archive/line_buffer.ts'
+import type { LineBuffer } from '../archive/line_buffer.ts'
 import { costOfReading, NODE_BYTES, NODE_ENTRIES } from '../entries/bites.ts'
 import { laterOf, nextStreamId, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import { readGroups } from '../groups/consumer_groups.ts'
@@ -18,6 +18,8 @@ import { dueRange, goes } from './due_range.ts'
 const BITE_BYTES = 128 * 1024
 /** Entries of a bite at most: reading them takes Redis about half a millisecond. */
 const MOST_ENTRIES = 1000
+/** Of the first bite: only the size of the oldest entry is known. */
+const MOST_FIRST_ENTRIES = 100
 /** For a stream whose oldest entry nobody has looked at. */
 const UNKNOWN_BYTES = 10_000
 /** Where the entries turn out small, the next bite grows by this factor at most: the entries behind may be large. */
@@ -33,8 +35,8 @@ export interface SpillContext {
   /** Highest cost that one command should have. */
   readonly mostAtOnce: number
   readonly budget: Budget
-  /** Adds lines to the archive. @returns the number of their segment */
-  readonly add: (lines: Buffer, entries: number, from: StreamId, to: StreamId) => Promise<number>
+  /** Writes lines to the archive. @returns the number of their segment */
+  readonly add: (write: (lines: LineBuffer) => void, entries: number, from: StreamId, to: StreamId) => Promise<number>
   /** Whether this segment is durable already: then what is archived so far can go before more is read. */
   readonly isDurable: (segment: number) => boolean
 }
@@ -77,8 +79,8 @@ export async function spillStream(
   const bite = new BiteSize(state.oldest?.bytes ?? UNKNOWN_BYTES, context.mostAtOnce)
   let [from, older, isEnd]: [string, number, boolean] = ['-', 0, false]
   let archived: { before: StreamId; segment: number } | null = null
-  /** Lines that are not with the archive yet. */
-  let held: Held = { lines: new LineBuffer(), entries: 0, bytes: 0, from: null }
+  /** Entries that are due and not with the archive yet: one bite, or less than a node. */
+  let held: readonly Entry[] = []
   const take = async (): Promise<void> => {
     const most = bite.entries
     const command: Command = ['XRANGE', key, from, '+', 'COUNT', String(most)]
@@ -87,27 +89,23 @@ export async function spillStream(
     const going = countDue(entries, (place, id) => isDue(older + place, id))
     isEnd = entries.length < most || going < entries.length
     bite.learn(entries)
-    const last = entries[going - 1]
-    if (last !== undefined) {
-      for (let i = 0; i < going; i++) addLine(held.lines, start, ...(entries[i] as Entry))
-      held.entries += going
-      held.bytes += bytesOf(entries, going)
-      held.from ??= idOf(entries[0] as Entry)
-      held.to = idOf(last)
-      older += going
-      from = `(${last[0]}`
-    }
-    const { lines, from: first, to } = held
+    older += going
+    held = [...held, ...entries.slice(0, going)]
+    const [first, last] = [held[0], held.at(-1)]
+    if (first === undefined || last === undefined) return
+    from = `(${last[0]}`
     const isWhole = isEnd && going === entries.length
-    const isLessThanNode = limits.trim === 'approx' && archived === null && !isWhole && isBelowNode(held)
-    if (first === null || to === undefined || isLessThanNode) return
-    const segment = await add(lines.take(), held.entries, first, to)
-    archived = { before: nextStreamId(to), segment }
-    held = { lines, entries: 0, bytes: 0, from: null }
+    if (limits.trim === 'approx' && archived === null && !isWhole && isBelowNode(held)) return
+    const write = (lines: LineBuffer): void => {
+      for (const entry of held) addLine(lines, start, ...entry)
+    }
+    const segment = await add(write, held.length, idOf(first), idOf(last))
+    archived = { before: nextStreamId(idOf(last)), segment }
+    held = []
   }
   const soFar = (): typeof archived => archived
   while (!isEnd && !stop.aborted) {
-    // The lines are made within the budget too: they take as much memory as the entries.
+    // The entries are held until their lines are written, so that is within the budget too.
     await budget.within(bite.bytes, take)
     const segment = soFar()?.segment ?? null
     if (last === null && segment !== null && isDurable(segment)) break
@@ -136,28 +134,12 @@ function idOf([id]: Entry): StreamId {
   return parseStreamId(id.toString('latin1'))
 }
 
-/** Lines on their way to the archive. */
-interface Held {
-  readonly lines: LineBuffer
-  entries: number
-  bytes: number
-  from: StreamId | null
-  to?: StreamId
-}
-
 /** Whether they are surely less than one node of Redis's default size. */
-function isBelowNode({ entries, bytes }: Held): boolean {
-  return entries < NODE_ENTRIES && bytes < NODE_BYTES
+function isBelowNode(entries: readonly Entry[]): boolean {
+  return entries.length < NODE_ENTRIES && entries.reduce((sum, entry) => sum + bytesOf(entry), 0) < NODE_BYTES
 }
 
-/** Bytes of the first `count` entries. */
-function bytesOf(entries: readonly Entry[], count: number): number {
-  let bytes = 0
-  for (let i = 0; i < count; i++) bytes += bytesOfOne(entries[i] as Entry)
-  return bytes
-}
-
-function bytesOfOne([, fields]: Entry): number {
+function bytesOf([, fields]: Entry): number {
   let bytes = 0
   for (const field of fields) bytes += field.length
   return bytes
@@ -172,7 +154,7 @@ class BiteSize {
   constructor(entryBytes: number, mostAtOnce: number) {
     this.#most = Math.max(10, Math.min(MOST_ENTRIES, Math.floor(mostAtOnce * 2500)))
     this.#entryBytes = Math.max(1, entryBytes)
-    this.entries = this.#fitting()
+    this.entries = Math.min(this.#fitting(), MOST_FIRST_ENTRIES)
   }
 
   get bytes(): number {
@@ -181,7 +163,7 @@ class BiteSize {
 
   learn(entries: readonly Entry[]): void {
     let largest = 1
-    for (const entry of entries) largest = Math.max(largest, bytesOfOne(entry))
+    for (const entry of entries) largest = Math.max(largest, bytesOf(entry))
     this.#entryBytes = largest
     this.entries = Math.min(this.#fitting(), this.entries * GROWTH)
   }

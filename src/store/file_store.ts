@@ -36,7 +36,7 @@ export class FileStore implements Store {
    * Writes to a file of another name first, and renames it when it is complete and on disk. Then the folder goes to disk
    * too, since it holds the name.
    */
-  async put(name: string, content: Buffer): Promise<void> {
+  async put(name: string, content: readonly Buffer[]): Promise<void> {
     const path = join(this.#folder, name)
     const unfinished = join(this.#folder, UNFINISHED, randomUUID())
     try {

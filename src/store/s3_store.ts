@@ -62,7 +62,9 @@ export class S3Store implements Store {
    * The store compares both checksums with what it received, and acknowledges an object once it is durable. Some stores
    * ignore checksums, so what they acknowledge is compared too.
    */
-  async put(name: string, content: Buffer, stop?: AbortSignal): Promise<void> {
+  async put(name: string, parts: readonly Buffer[], stop?: AbortSignal): Promise<void> {
+    // The SDK cannot repeat a request whose body comes in parts.
+    const content = Buffer.concat(parts)
     const what = `could not store ${this.#shown(name)}`
     const md5 = createHash('md5').update(content).digest()
     const checksum = Buffer.alloc(4)

@@ -31,8 +31,8 @@ export interface Stored {
 }
 
 export interface Store {
-  /** Stores a new file. It is durable, and visible as a whole, once this resolves. @throws ArchiveFault */
-  put(name: string, content: Buffer, stop?: AbortSignal): Promise<void>
+  /** Stores a new file, given in parts. It is durable, and visible as a whole, once this resolves. @throws ArchiveFault */
+  put(name: string, content: readonly Buffer[], stop?: AbortSignal): Promise<void>
   /** All files below a folder, in the order of their names. @throws ArchiveFault */
   list(folder: string): AsyncGenerator<Stored>
   /** The last `most` bytes of a file, fewer if it is shorter. @throws ArchiveFault */

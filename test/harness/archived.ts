@@ -46,7 +46,7 @@ export function randomFields(random: Random): [Buffer, Buffer][] {
 export function lineOf({ stream, id, fields }: Entry): Buffer {
   const lines = new LineBuffer()
   addLine(lines, lineStart(stream), Buffer.from(id), fields.flat())
-  return lines.take()
+  return Buffer.from(lines.written)
 }
 
 /** Stores one segment with these entries, in this order. @returns its name */
@@ -56,10 +56,10 @@ export async function storeSegment(
   policy = 'chat',
   nowMs = Date.now(),
 ): Promise<string> {
-  const writer = new SegmentWriter()
+  const writer = new SegmentWriter(1024 * 1024)
   for (const entry of entries) {
     const id = parseStreamId(entry.id)
-    await writer.add(lineOf(entry), 1, id, id)
+    await writer.add((lines) => lines.raw(lineOf(entry)), 1, id, id)
   }
   const name = newSegmentName(policy, nowMs)
   await store.put(name, await writer.finish())

@@ -68,8 +68,8 @@ test('a damaged segment is told, and the others are read', async (t) => {
   const name = await storeSegment(store, numbered('s', 101, 5000))
   const content = Buffer.concat(await Array.fromAsync(store.read(name)))
   content[content.length >> 1] = (content[content.length >> 1] ?? 0) ^ 1
-  await store.put(name, content)
-  await store.put('v1/policy=chat/date=2026-11-28/cut.ndjson.zst', content.subarray(0, 100))
+  await store.put(name, [content])
+  await store.put('v1/policy=chat/date=2026-11-28/cut.ndjson.zst', [content.subarray(0, 100)])
   const damaged: ArchiveFault[] = []
   assert.deepEqual(await readBack(store, 's', EVERY_ID, damaged), numbered('s', 1, 100))
   assert.deepEqual(
@@ -86,7 +86,7 @@ test('a listing adds up segments, entries and bytes by policy and date', async (
   await storeSegment(store, numbered('s', 11, 30), 'a*', day(1))
   await storeSegment(store, numbered('s', 31, 31), 'a*', day(2))
   await storeSegment(store, numbered('t', 1, 5), 'b', day(1))
-  await store.put('v1/policy=b/date=2026-11-01/README', Buffer.from('not a segment'))
+  await store.put('v1/policy=b/date=2026-11-01/README', [Buffer.from('not a segment')])
   const { days, total, damaged } = await listArchive(store)
   assert.deepEqual(
     days.map(({ bytes: _, ...rest }) => rest),

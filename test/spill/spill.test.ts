@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
+import type { LineBuffer } from '../../src/archive/line_buffer.ts'
 import { parseStreamId } from '../../src/entries/stream_id.ts'
 import { holdOf } from '../../src/retention/groups.ts'
 import { type Limits, makePolicy } from '../../src/retention/policy.ts'
@@ -80,6 +81,10 @@ test('a budget lets work in by its size, in the order of arrival', async () => {
   await Promise.all(all)
 })
 
+function writing(bytes: Buffer): (lines: LineBuffer) => void {
+  return (lines) => lines.raw(bytes)
+}
+
 /** A store in memory that fails, or waits, on demand. */
 class Memory implements Pick<Store, 'put'> {
   readonly names: string[] = []
@@ -110,7 +115,9 @@ test('while one segment is being stored the next is filled, and whoever fills on
   const id = parseStreamId('1-1')
   const ended: string[] = []
   const add = (name: string, bytes: number): Promise<void> =>
-    segments.add('p', Buffer.alloc(bytes, 'x'), 1, id, id).then((segment) => void ended.push(`${name} in ${segment}`))
+    segments
+      .add('p', writing(Buffer.alloc(bytes, 'x')), 1, id, id)
+      .then((segment) => void ended.push(`${name} in ${segment}`))
   // A seventh of lines is taken for their compressed size.
   const all = [add('full', 8000), add('small', 10), add('next', 8000), add('last', 10)]
   await setTimeout(50)
@@ -134,8 +141,8 @@ test('when a segment cannot be stored, those who fill the next one learn it, and
   const { promise, resolve } = Promise.withResolvers<void>()
   memory.wait = promise
   memory.fault = new ArchiveFault('full', 'no space')
-  const full = segments.add('p', Buffer.alloc(8000, 'x'), 1, id, id)
-  const adding = Array.from({ length: 20 }, () => segments.add('q', Buffer.alloc(300_000, 'x'), 1, id, id))
+  const full = segments.add('p', writing(Buffer.alloc(8000, 'x')), 1, id, id)
+  const adding = Array.from({ length: 20 }, () => segments.add('q', writing(Buffer.alloc(300_000, 'x')), 1, id, id))
   const all = [full, ...adding].map((one) => assert.rejects(one, memory.fault as ArchiveFault))
   resolve()
   await Promise.all(all)
@@ -150,7 +157,7 @@ test('each policy has its own segment, and together they stay within twice the s
   // Random digits hardly compress: 600 characters take about 300 bytes.
   const line = (): Buffer =>
     Buffer.from(`${Array.from({ length: 600 }, () => Math.floor(Math.random() * 10)).join('')}\n`)
-  for (let i = 0; i < 40; i++) await segments.add(`policy ${i % 8}`, line(), 1, id, id)
+  for (let i = 0; i < 40; i++) await segments.add(`policy ${i % 8}`, writing(line()), 1, id, id)
   assert.ok(stored.length > 0, 'some were stored before the end')
   await segments.flush()
   const entries = stored.map((one) => Number(one.split(' ').at(-1)))
@@ -164,16 +171,16 @@ test('a segment is durable once it is stored, and none is after a failure', asyn
   const memory = new Memory()
   const { segments, stored } = openSegments(memory)
   const id = parseStreamId('1-1')
-  const first = await segments.add('p', Buffer.from('x\n'), 1, id, id)
+  const first = await segments.add('p', writing(Buffer.from('x\n')), 1, id, id)
   assert.equal(segments.isDurable('p', first), false)
   await segments.flush()
   assert.equal(segments.isDurable('p', first), true)
-  const second = await segments.add('p', Buffer.from('x\n'), 1, id, id)
+  const second = await segments.add('p', writing(Buffer.from('x\n')), 1, id, id)
   memory.fault = new ArchiveFault('full', 'no space')
   await assert.rejects(segments.flush(), memory.fault)
   assert.equal(segments.isDurable('p', second), false)
   // It is not tried again: the next sweep begins anew.
   memory.fault = null
-  await assert.rejects(segments.add('p', Buffer.from('x\n'), 1, id, id), { code: 'full' })
+  await assert.rejects(segments.add('p', writing(Buffer.from('x\n')), 1, id, id), { code: 'full' })
   assert.deepEqual(stored, ['p 1'])
 })

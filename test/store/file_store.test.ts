@@ -26,8 +26,8 @@ const CONTENT = Buffer.from('an entry\n'.repeat(100_000))
 test('what was stored in a folder is listed and read back, whole or its end', async (t) => {
   const folder = join(temporaryFolder(t, 'archive'), 'not', 'there yet')
   const store = new FileStore(folder)
-  await store.put(NAME, CONTENT)
-  await store.put('v1/policy=chat/date=2026-11-27/y.ndjson.zst', Buffer.from('y'))
+  await store.put(NAME, [CONTENT])
+  await store.put('v1/policy=chat/date=2026-11-27/y.ndjson.zst', [Buffer.from('y')])
   assert.ok(readFileSync(join(folder, NAME)).equals(CONTENT))
   assert.deepEqual(await Array.fromAsync(store.list('v1')), [
     { name: 'v1/policy=chat/date=2026-11-27/y.ndjson.zst', bytes: 1 },
@@ -51,7 +51,7 @@ test('what a crash left unfinished is not listed, and is removed an hour later',
   const twoHoursAgo = Date.now() / 1000 - 7200
   utimesSync(join(folder, '.unfinished', 'old'), twoHoursAgo, twoHoursAgo)
   const store = new FileStore(folder)
-  await store.put(NAME, CONTENT)
+  await store.put(NAME, [CONTENT])
   assert.deepEqual(readdirSync(join(folder, '.unfinished')), ['new'])
   assert.equal((await Array.fromAsync(store.list('v1'))).length, 1)
 })
@@ -77,21 +77,21 @@ test('a full disk stores nothing and leaves nothing behind', async (t) => {
   const folder = mounted(t, 'size=512k')
   if (folder === null) return
   const store = new FileStore(folder)
-  await assert.rejects(store.put(NAME, CONTENT), {
+  await assert.rejects(store.put(NAME, [CONTENT]), {
     code: 'full',
     message: /could not store .*x\.ndjson\.zst \(ENOSPC\)/,
   })
   assert.deepEqual(await Array.fromAsync(store.list('v1')), [])
   assert.deepEqual(readdirSync(join(folder, '.unfinished')), [])
   // The control: what fits is stored.
-  await store.put(NAME, CONTENT.subarray(0, 100_000))
+  await store.put(NAME, [CONTENT.subarray(0, 100_000)])
   assert.equal((await Array.fromAsync(store.list('v1'))).length, 1)
 })
 
 test('a read-only file system is denied', async (t) => {
   const folder = mounted(t, 'ro')
   if (folder === null) return
-  await assert.rejects(new FileStore(folder).put(NAME, CONTENT), { code: 'denied', message: /EROFS/ })
+  await assert.rejects(new FileStore(folder).put(NAME, [CONTENT]), { code: 'denied', message: /EROFS/ })
 })
 
 test('a folder that may not be written to is denied', async (t) => {
@@ -100,7 +100,7 @@ test('a folder that may not be written to is denied', async (t) => {
   const script = `
     import { FileStore } from '${new URL('../../src/store/file_store.ts', import.meta.url).href}'
     process.seteuid?.(65534)
-    await new FileStore(process.argv[1]).put('v1/x', Buffer.from('x')).catch((error) => console.log(error.code, error.message))`
+    await new FileStore(process.argv[1]).put('v1/x', [Buffer.from('x')]).catch((error) => console.log(error.code, error.message))`
   const told = execFileSync(process.execPath, ['--input-type=module', '-e', script, folder], { encoding: 'utf8' })
   assert.match(told, /^denied could not store .*\(EACCES\)/)
 })
@@ -108,14 +108,14 @@ test('a folder that may not be written to is denied', async (t) => {
 test('a file where the folder should be is told as missing', async (t) => {
   const folder = temporaryFolder(t, 'archive')
   writeFileSync(join(folder, 'v1'), 'a file')
-  await assert.rejects(new FileStore(folder).put(NAME, CONTENT), /ENOTDIR|EEXIST/)
+  await assert.rejects(new FileStore(folder).put(NAME, [CONTENT]), /ENOTDIR|EEXIST/)
 })
 
 test('a folder that was removed is made again', async (t) => {
   const folder = temporaryFolder(t, 'archive')
   const store = new FileStore(folder)
-  await store.put(NAME, CONTENT)
+  await store.put(NAME, [CONTENT])
   rmSync(folder, { recursive: true })
-  await store.put(NAME, CONTENT)
+  await store.put(NAME, [CONTENT])
   assert.ok(existsSync(join(folder, NAME)))
 })

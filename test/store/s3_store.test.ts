@@ -38,7 +38,7 @@ async function contentOf(store: S3Store, name: string): Promise<Buffer> {
 /** The fault with which storing fails. */
 async function failureOf(store: S3Store): Promise<ArchiveFault> {
   try {
-    await store.put(NAME, CONTENT)
+    await store.put(NAME, [CONTENT])
   } catch (error) {
     assert.ok(error instanceof ArchiveFault, String(error))
     return error
@@ -48,7 +48,7 @@ async function failureOf(store: S3Store): Promise<ArchiveFault> {
 
 test('what was stored in a bucket is listed and read back, whole or its end', async (t) => {
   const store = openBucket(t, await startS3(t))
-  await store.put(NAME, CONTENT)
+  await store.put(NAME, [CONTENT])
   assert.deepEqual(await Array.fromAsync(store.list('v1')), [{ name: NAME, bytes: CONTENT.length }])
   assert.ok(CONTENT.equals(await contentOf(store, NAME)))
   assert.equal((await store.tail({ name: NAME, bytes: CONTENT.length }, 5)).toString(), 'ntry\n')
@@ -59,7 +59,7 @@ test('a list is complete, however many objects there are', async (t) => {
   const store = openBucket(t, await startS3(t))
   const names = Array.from({ length: 1005 }, (_, i) => `v1/${String(i).padStart(4, '0')}`)
   for (let i = 0; i < names.length; i += 50)
-    await Promise.all(names.slice(i, i + 50).map((name) => store.put(name, Buffer.from('x'))))
+    await Promise.all(names.slice(i, i + 50).map((name) => store.put(name, [Buffer.from('x')])))
   assert.deepEqual(
     (await Array.fromAsync(store.list('v1'))).map(({ name }) => name),
     names,
@@ -84,7 +84,7 @@ test('a store that is busy is asked three times, and one that was busy once has 
   assert.match(message, /SlowDown, HTTP 503/)
   assert.equal(server.requests.PUT, 3)
   server.behave('busy once')
-  await store.put(NAME, CONTENT)
+  await store.put(NAME, [CONTENT])
   assert.ok(CONTENT.equals(await contentOf(store, NAME)))
 })
 
@@ -103,7 +103,7 @@ test('a stop ends a request that nobody answers', async (t) => {
   const server = await startS3(t)
   const store = openBucket(t, server, SHORT)
   server.behave('silent')
-  await assert.rejects(store.put(NAME, CONTENT, AbortSignal.timeout(50)), { code: 'timeout' })
+  await assert.rejects(store.put(NAME, [CONTENT], AbortSignal.timeout(50)), { code: 'timeout' })
   assert.equal(server.requests.PUT, 1)
 })
 
@@ -113,7 +113,7 @@ test('a connection cut in the middle of a PUT is a fault, and the next attempt s
   server.behave('cut')
   assert.equal((await failureOf(store)).code, 'connect')
   server.behave('none')
-  await store.put(NAME, CONTENT)
+  await store.put(NAME, [CONTENT])
   assert.ok(CONTENT.equals(await contentOf(store, NAME)))
 })
 

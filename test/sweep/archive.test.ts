@@ -151,7 +151,7 @@ test('a stream that is larger than a segment is trimmed while it is being archiv
   await fillMinutes(redis, KEY, 50_000, 100)
   const proxy = await startProxy(t, redis.port)
   proxy.delay(2)
-  const args = ['--max-age', 'off', '--max-length', '10', '--archive-segment', '1kb', ...archive]
+  const args = ['--max-age', 'off', '--max-length', '10', '--trim', 'exact', '--archive-segment', '1kb', ...archive]
   const sweeping = sweepWhole(proxy.url, args)
   await waitUntil(async () => (await lengthOf(redis, KEY)) < 45_000, { timeoutMs: 60_000, what: 'a first round' })
   assert.ok((await lengthOf(redis, KEY)) > 100)
