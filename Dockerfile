@@ -35,7 +35,8 @@ LABEL org.opencontainers.image.title="xtrimd" \
 COPY --from=build /image /
 # Numeric, so that Kubernetes can verify that it is not root. The root file system may be read-only: xtrimd writes no files.
 USER 65532:65532
-ENV NODE_ENV=production
+# One arena of glibc's allocator: with one for each thread, the process takes 15 to 20 MB more.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 EXPOSE 9464
 # Keep a sidecar's memory small:
 # - A small young generation. Not 1 MB: then collecting it takes half of a sweep's CPU time, and other clients of Redis wait.

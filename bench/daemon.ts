@@ -40,6 +40,7 @@ export interface Daemon {
 export interface DaemonOptions {
   readonly flags: readonly string[]
   readonly nodeFlags?: readonly string[]
+  readonly variables?: Readonly<Record<string, string>>
   readonly main?: string
   /** Whether it gets only CPU time that nobody else wants (SCHED_IDLE). */
   readonly givesWay?: boolean
@@ -58,12 +59,12 @@ export async function startWarmDaemon(redisUrl: string, options: DaemonOptions, 
 
 /** Starts a daemon that sweeps every second unless `flags` has a --cron. Returns once it listens. */
 export async function startDaemon(redisUrl: string, options: DaemonOptions): Promise<Daemon> {
-  const { flags, nodeFlags = [], main = MAIN, givesWay = false } = options
+  const { flags, nodeFlags = [], variables = {}, main = MAIN, givesWay = false } = options
   const own = ['--redis-url', redisUrl, '--http-bind', '127.0.0.1:0', '--log-format', 'json']
   const args = ['run', ...own, ...(flags.includes('--cron') ? [] : EVERY_SECOND), ...flags]
   const [command = '', ...rest] = [...(givesWay ? GIVING_WAY : []), process.execPath, ...nodeFlags, main, ...args]
   const child = spawn(command, rest, {
-    env: withoutOurs(),
+    env: { ...withoutOurs(), ...variables },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   atExit(() => child.kill('SIGKILL'))

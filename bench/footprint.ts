@@ -1,30 +1,19 @@
 /** Measures the memory of a sweeping daemon, run as in the image. */
-import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
-import { atExit } from '../scripts/stage/undo.ts'
 import { FASTEST, startDaemon } from './daemon.ts'
-import { imageFlags } from './image_flags.ts'
+import { bundle, imageFlags } from './image.ts'
 import { fillKeyspace } from './keyspace.ts'
 import type { Options } from './options.ts'
 import { brief, count, type Section, say } from './report.ts'
 
-const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SWEEPS = 2
 /** By then the daemon has returned the memory left over from start and sweep. */
 const IDLE_MS = 12_000
 
 export async function measureFootprint({ memoryStreams, quick }: Options): Promise<Section> {
   say('\nMemory')
-  const folder = mkdtempSync(join(tmpdir(), 'xtrimd-bench-'))
-  atExit(() => rmSync(folder, { recursive: true, force: true }))
-  await promisify(execFile)(join(ROOT, 'scripts/bundle'), [folder])
-  const image = { main: join(folder, 'app/main.js'), nodeFlags: await imageFlags() }
+  const image = await bundle()
   // Small streams, because only their number matters here.
   const redis = await startPrivateRedis(['--stream-node-max-bytes', '256'])
   const rows: string[][] = []
@@ -65,7 +54,7 @@ export async function measureFootprint({ memoryStreams, quick }: Options): Promi
   for (const verdict of verdicts) say(`  ${verdict}`)
   return {
     title: 'Memory of the daemon',
-    text: `The daemon runs from the image's bundle with the image's Node options (\`${image.nodeFlags.join(' ')}\`).`,
+    text: `The daemon runs from the image's bundle with the image's Node options (\`${(await imageFlags()).join(' ')}\`) and environment.`,
     head: ['after', 'RSS, MB', 'peak RSS, MB'],
     rows,
     verdicts,

@@ -2,6 +2,8 @@
 import { mkdir } from 'node:fs/promises'
 import { startPrivateRedis } from '../scripts/stage/private_redis.ts'
 import { exitWhenAsked } from '../scripts/stage/undo.ts'
+import { archiveBacklog } from './archive_backlog.ts'
+import { archiveFlow } from './archive_flow.ts'
 import { catchUp } from './backlog.ts'
 import { barChart } from './chart.ts'
 import { compare } from './comparison.ts'
@@ -32,6 +34,7 @@ const runs: Readonly<Record<(typeof SECTIONS)[number], () => Promise<Section[]>>
   counting: async () => [await countBacklogs(options)],
   reaping: async () => [await reapNothing(options)],
   watch: async () => [await watchWriters(options)],
+  archive: async () => [await archiveBacklog(options), await archiveFlow(options)],
   pace: async () => [await keepPace(options)],
   memory: async () => [await measureFootprint(options)],
 }

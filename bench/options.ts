@@ -2,7 +2,17 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export const SECTIONS = ['comparison', 'gentle', 'backlog', 'counting', 'reaping', 'watch', 'pace', 'memory'] as const
+export const SECTIONS = [
+  'comparison',
+  'gentle',
+  'backlog',
+  'counting',
+  'reaping',
+  'watch',
+  'archive',
+  'pace',
+  'memory',
+] as const
 
 export interface Options {
   readonly streams: number
@@ -23,6 +33,10 @@ export interface Options {
   readonly countedEntries: number
   /** Number of writes, each with and without --watch. */
   readonly watchedWrites: number
+  readonly archivedEntries: number
+  /** Bytes of entries that are written a second while they are archived. */
+  readonly archivedPerSecond: readonly number[]
+  readonly archivedSeconds: number
   readonly memoryStreams: readonly number[]
   readonly samples: { readonly shell: number; readonly awaited: number }
   readonly tenMillion: boolean
@@ -61,6 +75,9 @@ export function readOptions(): Options {
     gentleWarmingSweeps: quick ? 1 : 12,
     countedEntries: quick ? 5_000 : 1_000_000,
     watchedWrites: quick ? 5_000 : 250_000,
+    archivedEntries: quick ? 5_000 : 400_000,
+    archivedPerSecond: quick ? [100_000, 1_000_000] : [1_000_000, 10_000_000, 100_000_000],
+    archivedSeconds: quick ? 1 : 20,
     gentleMs: quick ? 300 : 1_000,
     memoryStreams: [...new Set([Math.min(10_000, streams), streams, whole(values['memory-streams'], streams)])],
     samples: quick ? { shell: 3, awaited: 50 } : { shell: 100, awaited: 2_000 },

@@ -44,7 +44,7 @@ function start({ root, config }: Image, words: readonly string[], env: Readonly<
     'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && user=$1 && shift && exec chroot --userspec="$user" "$0" "$@"'
   const command = ['--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', mount, root, config.User, ...words]
   return spawn('unshare', command, {
-    env: { NODE_ENV: 'production', ...env },
+    env: { NODE_ENV: 'production', MALLOC_ARENA_MAX: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 120_000,
   })

@@ -36,6 +36,8 @@ test('the benchmark writes a table for every section, and a chart', { timeout: 4
     'Counting: what plan costs',
     'Reaping: what it costs where there is nothing to reap',
     'What --watch costs',
+    'Archiving: what it costs',
+    'Archiving: memory',
     'Pace: requested and measured',
     'Memory of the daemon',
   ])
