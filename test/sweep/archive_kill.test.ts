@@ -4,12 +4,13 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { withoutOurs } from '../../scripts/stage/environment.ts'
 import { FileStore } from '../../src/store/file_store.ts'
 import { connectBytes, EntryBook } from '../harness/entry_book.ts'
 import { ROOT, temporaryFolder } from '../harness/files.ts'
+import { startCluster } from '../harness/redis_cluster.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { Random } from '../harness/retention_model/random.ts'
 import { redisNow } from '../harness/streams.ts'
@@ -36,29 +37,24 @@ function randomLimits(random: Random): string[] {
 }
 
 /** Starts a sweep and kills it when `isTime` says so, or lets it end. @returns whether it was killed */
-async function sweepKilled(
-  t: TestContext,
-  redisPort: number,
-  args: readonly string[],
-  isTime: (replyBytes: number) => boolean,
-): Promise<boolean> {
-  const proxy = await startProxy(t, redisPort)
+async function sweepKilled(url: string, args: readonly string[], isTime: () => boolean): Promise<boolean> {
   const main = `${ROOT}/src/main.ts`
-  const child = spawn(process.execPath, [main, 'sweep', '--redis-url', proxy.url, '--pace', '100', ...args], {
+  const child = spawn(process.execPath, [main, 'sweep', '--redis-url', url, '--pace', '100', ...args], {
     env: withoutOurs(),
     stdio: 'ignore',
   })
   const watch = setInterval(() => {
-    if (isTime(proxy.replyBytes)) child.kill('SIGKILL')
+    if (isTime()) child.kill('SIGKILL')
   }, 1)
   const [, signal] = (await once(child, 'exit')) as [number | null, string | null]
   clearInterval(watch)
   return signal === 'SIGKILL'
 }
 
-/** Whether a segment is stored. */
-function hasSegment(folder: string): boolean {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).some((name) => name.endsWith('.ndjson.zst'))
+/** How many segments are stored. */
+function segmentsIn(folder: string): number {
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  return names.filter((name) => name.endsWith('.ndjson.zst')).length
 }
 
 /** Streams of random entries, ages, groups and holes. @returns their keys */
@@ -66,25 +62,33 @@ async function plant(redis: RedisServer, book: EntryBook, random: Random): Promi
   const nowMs = await redisNow(redis)
   const startMs = nowMs - random.pick([47, 60]) * HOUR
   const streams = Array.from({ length: 6 }, (_, i) => `stream:conversation:${i}`)
-  for (const stream of streams) {
-    const count = random.magnitude(20, 600)
-    const spanMs = random.int(1, 2) * 20 * HOUR
-    const ids = Array.from({ length: count }, (_, i) => `${Math.floor(startMs + (i * spanMs) / count)}-${i}`)
-    for (const id of ids) await book.add(stream, id, random)
-    if (random.chance(0.5)) await book.delete(stream, random.pick(ids))
-    if (random.chance(0.5)) {
-      await redis.command('XGROUP', 'CREATE', stream, 'g', '0')
-      const read = String(random.int(1, count))
-      await redis.command('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', read, 'STREAMS', stream, '>')
-      if (random.chance(0.5)) await redis.command('XACK', stream, 'g', ...ids.slice(0, count / 2))
-    }
-  }
+  for (const stream of streams) await plantStream(redis, book, stream, startMs, random)
   return streams
+}
+
+async function plantStream(
+  redis: RedisServer,
+  book: EntryBook,
+  stream: string,
+  startMs: number,
+  random: Random,
+): Promise<void> {
+  const count = random.magnitude(20, 600)
+  const spanMs = random.int(1, 2) * 20 * HOUR
+  const ids = Array.from({ length: count }, (_, i) => `${Math.floor(startMs + (i * spanMs) / count)}-${i}`)
+  for (const id of ids) await book.add(stream, id, random)
+  if (random.chance(0.5)) await book.delete(stream, random.pick(ids))
+  if (random.chance(0.5)) {
+    await redis.command('XGROUP', 'CREATE', stream, 'g', '0')
+    const read = String(random.int(1, count))
+    await redis.command('XREADGROUP', 'GROUP', 'g', 'c', 'COUNT', read, 'STREAMS', stream, '>')
+    if (random.chance(0.5)) await redis.command('XACK', stream, 'g', ...ids.slice(0, count / 2))
+  }
 }
 
 /** Adds entries until the work is done, then waits for the last of them. */
 async function whileProducing<T>(
-  book: EntryBook,
+  bookOf: (stream: string) => EntryBook,
   streams: readonly string[],
   random: Random,
   work: () => Promise<T>,
@@ -92,7 +96,8 @@ async function whileProducing<T>(
   let isDone = false
   const producer = (async () => {
     while (!isDone) {
-      await book.add(random.pick(streams), null, random)
+      const stream = random.pick(streams)
+      await bookOf(stream).add(stream, null, random)
       await pause(5)
     }
   })()
@@ -118,17 +123,63 @@ test('a sweep killed at random moments loses nothing, and one that ends leaves n
       for (let sweeps = 0; sweeps < 2; sweeps++) {
         const afterBytes = random.magnitude(500, 400_000)
         // Once after some bytes of replies, mostly before anything is stored; once as soon as a segment is.
-        const isTime = (bytes: number): boolean => (sweeps === 0 ? bytes >= afterBytes : hasSegment(folder))
-        const wasKilled = await whileProducing(book, streams, random, () => sweepKilled(t, redis.port, args, isTime))
+        const proxy = await startProxy(t, redis.port)
+        const isTime = (): boolean => (sweeps === 0 ? proxy.replyBytes >= afterBytes : segmentsIn(folder) > 0)
+        const wasKilled = await whileProducing(
+          () => book,
+          streams,
+          random,
+          () => sweepKilled(proxy.url, args, isTime),
+        )
         const { length } = await Array.fromAsync(store.list('v1'))
         if (wasKilled) came[length === 0 ? 'early' : 'midway']++
         await book.check(store)
       }
-      await whileProducing(book, streams, random, () => sweepWhole(redis.url, args))
+      await whileProducing(
+        () => book,
+        streams,
+        random,
+        () => sweepWhole(redis.url, args),
+      )
       came.gone += await book.check(store)
     })
   }
   assert.ok(came.early >= 3 && came.midway >= 3 && came.gone > 3_000, JSON.stringify(came))
+})
+
+test('a sweep of a cluster killed at random moments loses nothing either', async (t) => {
+  const cluster = await startCluster(t)
+  const folder = temporaryFolder(t, 'archive')
+  const store = new FileStore(folder)
+  const books = await Promise.all(cluster.primaries.map(async (node) => new EntryBook(await connectBytes(t, node))))
+  const streams = Array.from({ length: 12 }, (_, i) => `stream:conversation:${i}`)
+  const homes = new Map<string, number>()
+  for (const stream of streams) homes.set(stream, await cluster.homeOf(stream))
+  assert.deepEqual([...new Set(homes.values())].toSorted(), [0, 1, 2])
+  const bookOf = (stream: string): EntryBook => books[homes.get(stream) ?? 0] as EntryBook
+  const random = new Random(21)
+  const startMs = (await redisNow(cluster.primaries[0] as RedisServer)) - 47 * HOUR
+  for (const stream of streams) {
+    const node = cluster.primaries[homes.get(stream) ?? 0] as RedisServer
+    await plantStream(node, bookOf(stream), stream, startMs, random)
+  }
+  const limits = ['--max-age', '24h', '--max-length', '60', '--protect', 'unread']
+  const args = [...limits, '--redis-mode', 'cluster', '--archive', `file://${folder}`, '--archive-segment', '4kb']
+  const check = async (): Promise<number> => {
+    let gone = 0
+    for (const book of books) gone += await book.check(store)
+    return gone
+  }
+  let killed = 0
+  for (let sweeps = 0; sweeps < 4; sweeps++) {
+    const before = segmentsIn(folder)
+    const isTime = (): boolean => segmentsIn(folder) > before + sweeps
+    if (await whileProducing(bookOf, streams, random, () => sweepKilled(cluster.urls, args, isTime))) killed++
+    await check()
+  }
+  await whileProducing(bookOf, streams, random, () => sweepWhole(cluster.urls, args))
+  const gone = await check()
+  assert.ok(killed >= 2 && gone > 500, JSON.stringify({ killed, gone }))
 })
 
 test('control: what a sweep without an archive removes is missed', async (t) => {
