@@ -44,7 +44,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   'XINFO STREAM': '--max-bytes',
   'XINFO CONSUMERS': '--protect, --acked-after and reaping',
   XPENDING: '--protect and --acked-after',
-  EVAL: '--trim exact, --max-bytes, --protect, --acked-after, --delete-empty and reaping',
+  EVAL: '--trim exact, --max-bytes, --protect, --acked-after, --archive, --delete-empty and reaping',
 }
 
 /** Why a command is missing: the ACL forbids it, or the server does not know it. */

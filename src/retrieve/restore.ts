@@ -86,9 +86,12 @@ async function lastId(ask: Ask, target: Buffer): Promise<StreamId | null> {
 
 /** All of them or none: were one refused and the next added, the first could never be added again. */
 async function add(ask: Ask, target: Buffer, entries: readonly Entry[], bytes: number): Promise<void> {
+  // Alone: were it refused, the entries after it would be added one by one.
+  const [begun] = await ask([['MULTI']])
+  if (begun instanceof Refusal) throw Fault.of(begun)
   const commands = entries.map(({ id, fields }): Command => ['XADD', target, id, ...fields.flat()])
   const replies = await ask(
-    [['MULTI'], ...commands, ['EXEC']],
+    [...commands, ['EXEC']],
     costOfBite(entries.length, Math.ceil(bytes / entries.length)),
   )
   const executed = replies.at(-1)

@@ -1,6 +1,9 @@
 /** The list of ACL rights: each feature works with exactly its rules, and needs every one of them. */
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
 import { plan } from '../../src/plan/plan.ts'
 import { explainJson } from '../../src/report/explain_json.ts'
@@ -20,6 +23,9 @@ import { topHere } from '../harness/top_here.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
 const HOUR = 3_600_000
+
+const ARCHIVE = mkdtempSync(join(tmpdir(), 'xtrimd-acl-'))
+after(() => rmSync(ARCHIVE, { recursive: true, force: true }))
 
 /** Commands whose refusal is not worth reporting. */
 const UNTOLD = ['+client|setname', '+client|no-touch', '+eval_ro', '+xread']
@@ -133,6 +139,14 @@ const SCENARIOS: Partial<Record<Feature, Scenario>> = {
       assert.ok((removed as { bytes: number }).bytes > 0)
       await redis.command('XGROUP', 'DESTROY', KEY, 'group')
       assert.ok(Number(await redis.command('MEMORY', 'USAGE', KEY)) >= 0.93 * 512 * 1024)
+    },
+  },
+  '`--archive`': {
+    args: ['--archive', `file://${ARCHIVE}`],
+    prepare: fill,
+    works: (report) => {
+      trimmed.works(report)
+      assert.equal(report.archived, 2_000)
     },
   },
   '`--protect unread`': {
@@ -455,6 +469,7 @@ test('every line of the list is tested', () => {
     '`xtrimd pause` (without the first row)',
     '`xtrimd pause` while Redis is out of memory (7.0 and newer, without the first row)',
     '`xtrimd resume` (without the first row)',
+    '`xtrimd archive restore` (without the first row; `archive ls` and `archive cat` need no Redis)',
     '`--group-metrics`',
     '`--watch`',
     '`--watch-configure`',

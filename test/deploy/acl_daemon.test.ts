@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { Lease } from '../../src/shared_keys/lease.ts'
+import { FileStore } from '../../src/store/file_store.ts'
 import { sweep } from '../../src/sweep/sweep.ts'
 import { BASE, type Feature, rulesOf } from '../harness/acl.ts'
 import { assertTrimmed, begin, DISPENSABLE, fill, KEY, type Report, refusals, urlOf } from '../harness/acl_user.ts'
+import { numbered, storeSegment } from '../harness/archived.ts'
+import { temporaryFolder } from '../harness/files.ts'
 import { EVERY_SECOND, HARDLY_EVER, runXtrimd, startDaemon } from '../harness/program.ts'
 import { type RedisServer, startRedis } from '../harness/redis_server.ts'
 import { startSentinel } from '../harness/sentinel.ts'
@@ -158,6 +161,31 @@ for (const [feature, command, config] of [
     }
   })
 }
+
+const RESTORE: Feature =
+  '`xtrimd archive restore` (without the first row; `archive ls` and `archive cat` need no Redis)'
+
+test('exactly these rules are needed to restore a stream, and to go on where a restore was interrupted', async (t) => {
+  const redis = await startRedis(t)
+  const folder = temporaryFolder(t, 'restored')
+  const entries = numbered(KEY, 1, 20)
+  await storeSegment(new FileStore(folder), entries)
+  const half = async (): Promise<void> => {
+    for (const { id, fields } of entries.slice(0, 10)) await redis.command('XADD', 'restored:a', id, ...fields.flat())
+  }
+  const restored = async (rules: readonly string[]): Promise<number | null> => {
+    await begin(redis, half, rules)
+    const args = ['--archive', `file://${folder}`, '--stream', KEY, '--to-stream', 'restored:a']
+    return (await runXtrimd(['archive', 'restore', ...args, '--redis-url', urlOf(redis)])).code
+  }
+  const own = rulesOf(RESTORE)
+  assert.equal(await restored(own), 0)
+  assert.equal(await redis.command('XLEN', 'restored:a'), 20)
+  for (const rule of own) {
+    assert.equal(await restored(own.filter((other) => other !== rule)), 1, rule)
+    assert.equal(await redis.command('XLEN', 'restored:a'), 10, rule)
+  }
+})
 
 const SENTINEL: Feature = '`--redis-mode sentinel`, on sentinels that require a login (without the first row)'
 

@@ -45,6 +45,11 @@ export const ACL_LINES = [
     rules: '+eval +type +xinfo|groups +xinfo|consumers +xinfo|stream +unlink',
   },
   { feature: '`--delete-empty`', rules: '+eval +type +xinfo|groups +xinfo|stream +unlink' },
+  { feature: '`--archive`', rules: '+eval' },
+  {
+    feature: '`xtrimd archive restore` (without the first row; `archive ls` and `archive cat` need no Redis)',
+    rules: '~restored:* +xinfo|stream +xrange +multi +exec +xadd',
+  },
   { feature: '`--lease`, unless it is `false`', rules: '~xtrimd:lease +eval +get +set +pttl +pexpire +del' },
   { feature: 'obeying a pause', rules: '~xtrimd:pause +get' },
   { feature: '`xtrimd pause` (without the first row)', rules: '~xtrimd:pause +set' },
