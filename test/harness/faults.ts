@@ -262,6 +262,25 @@ export const OTHER_FAULTS: readonly OtherFault[] = [
     },
   },
   {
+    name: 'the archive is unreachable, full, too slow, denies access, or breaks off in the middle',
+    outcome: 'failed, `archive`',
+    note: 'nothing is removed that is not stored; partial if some of it was',
+    shownBy: {
+      file: 'archive_first',
+      title:
+        'an S3 bucket keeps what a sweep removes; a store that fails costs the sweep, and the next one tries again',
+    },
+  },
+  {
+    name: 'the archive fails, and a hard limit demands removals all the same',
+    outcome: 'partial, `archive`',
+    note: 'what they remove is counted in `xtrimd_entries_trimmed_unarchived_total`',
+    shownBy: {
+      file: 'archive_first',
+      title: 'while the archive fails nothing goes but what hard limits demand, which is counted',
+    },
+  },
+  {
     name: 'somebody pauses trimming during a sweep',
     outcome: 'stopped, `paused`',
     note: 'the page in progress is finished and counted; after the pause a sweep makes up for it',
