@@ -90,10 +90,7 @@ async function add(ask: Ask, target: Buffer, entries: readonly Entry[], bytes: n
   const [begun] = await ask([['MULTI']])
   if (begun instanceof Refusal) throw Fault.of(begun)
   const commands = entries.map(({ id, fields }): Command => ['XADD', target, id, ...fields.flat()])
-  const replies = await ask(
-    [...commands, ['EXEC']],
-    costOfBite(entries.length, Math.ceil(bytes / entries.length)),
-  )
+  const replies = await ask([...commands, ['EXEC']], costOfBite(entries.length, Math.ceil(bytes / entries.length)))
   const executed = replies.at(-1)
   const refusal = replies.find((reply) => reply instanceof Refusal)
   if (refusal instanceof Refusal) throw Fault.of(refusal)
