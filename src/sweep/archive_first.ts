@@ -81,6 +81,8 @@ export class ArchiveFirst {
   readonly #budget = new Budget(MOST_BYTES)
   /** What was archived is removed even after a stop, until the connection closes; but not if nothing may be trimmed anymore. */
   readonly #halt = new AbortController()
+  /** Whether a request to the archive was given up because of a stop. */
+  #isCutOff = false
   #waiting: Waiting[] = []
   readonly #forgetStop: () => void
 
@@ -90,7 +92,10 @@ export class ArchiveFirst {
     const late = new AbortController()
     const startGrace = (): void => {
       if (stop.reason === LEASE_LOST || stop.reason === PAUSED) this.#halt.abort()
-      setTimeout(() => late.abort(), STOP_GRACE_MS).unref()
+      setTimeout(() => {
+        this.#isCutOff = this.#segments.fault === null
+        late.abort()
+      }, STOP_GRACE_MS).unref()
     }
     if (stop.aborted) startGrace()
     else stop.addEventListener('abort', startGrace, { once: true })
@@ -106,9 +111,9 @@ export class ArchiveFirst {
     })
   }
 
-  /** Why the archive does not work; null while it does. */
-  get fault(): ArchiveFault | null {
-    return this.#segments.fault
+  /** Why the archive failed; null if it did not, or was only not waited for after a stop. */
+  get failure(): ArchiveFault | null {
+    return this.#isCutOff ? null : this.#segments.fault
   }
 
   /** Takes streams that are due. They may still wait when this resolves. @returns a fault that ends the sweep, or null */
@@ -125,7 +130,7 @@ export class ArchiveFirst {
   async end(): Promise<void> {
     while (this.#waiting.length > 0 && !this.#halt.signal.aborted) {
       await this.#flush()
-      const fault = (await this.#goOn()) ?? (this.fault === null ? null : await this.#giveUp())
+      const fault = (await this.#goOn()) ?? (this.#segments.fault === null ? null : await this.#giveUp())
       if (fault !== null) throw fault
     }
   }
@@ -142,7 +147,7 @@ export class ArchiveFirst {
 
   /** One round of a stream, up to its wait. */
   async #archive(stream: Found, soFar: SoFar): Promise<Fault | null> {
-    if (this.fault !== null) return this.#trimByHardLimits(stream, NOTHING, soFar)
+    if (this.#segments.fault !== null) return this.#trimByHardLimits(stream, NOTHING, soFar)
     const { policies, nowMs, stop, ask, reapMemory, living, mostAtOnce } = this.#context
     const limits = policies[stream.policy] as Policy
     try {

@@ -88,7 +88,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     missing,
   )
   const total = sumOf(tally.policies)
-  const archiveFault = archives.map(({ fault }) => fault).find((fault) => fault !== null) ?? null
+  const archiveFault = archives.map(({ failure }) => failure).find((failure) => failure !== null) ?? null
   return {
     ...(verdictOn(walked) ?? verdictOnArchive(archiveFault, total) ?? verdictOnStreams(total, tally.refusals)),
     durationMs: walked.durationMs,

@@ -68,7 +68,7 @@ export class ArchivedCaps {
       await archive.end()
     } finally {
       await archive.close()
-      this.#ended(context, archive.fault)
+      this.#ended(context, archive.failure)
     }
   }
 }
