@@ -3,6 +3,7 @@
  * store one for each page. Until the segment is stored these streams stay longer than their limits.
  */
 
+import { policyFor } from '../retention/policy.ts'
 import type { ArchiveFault } from '../store/store.ts'
 import { type ArchiveContext, ArchiveFirst, type ArchiveTask } from '../sweep/archive_first.ts'
 import { sweepPage } from '../sweep/page.ts'
@@ -39,6 +40,8 @@ export class ArchivedCaps {
   async cap(keys: readonly Buffer[]): Promise<void> {
     this.#epoch ??= this.#makeEpoch()
     const { archive, context, pages } = await this.#epoch
+    // The policies may have changed since their writes were counted.
+    for (const key of keys) if (policyFor(context.policies, key) < 0) context.onDone?.(key)
     const page = sweepPage({ ...context, archive, keys, dryRun: false })
     const settled = page.catch(() => {}).then(() => void pages.delete(settled))
     pages.add(settled)

@@ -115,7 +115,8 @@ export class Caps {
   async capAllStreams(): Promise<boolean> {
     for await (const keys of pagesOfKeys(this.#ask, scanPattern(this.#task.policies()), PAGE_SIZE)) {
       if (this.#stop.aborted) return false
-      await this.#cap(keys)
+      // A stream that waits for the archive is not archived a second time.
+      await this.#cap(this.#archived === null ? keys : keys.filter((key) => this.#counts.takeIfFree(key)))
     }
     return true
   }

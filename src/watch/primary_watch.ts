@@ -71,6 +71,7 @@ export async function watchPrimary(
         ending.abort()
         // Finish the pages in flight before their connection closes: only trims that Redis answered are counted.
         await Promise.allSettled(work)
+        counts.releaseAll()
       }
     }),
   )

@@ -100,6 +100,27 @@ export class WriteCounts {
     return keys
   }
 
+  /**
+   * Puts a covered stream that may not be due in progress. @returns whether it was free; one that is being capped becomes
+   * due again after that
+   */
+  takeIfFree(key: Buffer): boolean {
+    if (!this.#isCovered(key)) return false
+    const name = nameOf(key)
+    const isFree = !this.#inProgress.has(name)
+    this.#due.delete(name)
+    this.#inProgress.set(name, !isFree)
+    return isFree
+  }
+
+  /** Ends the work on all streams in progress, whose connection failed. Each is due again. */
+  releaseAll(): void {
+    for (const name of [...this.#inProgress.keys()]) {
+      this.#release(name)
+      this.#makeDue(name)
+    }
+  }
+
   /** Ends the work on a stream, whether it was capped or could not be. */
   done(key: Buffer): void {
     const name = nameOf(key)

@@ -34,6 +34,29 @@ test('a stream is due after every n writes to it, and only once while it waits',
   assert.equal(counts.writes, 45)
 })
 
+test('a stream that is being capped is not taken again, and is due after that if it was asked for meanwhile', () => {
+  const counts = new WriteCounts(10, (one) => !one.equals(key(9)))
+  write(counts, key(1), 10)
+  assert.equal(counts.takeIfFree(key(1)), true)
+  assert.deepEqual(counts.take(5), [], 'it is not due any more')
+  assert.equal(counts.takeIfFree(key(1)), false)
+  counts.done(key(1))
+  assert.deepEqual([counts.take(5), counts.inProgress], [[key(1)], 1])
+  counts.done(key(1))
+  assert.deepEqual([counts.take(5), counts.inProgress], [[], 0])
+  assert.equal(counts.takeIfFree(key(9)), false, 'no policy covers it')
+})
+
+test('streams whose connection failed while they were being capped are due again', () => {
+  const counts = new WriteCounts(10, all)
+  write(counts, key(1), 10)
+  write(counts, key(2), 10)
+  assert.equal(counts.take(5).length, 2)
+  counts.done(key(2))
+  counts.releaseAll()
+  assert.deepEqual([counts.take(5), counts.inProgress], [[key(1)], 1])
+})
+
 test('a hot stream queues behind streams that are already waiting', () => {
   const counts = new WriteCounts(10, all)
   write(counts, key(1), 10)
