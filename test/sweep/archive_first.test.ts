@@ -305,22 +305,26 @@ test('an S3 bucket keeps what a sweep removes; a store that fails costs the swee
   const s3 = await startS3(t)
   await fillMinutes(redis, KEY, 1000)
   const limits = ['--max-age', 'off', '--max-length', '100', '--trim', 'exact']
-  const at = (bucket: string): string[] => [
+  const at = (bucket: string, endpoint = s3.endpoint): string[] => [
     ...limits,
     '--archive',
     `s3://${bucket}/chat`,
     '--archive-s3-endpoint',
-    s3.endpoint,
+    endpoint,
   ]
   const env = { ...S3_CREDENTIALS, AWS_REGION: 'eu-west-1' }
-  for (const [fault, bucket, told] of [
+  for (const [fault, bucket, told, changes = {}] of [
     ['busy', s3.bucket, /SlowDown, HTTP 503/],
     ['cut', s3.bucket, /ECONNRESET|EPIPE|socket hang up/],
     ['flip', s3.bucket, /acknowledged other content/],
     ['none', 'another', /NoSuchBucket/],
+    ['none', s3.bucket, /ECONNREFUSED/, { endpoint: 'http://127.0.0.1:1' }],
+    ['none', s3.bucket, /InvalidAccessKeyId, HTTP 403/, { AWS_ACCESS_KEY_ID: 'somebody else' }],
   ] as const) {
     s3.behave(fault)
-    const { code, report, stdout, stderr } = await sweepOnce(redis.url, at(bucket), { env, timeoutMs: 120_000 })
+    const { endpoint, ...other } = { endpoint: s3.endpoint, ...changes }
+    const how = { env: { ...env, ...other }, timeoutMs: 120_000 }
+    const { code, report, stdout, stderr } = await sweepOnce(redis.url, at(bucket, endpoint), how)
     assert.equal(code, 1, fault)
     assertToldAs('the archive is unreachable, full, too slow, denies access, or breaks off in the middle', report)
     assert.match((report as { reason?: string }).reason ?? '', told)
