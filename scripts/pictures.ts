@@ -93,14 +93,15 @@ async function keepWriting(client: Client, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Halfway through, takes the right to trim away for a moment, so that the pictures also show failures. */
-async function mistakeRights(client: Client): Promise<void> {
+/** Halfway through, takes the right to trim away until a sweep is partial, so that the pictures also show failures. */
+async function mistakeRights(client: Client, partial: Promise<void>): Promise<void> {
   await pause(SECONDS * 500)
   await client.sendCommand(['ACL', 'SETUSER', 'default', '-xtrim'])
-  // Longer than the time between two sweeps.
-  await pause(Math.max(1500, SECONDS * 30))
+  await Promise.race([partial, pause(MOST_MISTAKEN_MS)])
   await client.sendCommand(['ACL', 'SETUSER', 'default', '+xtrim'])
 }
+
+const MOST_MISTAKEN_MS = 30_000
 
 function add(client: Client, key: string, id: string): Promise<unknown> {
   const text = TEXT.slice(0, 100 + Math.floor(Math.random() * 250))
@@ -128,6 +129,7 @@ function startCopy(
   program: readonly string[],
   archive: readonly string[],
   over: AbortController,
+  onPartial: () => void = () => {},
 ): Promise<number> {
   const args = [
     '--redis-url',
@@ -147,6 +149,7 @@ function startCopy(
     const listen = async (): Promise<void> => {
       for await (const line of runDaemon([...args, '--log-format', 'json'], over.signal, program)) {
         if (line.msg === 'listening') resolve(Number(line.port))
+        if (line.result === 'partial') onPartial()
         if (line.level !== 'info') process.stderr.write(`pictures: ${JSON.stringify(line)}\n`)
       }
     }
@@ -205,14 +208,15 @@ async function takePictures(): Promise<void> {
   const archive = ['--archive', `file://${folder}`]
   const over = new AbortController()
   const writing = keepWriting(service, over.signal)
-  const leader = await startCopy(redis, program, archive, over)
+  const partial = Promise.withResolvers<void>()
+  const leader = await startCopy(redis, program, archive, over, partial.resolve)
   const other = await startCopy(redis, program, archive, over)
   const prometheus = await startPrometheus({ 'xtrimd-0': leader, 'xtrimd-1': other })
   while ((await prometheus.query('xtrimd_build_info', Date.now() / 1000)).length < 2) await pause(100)
   // After 5 s every rate has its four scrapes.
   const from = Math.ceil(Date.now() / 1000) + 5
   process.stderr.write(`pictures: sweeping for ${SECONDS} s\n`)
-  const mistaken = mistakeRights(redis.client)
+  const mistaken = mistakeRights(redis.client, partial.promise)
   await Promise.race([pause(SECONDS * 1000), writing])
   await mistaken
   const span = { from, to: Math.floor(Date.now() / 1000) - 1, step: 2 }

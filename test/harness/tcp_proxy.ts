@@ -63,6 +63,9 @@ interface Link {
   delayed: Promise<void>
 }
 
+/** How long a client may take to read the last bytes of a connection that is cut. */
+const LAST_BYTES_MS = 5_000
+
 /** Starts a proxy to 127.0.0.1:`targetPort` on a free port. It closes when the test ends. */
 export async function startProxy(t: TestContext, targetPort: number): Promise<TcpProxy> {
   const links = new Set<Link>()
@@ -119,8 +122,7 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
       case 'cut':
         if (reply.length >= link.bytesLeft) {
           replyBytes += link.bytesLeft
-          link.near.end(reply.subarray(0, link.bytesLeft), () => cut(link))
-          link.far?.destroy()
+          endAfter(link, reply.subarray(0, link.bytesLeft))
           return
         }
         link.bytesLeft -= reply.length
@@ -130,6 +132,14 @@ export async function startProxy(t: TestContext, targetPort: number): Promise<Tc
         // After a delay has healed, pieces that are still delayed come first.
         link.delayed = link.delayed.then(() => deliver(link, reply))
     }
+  }
+
+  /** The last bytes arrive before the end of the connection: a reset would take back what the client has not read yet. */
+  function endAfter(link: Link, last: Buffer): void {
+    link.far?.removeAllListeners('close').destroy()
+    link.near.removeAllListeners('data').resume()
+    link.near.end(last)
+    setTimeout(() => cut(link), LAST_BYTES_MS).unref()
   }
 
   function deliver(link: Link, reply: Buffer): void {
