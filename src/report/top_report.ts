@@ -78,7 +78,7 @@ function headLines(view: TopView, going: Going | null): string[] {
 
 function memoryLine({ usedBytes, maxBytes, bytesPerSecond, fullInSeconds }: Outlook): string {
   const share = maxBytes === 0 ? '' : ` of ${roundSize(maxBytes)} (${Math.round((usedBytes / maxBytes) * 100)} %)`
-  const rate = bytesPerSecond === null ? '' : `, ${signed(bytesPerSecond, roundSize)} a second`
+  const rate = bytesPerSecond === null ? '' : `, ${signed(bytesPerSecond, roundSize)}/s`
   const full = fullInSeconds === null ? '' : `, full in ${roundDuration(fullInSeconds * 1000)} at this rate`
   return `Redis memory ${roundSize(usedBytes)}${share}${rate}${full}`
 }
