@@ -37,9 +37,15 @@ export function makeChat(): Chat {
  *
  * @throws the signal's reason, at the latest one lot after it is aborted
  */
-export async function writeHistory(client: Client, chat: Chat, nowMs: number, signal: AbortSignal): Promise<number> {
-  const spacingMs = HOUR_MS / MESSAGES_PER_HOUR
-  const messages = DAYS * 24 * MESSAGES_PER_HOUR
+export async function writeHistory(
+  client: Client,
+  chat: Chat,
+  nowMs: number,
+  signal: AbortSignal,
+  messagesPerHour = MESSAGES_PER_HOUR,
+): Promise<number> {
+  const spacingMs = HOUR_MS / messagesPerHour
+  const messages = DAYS * 24 * messagesPerHour
   const beganMs = nowMs - DAYS * DAY_MS
   const fanoutMs = nowMs - FANOUT_DAYS * DAY_MS
   let entries = 0

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { CONVERSATIONS, DAYS, MESSAGES_PER_HOUR, makeChat, writeHistory } from './chat.ts'
+import { CONVERSATIONS, DAYS, makeChat, writeHistory } from './chat.ts'
 import { withoutOurs } from './environment.ts'
 import type { PrivateRedis } from './private_redis.ts'
 import { runSweep, SOURCE } from './program.ts'
@@ -19,6 +19,7 @@ const POLICIES = [
 /** Where the demo says that its archive is. */
 const SHOWN = 'file:///var/archive'
 const FIRST_MESSAGES = 3
+const MESSAGES_PER_HOUR = 300
 
 /** @throws the signal's reason when it is aborted */
 export async function demonstrateArchive(redis: PrivateRedis, interrupted: AbortSignal): Promise<void> {
@@ -27,7 +28,7 @@ export async function demonstrateArchive(redis: PrivateRedis, interrupted: Abort
   say('fan-out that need not be kept.')
   say()
   const chat = makeChat()
-  const written = await writeHistory(redis.client, chat, await redis.now(), interrupted)
+  const written = await writeHistory(redis.client, chat, await redis.now(), interrupted, MESSAGES_PER_HOUR)
   say(`  written  ${count(written)} entries`)
   say()
   const folder = mkdtempSync(join(tmpdir(), 'xtrimd-demo-archive-'))

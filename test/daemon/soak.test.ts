@@ -1,6 +1,6 @@
 /**
  * Everything at once: producers, three copies of the daemon, and a fault every few seconds. TEST_SOAK_SECONDS sets the
- * duration (default 60), and TEST_SOAK_SEED another order of faults.
+ * duration (default 45), and TEST_SOAK_SEED another order of faults.
  */
 
 import assert from 'node:assert/strict'
@@ -16,7 +16,7 @@ import { sweepOnce } from '../harness/sweep_once.ts'
 import { startProxy, type TcpProxy } from '../harness/tcp_proxy.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
-const SECONDS = Number(process.env.TEST_SOAK_SECONDS || 60)
+const SECONDS = Number(process.env.TEST_SOAK_SECONDS || 45)
 const SEED = Number(process.env.TEST_SOAK_SEED || 1)
 
 const COPIES = 3
