@@ -21,7 +21,7 @@ export function makeProgressLine(
   verb: 'removed' | 'to remove',
 ): ProgressLine {
   const start = performance.now()
-  let drawnAt = 0
+  let drawnAt = Number.NEGATIVE_INFINITY
   let expected = 0
   let visited = 0
   return {
@@ -48,7 +48,7 @@ export function makeProgressLine(
       write(`\r\x1b[K${line.slice(0, columns - 1)}`)
     },
     clear() {
-      if (drawnAt > 0) write('\r\x1b[K')
+      if (Number.isFinite(drawnAt)) write('\r\x1b[K')
     },
   }
 }
