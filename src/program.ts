@@ -46,15 +46,13 @@ async function main(): Promise<number> {
 /** Where this process prints. */
 function ownConsole(): Console {
   const { stdout, stderr, env } = process
+  const canRedraw = (stream: NodeJS.WriteStream): boolean => stream.isTTY && env.TERM !== 'dumb'
   return {
     print: (text) => write(stdout, text),
     printError: (text) => write(stderr, text),
     takesColour: takesColour(stdout),
-    redrawn:
-      stderr.isTTY && env.TERM !== 'dumb'
-        ? { columns: stderr.columns || 80, write: (text) => stderr.write(text) }
-        : null,
-    terminal: stdout.isTTY && env.TERM !== 'dumb' ? ownTerminal() : null,
+    redrawn: canRedraw(stderr) ? { columns: stderr.columns || 80, write: (text) => stderr.write(text) } : null,
+    terminal: canRedraw(stdout) ? ownTerminal() : null,
     onExit: (undo) => process.once('exit', undo),
   }
 }

@@ -7,14 +7,18 @@ import { RestoreRefused } from '../retrieve/restore.ts'
 import { readEntries, restoreEntries } from '../retrieve/retrieve.ts'
 import { openStore } from '../store/open_store.ts'
 import { ArchiveFault, type Store } from '../store/store.ts'
-import { EXIT, type Invocation } from './invocation.ts'
+import { EXIT, exitCode, type Invocation, printReport } from './invocation.ts'
 
 export function listArchived(invocation: Invocation): Promise<number> {
-  const { config, log, console } = invocation
+  const { log } = invocation
   return withArchive(invocation, async (store) => {
     const listing = await listArchive(store)
     for (const { code, message } of listing.damaged) log.error({ cause: code }, message)
-    await console.print(config.output === 'json' ? `${JSON.stringify(listingJson(listing))}\n` : listingText(listing))
+    await printReport(
+      invocation,
+      () => listingJson(listing),
+      () => listingText(listing),
+    )
     return listing.damaged.length === 0
   })
 }
@@ -37,7 +41,7 @@ export function printArchived(invocation: Invocation): Promise<number> {
 }
 
 export function restoreArchived(invocation: Invocation): Promise<number> {
-  const { config, task, stop, log, console } = invocation
+  const { config, task, stop, log } = invocation
   const terms = config.retrieval as RetrievalTerms & { toStream: Buffer }
   const restored = { added: 0, found: 0 }
   return withArchive(invocation, async (store) => {
@@ -47,7 +51,11 @@ export function restoreArchived(invocation: Invocation): Promise<number> {
       if (restored.added > 0) log.error({ ...restored }, 'ended half-way; the same command goes on from here')
       throw error
     }
-    await console.print(config.output === 'json' ? `${JSON.stringify(restored)}\n` : restoredText(terms, restored))
+    await printReport(
+      invocation,
+      () => restored,
+      () => restoredText(terms, restored),
+    )
     if (stop.aborted) log.error({ ...restored }, 'asked to stop; the same command goes on from here')
     return !stop.aborted
   })
@@ -58,7 +66,7 @@ async function withArchive({ config, log }: Invocation, work: (store: Store) => 
   const { location, s3 } = config.archive as ArchiveTerms
   const store = await openStore(location, s3)
   try {
-    return (await work(store)) ? EXIT.success : EXIT.failure
+    return exitCode(await work(store))
   } catch (error) {
     if (!(error instanceof ArchiveFault || error instanceof RestoreRefused || error instanceof Fault)) throw error
     log.error({ ...('code' in error ? { cause: error.code } : {}) }, error.message)

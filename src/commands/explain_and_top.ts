@@ -5,26 +5,27 @@ import { explainSummary } from '../report/explain_summary.ts'
 import { topJson, topLines, topText } from '../report/top_report.ts'
 import { liveTop } from '../top/live_top.ts'
 import { topOnce } from '../top/top.ts'
-import { EXIT, type Invocation } from './invocation.ts'
+import { EXIT, exitCode, type Invocation, printReport } from './invocation.ts'
 import { DAEMON_RESTS, pauseNote, readPause } from './pause.ts'
 
 export async function explainOnce(invocation: Invocation): Promise<number> {
-  const { config, task, stop, console } = invocation
+  const { config, task, stop } = invocation
   const { topology, reach } = config.redis
   const { paceOf } = task
   const [explanation, pause] = await Promise.all([
     explain(config.operand ?? '', { topology, reach, policies: config.policies, paceOf }, stop),
     readPause(invocation),
   ])
-  await console.print(
-    config.output === 'json'
-      ? `${JSON.stringify(explainJson(explanation, pause))}\n`
-      : explainSummary(explanation) + pauseNote(pause, DAEMON_RESTS),
+  await printReport(
+    invocation,
+    () => explainJson(explanation, pause),
+    () => explainSummary(explanation) + pauseNote(pause, DAEMON_RESTS),
   )
-  return explanation.result === 'success' ? EXIT.success : EXIT.failure
+  return exitCode(explanation.result === 'success')
 }
 
-export async function top({ config, task, stop, console }: Invocation): Promise<number> {
+export async function top(invocation: Invocation): Promise<number> {
+  const { config, task, stop, console } = invocation
   const topTask = { ...task, ...config.top }
   const { terminal } = console
   if (config.output === 'text' && terminal !== null) {
@@ -32,6 +33,10 @@ export async function top({ config, task, stop, console }: Invocation): Promise<
     return EXIT.success
   }
   const view = await topOnce(topTask, stop)
-  await console.print(config.output === 'json' ? `${JSON.stringify(topJson(view))}\n` : topText(view))
-  return view.result === 'failed' ? EXIT.failure : EXIT.success
+  await printReport(
+    invocation,
+    () => topJson(view),
+    () => topText(view),
+  )
+  return exitCode(view.result !== 'failed')
 }

@@ -35,6 +35,19 @@ export interface Console {
   readonly onExit: (undo: () => void) => void
 }
 
+/** Prints what a command found, as `--output` asks for. */
+export async function printReport(
+  { config, console }: Invocation,
+  json: () => unknown,
+  text: () => string,
+): Promise<void> {
+  await console.print(config.output === 'json' ? `${JSON.stringify(json())}\n` : text())
+}
+
+export function exitCode(isSuccess: boolean): number {
+  return isSuccess ? EXIT.success : EXIT.failure
+}
+
 /** Tells what is wrong with the flags. */
 export async function complain({ printError }: Pick<Console, 'printError'>, lines: readonly string[]): Promise<number> {
   await printError(`${lines.map((line) => `xtrimd: ${line}`).join('\n')}\nsee xtrimd --help for all flags\n`)

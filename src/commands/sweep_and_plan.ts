@@ -8,21 +8,21 @@ import { planSummary } from '../report/plan_summary.ts'
 import { sweepSummary } from '../report/summary.ts'
 import { type SweepTask, sweep } from '../sweep/sweep.ts'
 import type { Verdict } from '../sweep/verdict.ts'
-import { type Console, EXIT, type Invocation } from './invocation.ts'
+import { type Console, exitCode, type Invocation, printReport } from './invocation.ts'
 import { DAEMON_RESTS, pauseNote, readPause } from './pause.ts'
 
 export async function sweepOnce(invocation: Invocation): Promise<number> {
-  const { config, task, stop, console } = invocation
+  const { task, stop, console } = invocation
   const [report, pause] = await Promise.all([
     withProgress(invocation, 'removed', (line) => sweep({ ...task, ...line }, stop)),
     readPause(invocation),
   ])
-  await console.print(
-    config.output === 'json'
-      ? `${JSON.stringify(sweepJson(report, pause))}\n`
-      : coloured(report, sweepSummary(report), console) + pauseNote(pause, 'This sweep ran all the same.'),
+  await printReport(
+    invocation,
+    () => sweepJson(report, pause),
+    () => coloured(report, sweepSummary(report), console) + pauseNote(pause, 'This sweep ran all the same.'),
   )
-  return report.result === 'success' ? EXIT.success : EXIT.failure
+  return exitCode(report.result === 'success')
 }
 
 export async function planOnce(invocation: Invocation): Promise<number> {
@@ -32,16 +32,17 @@ export async function planOnce(invocation: Invocation): Promise<number> {
     withProgress(invocation, 'to remove', (line) => plan({ ...task, ...line }, stop)),
     readPause(invocation),
   ])
-  await console.print(
-    config.output === 'json'
-      ? `${JSON.stringify(planJson(report, policies, settings, pause))}\n`
-      : [
-          coloured(report, planSummary(report, policies), console),
-          pauseNote(pause, DAEMON_RESTS),
-          ...['configuration', ...settingLines(settings), ''].map((line) => `${line}\n`),
-        ].join(''),
+  await printReport(
+    invocation,
+    () => planJson(report, policies, settings, pause),
+    () =>
+      [
+        coloured(report, planSummary(report, policies), console),
+        pauseNote(pause, DAEMON_RESTS),
+        ...['configuration', ...settingLines(settings), ''].map((line) => `${line}\n`),
+      ].join(''),
   )
-  return report.result === 'success' ? EXIT.success : EXIT.failure
+  return exitCode(report.result === 'success')
 }
 
 /** Shows a progress line while the work runs: only on a terminal that can redraw a line, where nothing else writes. */
