@@ -28,11 +28,16 @@ export async function endingOf(work: Promise<unknown>): Promise<Ending> {
   try {
     await work
   } catch (error) {
-    if (error instanceof Refused) return { refused: error, fault: null }
-    if (error instanceof Fault) return { refused: null, fault: error }
-    throw error
+    return endingBy(error)
   }
   return { refused: null, fault: null }
+}
+
+/** How the work on one stream ended that threw this. @throws anything but what Redis or the connection did */
+export function endingBy(error: unknown): Ending {
+  if (error instanceof Refused) return { refused: error, fault: null }
+  if (error instanceof Fault) return { refused: null, fault: error }
+  throw error
 }
 
 /** What needs each command. A sweep needs every command that is not in this list. */

@@ -15,9 +15,8 @@ import { lookAtPage } from '../look/look.ts'
 import { lastIdIfIdle } from '../reap/reap_stream.ts'
 import { NOTHING_REAPED } from '../reap/reaped.ts'
 import { Fault } from '../redis/refusal.ts'
-import { Refused } from '../redis/refused.ts'
-import type { Group } from '../retention/groups.ts'
-import { type Policy, REASONS, sumOfReasons } from '../retention/policy.ts'
+import { endingBy } from '../redis/refused.ts'
+import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import { Budget } from '../spill/budget.ts'
 import { OpenSegments } from '../spill/open_segments.ts'
 import { spillStream } from '../spill/spill_stream.ts'
@@ -25,8 +24,9 @@ import { ArchiveFault, type Store } from '../store/store.ts'
 import { trimDue } from '../trim/trim_due.ts'
 import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
 import { LEASE_LOST, PAUSED } from '../walk/walk.ts'
+import { added, after, asFound, type SoFar, type Waiting } from './archive_rounds.ts'
 import { countOutcome, countUnseen } from './count.ts'
-import { desertedOf, type FinishContext, finishStream } from './finish.ts'
+import { desertedOf, type FinishContext, finishStream, firstFault } from './finish.ts'
 
 /** The archive as a sweep uses it. */
 export interface ArchiveTask {
@@ -51,29 +51,6 @@ const PAGE_SIZE = 200
 const STOP_GRACE_MS = 2000
 
 const NOTHING: StreamId = { ms: 0n, seq: 0n }
-
-/** A stream that waits until a segment is durable. */
-interface Waiting {
-  readonly key: Buffer
-  readonly policy: number
-  readonly length: number
-  readonly hasTimeIds: boolean
-  readonly before: StreamId
-  readonly segment: number
-  /** Whether more of it is to be archived afterwards. */
-  readonly isCutShort: boolean
-  readonly soFar: SoFar
-}
-
-/** What earlier rounds did to a stream. */
-interface SoFar {
-  /** How long it was at first. */
-  readonly length: number
-  /** Its dead groups without consumers, before anything was removed. */
-  readonly deserted: readonly Group[]
-  /** Null in the first round. */
-  readonly trimmed: Trimmed | null
-}
 
 export class ArchiveFirst {
   readonly #context: ArchiveContext
@@ -123,7 +100,7 @@ export class ArchiveFirst {
       return this.#archive(stream, { length: stream.state.length, deserted, trimmed: null })
     }
     const faults = await Promise.all(streams.map(begin))
-    return firstOf([...faults, await this.#goOn()])
+    return firstFault([...faults, await this.#goOn()])
   }
 
   /** Stores what is open, and finishes all streams. @throws Fault */
@@ -139,15 +116,18 @@ export class ArchiveFirst {
   async close(): Promise<void> {
     this.#forgetStop()
     await this.#segments.abandon()
-    for (const waiting of this.#waiting.splice(0)) {
-      const stream = asFound(waiting)
-      countOutcome(stream, added(waiting.soFar, leftAsFound(stream)), NOTHING_REAPED, this.#context)
-    }
+    for (const waiting of this.#waiting.splice(0)) this.#countWaiting(waiting)
+  }
+
+  /** Counts a stream that nothing more happens to. */
+  #countWaiting(waiting: Waiting): void {
+    const stream = asFound(waiting)
+    countOutcome(stream, added(waiting.soFar, leftAsFound(stream)), NOTHING_REAPED, this.#context)
   }
 
   /** One round of a stream, up to its wait. */
   async #archive(stream: Found, soFar: SoFar): Promise<Fault | null> {
-    if (this.#segments.fault !== null) return this.#trimByHardLimits(stream, NOTHING, soFar)
+    if (this.#segments.fault !== null) return this.#trimByHardLimits(stream, soFar)
     const { policies, nowMs, stop, ask, reapMemory, living, mostAtOnce } = this.#context
     const limits = policies[stream.policy] as Policy
     try {
@@ -175,10 +155,8 @@ export class ArchiveFirst {
       if (this.#waiting.length >= MOST_WAITING) await this.#flush()
       return null
     } catch (error) {
-      if (error instanceof ArchiveFault) return this.#trimByHardLimits(stream, NOTHING, soFar)
-      const [refused, fault] = [error instanceof Refused ? error : null, error instanceof Fault ? error : null]
-      if (refused === null && fault === null) throw error
-      const left = { ...leftAsFound(stream), refused, fault, attempted: true }
+      if (error instanceof ArchiveFault) return this.#trimByHardLimits(stream, soFar)
+      const left = { ...leftAsFound(stream), ...endingBy(error), attempted: true }
       return this.#finish({ ...stream, archivedBefore: NOTHING }, left, soFar)
     }
   }
@@ -219,10 +197,8 @@ export class ArchiveFirst {
       throw error
     })
     for (const stream of unseen) {
-      const { soFar } = of(stream)
-      if (soFar.trimmed === null) countUnseen(stream, this.#context)
-      else
-        countOutcome(asFound(of(stream)), added(soFar, leftAsFound(asFound(of(stream)))), NOTHING_REAPED, this.#context)
+      if (of(stream).soFar.trimmed === null) countUnseen(stream, this.#context)
+      else this.#countWaiting(of(stream))
     }
     // Exactly what is archived goes. Were part of a node left, it would be archived again by the next sweep.
     const exact = policies.map((policy): Policy => ({ ...policy, trim: 'exact' }))
@@ -260,14 +236,14 @@ export class ArchiveFirst {
   async #giveUp(): Promise<Fault | null> {
     const waiting = this.#waiting.splice(0)
     const faults: (Fault | null)[] = []
-    for (const one of waiting) faults.push(await this.#trimByHardLimits(asFound(one), NOTHING, one.soFar))
-    return firstOf(faults)
+    for (const one of waiting) faults.push(await this.#trimByHardLimits(asFound(one), one.soFar))
+    return firstFault(faults)
   }
 
-  async #trimByHardLimits(stream: Found, archivedBefore: StreamId, soFar: SoFar): Promise<Fault | null> {
+  async #trimByHardLimits(stream: Found, soFar: SoFar): Promise<Fault | null> {
     const { policies } = this.#context
     const { hardMaxAgeMs, hardMaxLength } = policies[stream.policy] as Policy
-    const held = { ...stream, archivedBefore }
+    const held = { ...stream, archivedBefore: NOTHING }
     if (![hardMaxAgeMs, hardMaxLength].some(Number.isFinite)) return this.#finish(held, leftAsFound(stream), soFar)
     const onTrimmed = (stream: Found, trimmed: Trimmed): Promise<Fault | null> => this.#finish(stream, trimmed, soFar)
     return trimDue([held], { ...this.#context, mayTrimUnarchived: true, onTrimmed })
@@ -277,32 +253,4 @@ export class ArchiveFirst {
     const counted = { ...stream, state: { ...stream.state, length: soFar.length } }
     return finishStream(counted, added(soFar, trimmed), soFar.deserted, this.#context)
   }
-}
-
-/** Both together; the state is the later one's. */
-function added({ trimmed: before }: SoFar, trimmed: Trimmed): Trimmed {
-  if (before === null) return trimmed
-  const removed = { ...trimmed.removed }
-  for (const reason of REASONS) removed[reason] += before.removed[reason]
-  return {
-    ...trimmed,
-    removed,
-    unread: before.unread + trimmed.unread,
-    unarchived: before.unarchived + trimmed.unarchived,
-    attempted: true,
-  }
-}
-
-/** The stream as the trim left it. */
-function after(stream: Found, { state, memoryBytes }: Trimmed): Found {
-  return { ...stream, state, memoryBytes }
-}
-
-/** A stream that waits, as far as it is remembered. */
-function asFound({ key, policy, length, hasTimeIds }: Waiting): Found {
-  return { key, policy, state: { length, oldest: undefined }, memoryBytes: 0, hasTimeIds }
-}
-
-function firstOf(faults: readonly (Fault | null)[]): Fault | null {
-  return faults.find((fault) => fault !== null) ?? null
 }

@@ -71,6 +71,11 @@ async function reap(
   return reapStream(left, { ask, limits, nowMs, stop, reapMemory, living, deserted, archivedBefore })
 }
 
+/** The first fault of several streams, or null. */
+export function firstFault(faults: readonly (Fault | null)[]): Fault | null {
+  return faults.find((fault) => fault !== null) ?? null
+}
+
 /** The fault that ends the sweep, or null: a lost connection, or a refusal of the whole server. */
 export function faultOf({ refused, fault }: Pick<Trimmed, 'refused' | 'fault'>): Fault | null {
   return refused !== null && isServerWide(refused.refusal) ? Fault.of(refused.refusal) : fault

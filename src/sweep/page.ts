@@ -17,7 +17,7 @@ import { trimDue } from '../trim/trim_due.ts'
 import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
 import type { ArchiveFirst } from './archive_first.ts'
 import { countInside, countOutcome, countUnseen } from './count.ts'
-import { desertedOf, type FinishContext, faultOf, finishStream } from './finish.ts'
+import { desertedOf, type FinishContext, faultOf, finishStream, firstFault } from './finish.ts'
 
 export interface PageContext extends FinishContext {
   readonly keys: readonly Buffer[]
@@ -49,8 +49,8 @@ export async function sweepPage(page: PageContext): Promise<void> {
   const faults = await Promise.all(
     dryRun ? [...due, ...toReap].map((stream) => foretellStream(stream, page)) : work(due, toReap, page),
   )
-  const fault = faults.find((one) => one !== null)
-  if (fault) throw fault
+  const fault = firstFault(faults)
+  if (fault !== null) throw fault
   await countGroups(found, page)
 }
 
