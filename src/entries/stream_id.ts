@@ -33,6 +33,11 @@ export function isBefore(a: StreamId, b: StreamId): boolean {
   return a.ms < b.ms || (a.ms === b.ms && a.seq < b.seq)
 }
 
+/** Below 0 if `a` comes first, above 0 if `b` does: for sorting. */
+export function compareIds(a: StreamId, b: StreamId): number {
+  return isBefore(a, b) ? -1 : isBefore(b, a) ? 1 : 0
+}
+
 export function earlierOf(a: StreamId, b: StreamId): StreamId {
   return isBefore(b, a) ? b : a
 }

@@ -1,6 +1,6 @@
 /** What explain tells of a stream's consumer groups. */
 
-import { earlierOf, isBefore, nextStreamId, type StreamId } from '../entries/stream_id.ts'
+import { compareIds, earlierOf, isBefore, nextStreamId, type StreamId } from '../entries/stream_id.ts'
 import { countMissing } from '../forecast/count_missing.ts'
 import type { CountingWay } from '../forecast/counting_way.ts'
 import type { EntryCounter } from '../forecast/entry_counter.ts'
@@ -60,7 +60,7 @@ export async function explainGroups(stream: StreamOfGroups): Promise<GroupExplai
 export function worstFirst(groups: readonly GroupExplained[]): GroupExplained[] {
   return groups.toSorted((a, b) => {
     if (a.holdsBack !== b.holdsBack) return a.holdsBack ? -1 : 1
-    const byFloor = a.holdsBack ? (isBefore(a.floor, b.floor) ? -1 : isBefore(b.floor, a.floor) ? 1 : 0) : 0
+    const byFloor = a.holdsBack ? compareIds(a.floor, b.floor) : 0
     return byFloor || (b.lag ?? 0) - (a.lag ?? 0) || b.pending - a.pending
   })
 }

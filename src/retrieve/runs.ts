@@ -2,7 +2,7 @@
 import { lineStart } from '../archive/entry_line.ts'
 import { linesOf } from '../archive/segment_reader.ts'
 import { type IdRange, isWithin } from '../entries/id_range.ts'
-import { isBefore, parseStreamId, type StreamId } from '../entries/stream_id.ts'
+import { compareIds, isBefore, parseStreamId, type StreamId } from '../entries/stream_id.ts'
 import { ArchiveFault, type Store } from '../store/store.ts'
 import { damageOf, type Segment, segmentsOf } from './segments.ts'
 
@@ -52,7 +52,7 @@ export async function findRuns(store: Store, stream: Buffer, range: IdRange): Pr
       damaged.push(damageOf(error))
     }
   }
-  return { runs: runs.sort((a, b) => (isBefore(a.from, b.from) ? -1 : 1)), damaged }
+  return { runs: runs.sort((a, b) => compareIds(a.from, b.from)), damaged }
 }
 
 async function runsIn(store: Store, segment: Segment, stream: Buffer, range: IdRange, room: number): Promise<Run[]> {

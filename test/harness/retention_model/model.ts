@@ -103,7 +103,7 @@ function ackedFloor(
  * Whether a group has been inactive for too long: since its most recent consumer was active or, without consumers, since
  * there was an entry to read.
  */
-function isDead(
+export function isDead(
   { idleMs, lastDelivered }: GroupState,
   entries: readonly Id[],
   afterMs: number,

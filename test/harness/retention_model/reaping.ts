@@ -6,7 +6,7 @@
 import type { Swept } from './comparison.ts'
 import type { PlannedPolicy } from './generated.ts'
 import type { Id } from './layout.ts'
-import { areTimes, comesBefore } from './model.ts'
+import { areTimes, isDead } from './model.ts'
 import type { ConsumerState, GroupState, Snapshot } from './snapshot.ts'
 
 const YEAR_2000 = 946_684_800_000
@@ -158,16 +158,10 @@ function mayBeDestroyed(
  * Whether a group is dead for certain: its consumers have been idle for too long or, without consumers, it has left an entry
  * unread for too long. One that was never delivered anything may have been made a moment ago.
  */
-function isGone(
-  { idleMs, lastDelivered, entriesRead }: GroupState,
-  entries: readonly Id[],
-  afterMs: number,
-  nowMs: number,
-): boolean {
-  if (idleMs.length > 0) return Math.min(...idleMs) >= afterMs
-  const waiting = entries.find((id) => comesBefore(lastDelivered, id))
+function isGone(group: GroupState, entries: readonly Id[], afterMs: number, nowMs: number): boolean {
+  const { idleMs, entriesRead } = group
   const wasMadeLongAgo = entriesRead !== null && entriesRead > 0
-  return wasMadeLongAgo && waiting !== undefined && waiting.ms >= YEAR_2000 && nowMs - Number(waiting.ms) >= afterMs
+  return (idleMs.length > 0 || wasMadeLongAgo) && isDead(group, entries, afterMs, nowMs)
 }
 
 /**
