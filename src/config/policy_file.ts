@@ -13,7 +13,7 @@ export interface PolicyFileText {
 /** Enough to tell the versions of one file apart, and short enough to read. */
 const VERSION_DIGITS = 12
 
-/** A ConfigMap holds no more. */
+/** The size of the largest ConfigMap. */
 const MOST_BYTES = 1024 * 1024
 
 /** Reads the file now. Null without the flag; undefined if it noted a problem. */

@@ -20,7 +20,7 @@ export function formatProblem({ subject, rule, value, at = null }: Problem): str
   return at === null ? line : `${line}\n${pointer(value, at)}`
 }
 
-/** Most characters of a value to repeat: it may be a line of a file that is no list of policies at all. */
+/** Most characters of a value to repeat: it may be a line of a file that does not list policies at all. */
 const LONGEST_ECHO = 300
 
 /** Characters of the value to show before and after the mistake: with the indent they fit 80 columns. */

@@ -98,7 +98,7 @@ test('a pipe, a device, a folder and a file that is far too big are refused at o
   ])
   assert.equal(configOf(['--policy-file', fileOf(t, spec.padEnd(most, '#'))]).policies[0]?.maxLength, 5, 'the control')
   const [line = ''] = problemsOf(['--policy-file', fileOf(t, `a:*,${'x'.repeat(500_000)}`)])
-  assert.ok(line.length < 5_000, 'a line that is no policy is not repeated in full')
+  assert.ok(line.length < 5_000, 'a line that does not hold a policy is not repeated in full')
 })
 
 test('reading the file again applies the same rules as the start', (t) => {

@@ -50,7 +50,7 @@ function countsOf(commands: readonly Monitored[]): Record<string, number> {
   return counts
 }
 
-test('for streams without groups a sweep that reaps sends no more commands, and only asks for groups inside its look', async (t) => {
+test('for streams without groups a sweep that reaps sends the same commands, and only asks for groups inside its look', async (t) => {
   const redis = await startRedis(t)
   await fill(redis)
   const without = await thirdSweep(t, redis, [])
