@@ -31,7 +31,7 @@ async function sweeps(redis: RedisServer, ...args: string[]): Promise<boolean> {
 /**
  * Runs a daemon that sweeps only at its start, and adds entries.
  *
- * @returns whether it trims them before it logs the complaint
+ * @returns whether it trims them without logging the complaint
  */
 async function trimsBetween(
   t: TestContext,
@@ -48,8 +48,10 @@ async function trimsBetween(
     timeoutMs: 60_000,
     what: `${args[0]} to do or say something`,
   })
+  // The watch looks at every stream once when it begins, whether Redis reports writes or not.
+  const works = !complains() && (await isTrimmed())
   await daemon.stop()
-  return await isTrimmed()
+  return works
 }
 
 /** What the page says of each feature, and how to try it on an empty server. Resolves to whether it works. */

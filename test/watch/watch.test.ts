@@ -309,11 +309,11 @@ suite('the watch', { concurrency: 3 }, () => {
     await write(target, key, 100)
     await lengthBecomes(target, key, MAX_LENGTH)
 
-    // Remembered streams are looked at again, and this one has moved.
+    // Remembered streams are looked at again, and this one has moved. If it was looked at while it moved, Redis said ASK.
     await source.command('CLIENT', 'KILL', 'TYPE', 'pubsub')
-    await daemon.waitForMetric('xtrimd_stream_errors_total', { code: 'MOVED' }, (moved) => moved === 1)
+    await daemon.waitForMetric('xtrimd_stream_errors_total', {}, (moved) => moved === 1)
     await pause(1_000)
-    assert.equal(await daemon.metric('xtrimd_stream_errors_total', { code: 'MOVED' }), 1)
+    assert.equal(await daemon.metric('xtrimd_stream_errors_total'), 1)
     assert.equal(await daemon.metric('xtrimd_watch_lost_total'), 1, 'when it was killed')
     assert.equal(await daemon.metric('xtrimd_watch_up'), 1)
   })
