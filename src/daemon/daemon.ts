@@ -5,9 +5,10 @@ import type { Config } from '../config/config.ts'
 import { plain, type Routes, serve } from '../http/server.ts'
 import { Leadership } from '../leadership/leadership.ts'
 import { Pausing } from '../leadership/pausing.ts'
-import { FutureIds } from '../look/future_ids.ts'
+import { ReapMemory } from '../reap/reap_memory.ts'
 import type { Address } from '../redis/address.ts'
 import { Fault } from '../redis/refusal.ts'
+import { FutureIds } from '../remembered/future_ids.ts'
 import { tightened } from '../retention/policy.ts'
 import { startCron } from '../schedule/cron.ts'
 import { PauseKey } from '../shared_keys/pause_key.ts'
@@ -181,8 +182,8 @@ class Daemon {
   /** Sweeps by the new policies from now on. */
   #takePolicies(): void {
     const { policies } = this.#policies
-    // New policies may cover streams that no sweep has asked for IDs in the future.
-    this.#task = { ...this.#task, policies, futureIds: new FutureIds() }
+    // New policies may cover streams that no sweep has asked for IDs in the future, and reap what the old ones kept.
+    this.#task = { ...this.#task, policies, futureIds: new FutureIds(), reapMemory: new ReapMemory() }
     this.#metrics.setPolicies(policies)
     this.#status.policies = policies
   }

@@ -1,10 +1,10 @@
 /** Turns the configuration into the task of a sweep. */
 import type { Config } from '../config/config.ts'
 import { LivingGroups } from '../groups/living_groups.ts'
-import { FutureIds } from '../look/future_ids.ts'
-import { GroupedStreams } from '../look/grouped_streams.ts'
 import { ReapMemory } from '../reap/reap_memory.ts'
 import { findPrimaries } from '../redis/primaries.ts'
+import { FutureIds } from '../remembered/future_ids.ts'
+import { GroupedStreams } from '../remembered/grouped_streams.ts'
 import { holdFields } from '../report/json.ts'
 import { openStore } from '../store/open_store.ts'
 import type { Store } from '../store/store.ts'

@@ -5,8 +5,8 @@
  */
 
 import { isBefore, type StreamId } from '../entries/stream_id.ts'
+import { BoundedMemory, groupKey } from '../remembered/bounded_memory.ts'
 import type { Group } from '../retention/groups.ts'
-import { BoundedMemory, groupKey } from './bounded_memory.ts'
 
 /** Most groups remembered; others are asked in every sweep. */
 const MOST_REMEMBERED = 20_000

@@ -24,7 +24,7 @@ export function isReapDue(
   nowMs: number,
 ): boolean {
   if (state.length === 0 && (limits.deleteEmpty || Number.isFinite(limits.deleteIdleMs))) return true
-  if (state.hasGroups !== false && reapsGroups(limits)) return true
+  if (state.hasGroups !== false && !state.isQuiet && reapsGroups(limits)) return true
   return hasTimeIds && !!state.oldest && state.oldest.ms < nowMs - limits.deleteIdleMs
 }
 

@@ -6,11 +6,12 @@ import { EARLIEST_TIME_MS, latestTimeId, millisecondsOf, timeId } from '../entri
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
+import type { FutureIds } from '../remembered/future_ids.ts'
+import type { GroupedStreams } from '../remembered/grouped_streams.ts'
+import type { QuietStreams } from '../remembered/quiet_streams.ts'
 import { type Limits, lengthLimit, lookAgeMs, reapsGroups } from '../retention/policy.ts'
-import type { FutureIds } from './future_ids.ts'
-import type { GroupedStreams } from './grouped_streams.ts'
 import { lengthsOfMany, lookAtMany } from './look_scripts.ts'
-import type { State } from './stream_state.ts'
+import { asQuiet, type State } from './stream_state.ts'
 
 export interface Batching {
   /** Becomes false once Redis refuses a batch, or a batch finds IDs in the future; the rest is looked at one by one. */
@@ -19,6 +20,8 @@ export interface Batching {
   readonly mostAtOnce: number
   readonly futureIds: FutureIds
   readonly groupedStreams: GroupedStreams
+  /** Given where a sweep may rely on earlier ones to tell which streams have nothing to reap. */
+  readonly quietStreams?: QuietStreams
 }
 
 /** What was seen of a key: its state, that it is not a stream, or that it must be looked at by itself. */
@@ -77,7 +80,7 @@ async function lookTogether(
 
 /**
  * The same, where groups are reaped with the groups of streams that had some in the last look. The others are only asked
- * whether they have groups now.
+ * whether they have groups now. Quiet streams are asked neither.
  */
 export async function lookWithGroups(
   ask: Ask,
@@ -87,23 +90,49 @@ export async function lookWithGroups(
   batching: Batching,
 ): Promise<Seen[] | null> {
   if (!reapsGroups(limits)) return lookTogether(ask, keys, limits, nowMs, batching, false)
-  const { groupedStreams } = batching
-  const isGrouped = keys.map((key) => groupedStreams.has(key))
-  const grouped = keys.filter((_, i) => isGrouped[i])
-  const others = keys.filter((_, i) => !isGrouped[i])
-  const [seen, seenGrouped, groups] = await Promise.all([
-    lookTogether(ask, others, limits, nowMs, batching, true),
-    lookTogether(ask, grouped, limits, nowMs, batching, false),
-    askGroups(ask, grouped),
+  const { groupedStreams, quietStreams } = batching
+  const quietLengths = keys.map((key) => quietStreams?.lengthIfQuiet(key, nowMs) ?? null)
+  const ways = keys.map(
+    (key, i): GroupQuestion => (quietLengths[i] !== null ? 'none' : groupedStreams.has(key) ? 'own' : 'inside'),
+  )
+  const [inside, plain, groups] = await Promise.all([
+    lookTogether(
+      ask,
+      keys.filter((_, i) => ways[i] === 'inside'),
+      limits,
+      nowMs,
+      batching,
+      true,
+    ),
+    lookTogether(
+      ask,
+      keys.filter((_, i) => ways[i] !== 'inside'),
+      limits,
+      nowMs,
+      batching,
+      false,
+    ),
+    askGroups(
+      ask,
+      keys.filter((_, i) => ways[i] === 'own'),
+    ),
   ])
-  if (seen === null || seenGrouped === null) return null
-  let [at, atGrouped] = [0, 0]
+  if (inside === null || plain === null) return null
+  const next = { inside: 0, plain: 0, groups: 0 }
   return keys.map((key, i) => {
-    const state = isGrouped[i] ? withGroups(seenGrouped[atGrouped] as Seen, groups[atGrouped++]) : (seen[at++] as Seen)
-    if (typeof state === 'object') groupedStreams.set(key, state.hasGroups !== false)
+    const seen = (ways[i] === 'inside' ? inside[next.inside++] : plain[next.plain++]) as Seen
+    if (ways[i] === 'none') return typeof seen === 'object' ? asQuiet(seen, quietLengths[i] ?? null) : seen
+    const state = ways[i] === 'own' ? withGroups(seen, groups[next.groups++]) : seen
+    if (typeof state !== 'object') return state
+    groupedStreams.set(key, state.hasGroups !== false)
+    // A new group has nothing to reap at first.
+    if (state.hasGroups === false) quietStreams?.set(key, 0, nowMs, Number.POSITIVE_INFINITY)
     return state
   })
 }
+
+/** How to ask for the groups of a stream: not at all, by a command of its own, or inside the script that looks. */
+type GroupQuestion = 'none' | 'own' | 'inside'
 
 function withGroups(seen: Seen, groups: Reply | undefined): Seen {
   // Where the stream is gone or the command is denied, whoever needs the groups asks, and is told why.

@@ -3,10 +3,12 @@
 import { isTime } from '../entries/stream_id.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'
-import { needOnlyLengthAndAge, type Policy, policyFor } from '../retention/policy.ts'
-import type { Covered, Looked } from './found.ts'
+import type { QuietStreams } from '../remembered/quiet_streams.ts'
+import { needOnlyLengthAndAge, type Policy, policyFor, reapsGroups } from '../retention/policy.ts'
+import type { Covered, Found, Looked } from './found.ts'
 import { type Batching, lookWithGroups } from './in_batches.ts'
 import { lookOneByOne } from './one_by_one.ts'
+import { asQuiet } from './stream_state.ts'
 
 /**
  * Looks at the keys that a policy covers: at many in one command where `batching` is given and allows it, else one by one.
@@ -28,11 +30,30 @@ export async function lookAtPage(
   const looked: Looked = { found: [], unseen: [] }
   const oneByOne =
     batching === undefined ? covered : await lookInBatches(ask, covered, policies, nowMs, batching, looked)
-  if (oneByOne.length > 0) await lookOneByOne(ask, oneByOne, policies, nowMs, looked)
+  if (oneByOne.length > 0) {
+    const before = looked.found.length
+    await lookOneByOne(ask, oneByOne, policies, nowMs, looked)
+    if (batching?.quietStreams) markQuiet(looked.found, before, policies, nowMs, batching.quietStreams)
+  }
   for (const { key, hasTimeIds, state } of looked.found) {
     if (state.oldest) batching?.futureIds.set(key, !hasTimeIds && state.oldest.ms > nowMs)
   }
   return looked
+}
+
+/** Marks those of the streams from `first` on that earlier sweeps found quiet. */
+function markQuiet(
+  found: Found[],
+  first: number,
+  policies: readonly Policy[],
+  nowMs: number,
+  quietStreams: QuietStreams,
+): void {
+  for (let i = first; i < found.length; i++) {
+    const stream = found[i] as Found
+    if (!reapsGroups(policies[stream.policy] as Policy)) continue
+    found[i] = { ...stream, state: asQuiet(stream.state, quietStreams.lengthIfQuiet(stream.key, nowMs)) }
+  }
 }
 
 /** Looks in batches where that is possible. @returns the streams left to look at one by one */

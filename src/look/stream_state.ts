@@ -19,6 +19,14 @@ export interface State {
   readonly hasGroups?: boolean
   /** The reply to `XINFO GROUPS`; undefined where nobody asked. */
   readonly groups?: Reply
+  /** Whether earlier sweeps tell that nothing can be reaped from its groups yet. */
+  readonly isQuiet?: boolean
+}
+
+/** The state of a stream that had `quietLength` entries when it was found quiet, or null. One that lost entries is not quiet. */
+export function asQuiet(state: State, quietLength: number | null): State {
+  const isQuiet = quietLength !== null && state.length >= Math.max(1, quietLength) && state.hasGroups === undefined
+  return isQuiet ? { ...state, isQuiet } : state
 }
 
 /** Asks for the oldest entry. */

@@ -4,7 +4,7 @@
  * with as many new entries the length is the same, but the lag grows.
  */
 
-import { BoundedMemory, groupKey } from '../groups/bounded_memory.ts'
+import { BoundedMemory, groupKey } from '../remembered/bounded_memory.ts'
 import type { Group } from '../retention/groups.ts'
 
 /** Most groups remembered; others are checked in every sweep. */

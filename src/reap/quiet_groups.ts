@@ -3,13 +3,14 @@
  * Redis 4 ms for 20,000 consumers: a consumer that reads now cannot be reapable before `--reap-consumers-after` has passed.
  */
 
-import { BoundedMemory, groupKey } from '../groups/bounded_memory.ts'
+import { BoundedMemory, groupKey } from '../remembered/bounded_memory.ts'
 
 /** Most groups remembered; others are asked in every sweep. */
 const MOST_REMEMBERED = 20_000
 
 interface Quiet {
   readonly untilMs: number
+  readonly quietWhateverMs: number
   readonly consumers: number
   readonly pending: number
 }
@@ -33,7 +34,13 @@ export class QuietGroups {
     return quiet !== undefined && nowMs < quiet.untilMs && consumers === quiet.consumers && pending === quiet.pending
   }
 
-  set(key: Buffer, { rawName, consumers, pending }: Counts, untilMs: number): void {
-    this.#groups.set(groupKey(key, rawName), { untilMs, consumers, pending })
+  /** Records that no consumer is reapable before `untilMs` if nothing is acknowledged, nor before `quietWhateverMs` otherwise. */
+  set(key: Buffer, { rawName, consumers, pending }: Counts, untilMs: number, quietWhateverMs: number): void {
+    this.#groups.set(groupKey(key, rawName), { untilMs, quietWhateverMs, consumers, pending })
+  }
+
+  /** Until when no consumer of the group is reapable, whatever they acknowledge; 0 if that is not known. */
+  untilMs(key: Buffer, { rawName }: Pick<Counts, 'rawName'>): number {
+    return this.#groups.get(groupKey(key, rawName))?.quietWhateverMs ?? 0
   }
 }

@@ -63,26 +63,42 @@ class ReapWork {
   /** Groups first, since they keep the stream; then the stream, since all the rest goes with it. */
   async run(): Promise<void> {
     const { limits, ask } = this.#context
-    const readsGroups = this.#stream.state.hasGroups !== false && (reapsGroups(limits) || this.#mayDeleteIdle)
-    const told = this.#stream.state.groups
+    const { hasGroups, groups: told, isQuiet = false } = this.#stream.state
+    const isIdle = this.#mayDeleteIdle && (hasGroups === false || (await this.#isIdle()))
+    const readsGroups = hasGroups !== false && (isIdle || (reapsGroups(limits) && !isQuiet))
     let groups = told !== undefined ? groupsIn(told) : readsGroups ? await readGroupsToReap(ask, this.#key) : []
     if (limits.reapGroups !== null) groups = await this.#destroyDead(groups)
     if (this.#mayDeleteEmpty && groups.length === 0) await this.#unlink('empty', limits.maxAgeMs, [])
-    if (this.deleted === null && this.#mayDeleteIdle) await this.#deleteIdle(groups)
-    if (this.deleted !== null) return
+    if (this.deleted === null && isIdle) await this.#deleteIdle(groups)
+    if (this.deleted !== null || (isQuiet && !isIdle)) return
     // A dead consumer often has nothing but references to missing entries.
     if (limits.reapPending) groups = await this.#dropPending(groups)
     if (Number.isFinite(limits.reapConsumersAfterMs)) for (const group of groups) await this.#deleteConsumers(group)
+    const { consumers, groups: destroyed, pending } = this.counts
+    if (readsGroups && this.#mayGoOn && consumers + destroyed + pending === 0) this.#rememberQuiet(groups)
+  }
+
+  /** Remembers until when nothing can be reapable in these groups, after a look that found nothing. */
+  #rememberQuiet(groups: readonly Group[]): void {
+    const { limits, nowMs, living, reapMemory } = this.#context
+    let untilMs = Number.POSITIVE_INFINITY
+    for (const group of groups) {
+      if (limits.reapGroups?.matches(group.rawName)) {
+        const idleMs = group.consumers > 0 ? living.idleMs(this.#key, group, limits.staleGroupAfterMs, nowMs) : null
+        untilMs = idleMs === null ? 0 : Math.min(untilMs, nowMs - idleMs + limits.staleGroupAfterMs)
+      }
+      if (Number.isFinite(limits.reapConsumersAfterMs) && group.consumers > 0)
+        untilMs = Math.min(untilMs, reapMemory.quietGroups.untilMs(this.#key, group))
+    }
+    if (untilMs > nowMs) reapMemory.quietStreams.set(this.#key, this.#stream.state.length, nowMs, untilMs)
   }
 
   async lastIdIfIdle(): Promise<StreamId | null> {
-    const { limits, ask, nowMs } = this.#context
-    if (!this.#mayDeleteIdle || this.#stream.state.length === 0) return null
-    const { last } = await this.#readEnds()
-    if (last === null || Number(last.ms) >= nowMs - limits.deleteIdleMs) return null
-    const groups = this.#stream.state.hasGroups === false ? [] : await readGroupsToReap(ask, this.#key)
+    const { length, hasGroups } = this.#stream.state
+    if (!this.#mayDeleteIdle || length === 0 || !(await this.#isIdle())) return null
+    const groups = hasGroups === false ? [] : await readGroupsToReap(this.#context.ask, this.#key)
     const dead = await Promise.all(groups.map((group) => this.#ifDead(group)))
-    return dead.every((group) => group !== null) ? last : null
+    return dead.every((group) => group !== null) ? (await this.#readEnds()).last : null
   }
 
   get #mayGoOn(): boolean {
@@ -100,6 +116,13 @@ class ReapWork {
     if (limits.deleteIdleMs === Number.POSITIVE_INFINITY || !hasTimeIds) return false
     const { length, oldest } = state
     return length === 0 || (!!oldest && oldest.ms < nowMs - limits.deleteIdleMs)
+  }
+
+  /** Whether the last ID is older than `--delete-idle`. */
+  async #isIdle(): Promise<boolean> {
+    const { limits, nowMs } = this.#context
+    const { last } = await this.#readEnds()
+    return last !== null && Number(last.ms) < nowMs - limits.deleteIdleMs
   }
 
   /** Destroys dead groups whose name matches. @returns the groups that are left */
@@ -191,11 +214,7 @@ class ReapWork {
 
   /** Unlinks the stream if no group on it is alive. */
   async #deleteIdle(groups: readonly Group[]): Promise<void> {
-    const { limits, nowMs } = this.#context
-    if (groups.length > 0) {
-      const { last } = await this.#readEnds()
-      if (last === null || Number(last.ms) >= nowMs - limits.deleteIdleMs) return
-    }
+    const { limits } = this.#context
     const dead = (await Promise.all(groups.map((group) => this.#ifDead(group)))).filter((group) => group !== null)
     if (dead.length === groups.length) await this.#unlink('idle', limits.deleteIdleMs, dead)
   }
@@ -227,8 +246,8 @@ class ReapWork {
     const reapable = reapableConsumers(all, limits.reapConsumersAfterMs, judgesLife(limits, rawName))
     const deleted = await this.#delete(group, reapable)
     if (deleted < reapable.length) return
-    const untilMs = nowMs + msToNextReapable(all, reapable, limits.reapConsumersAfterMs)
-    quietGroups.set(this.#key, { ...group, consumers: consumers - deleted }, untilMs)
+    const { ifNoneAcks, whatever } = msToNextReapable(all, reapable, limits.reapConsumersAfterMs)
+    quietGroups.set(this.#key, { ...group, consumers: consumers - deleted }, nowMs + ifNoneAcks, nowMs + whatever)
   }
 
   /** Deletes those of the consumers that still have nothing pending. @returns how many it deleted */

@@ -53,18 +53,20 @@ export function judgesLife({ protect, ackedAfterMs, deleteIdleMs, reapGroups }: 
 export const MOST_LIVING_REFERENCES = 20_000
 
 /**
- * How long until a consumer may become reapable that is not in `reapable`, in ms, if none of them acknowledges anything. One
- * that stays although it has been idle for long enough may be reapable as soon as another one reads.
+ * How long until a consumer may become reapable that is not in `reapable`, in ms: if none of them acknowledges anything, and
+ * whatever they acknowledge. One that stays although it has been idle for long enough may be reapable as soon as another one
+ * reads.
  */
 export function msToNextReapable(
   consumers: readonly Consumer[],
   reapable: readonly Consumer[],
   afterMs: number,
-): number {
+): { readonly ifNoneAcks: number; readonly whatever: number } {
   const going = new Set(reapable)
-  return consumers
-    .filter((consumer) => consumer.pending === 0 && !going.has(consumer))
-    .reduce((least, { idleMs }) => Math.min(least, Math.max(0, afterMs - idleMs)), afterMs)
+  const staying = consumers.filter((consumer) => !going.has(consumer))
+  const least = (of: readonly Consumer[]): number =>
+    of.reduce((ms, { idleMs }) => Math.min(ms, Math.max(0, afterMs - idleMs)), afterMs)
+  return { ifNoneAcks: least(staying.filter(({ pending }) => pending === 0)), whatever: least(staying) }
 }
 
 /**

@@ -2,11 +2,11 @@
 
 import { CountingWay } from '../forecast/counting_way.ts'
 import type { LivingGroups } from '../groups/living_groups.ts'
-import type { FutureIds } from '../look/future_ids.ts'
-import type { GroupedStreams } from '../look/grouped_streams.ts'
 import type { ReapMemory } from '../reap/reap_memory.ts'
 import type { Missing, MissingCommands } from '../redis/refused.ts'
 import type { Memory } from '../redis/server_state.ts'
+import type { FutureIds } from '../remembered/future_ids.ts'
+import type { GroupedStreams } from '../remembered/grouped_streams.ts'
 import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { ArchiveFault } from '../store/store.ts'
 import { type GroupReport, GroupTally } from '../tally/group_tally.ts'
@@ -60,6 +60,7 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
   const { policies, dryRun, futureIds, groupedStreams, reapMemory, living, onOutcome = () => {} } = task
   const groups = task.laggingGroups > 0 ? new GroupTally(policies, task.laggingGroups) : null
   futureIds.begin()
+  reapMemory.quietStreams.begin()
   const soFar = (): Progress => {
     const { streams, removed } = sumOf(tally.policies)
     return { streams, removed: sumOfReasons(removed) }
@@ -73,7 +74,10 @@ export async function sweep(task: SweepTask, stop: AbortSignal): Promise<SweepRe
     stop,
     ({ ask, nowMs, stop, haveSlots, mostAtOnce }) => {
       // A cluster refuses a command over several slots.
-      const batching = { isAllowed: !haveSlots && !futureIds.isFull, mostAtOnce, futureIds, groupedStreams }
+      const isAllowed = !haveSlots && !futureIds.isFull
+      // A dry run foretells what a sweep without memories would do.
+      const quiet = dryRun ? {} : { quietStreams: reapMemory.quietStreams }
+      const batching = { isAllowed, mostAtOnce, futureIds, groupedStreams, ...quiet }
       const way = dryRun ? { way: new CountingWay(mostAtOnce, missing) } : {}
       const context = { ask, nowMs, stop, batching, reapMemory, living, policies, tally, missing, onOutcome }
       const page = (archive?: ArchiveFirst) => (keys: readonly Buffer[]) =>

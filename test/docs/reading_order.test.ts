@@ -8,7 +8,19 @@ import { readPage, sectionOf } from '../harness/documents.ts'
 
 /** A file imports only from its own folder and from folders before it. `main.ts` comes last, and loads the program. */
 const READING_ORDER = [
-  ...['text', 'entries', 'retention', 'schedule', 'redis', 'shared_keys', 'store', 'archive', 'flags', 'config'],
+  ...[
+    'text',
+    'remembered',
+    'entries',
+    'retention',
+    'schedule',
+    'redis',
+    'shared_keys',
+    'store',
+    'archive',
+    'flags',
+    'config',
+  ],
   ...['walk', 'look', 'groups', 'judge', 'forecast', 'spill', 'trim', 'reap', 'tally', 'sweep'],
   ...['plan', 'explain', 'top', 'retrieve', 'watch', 'telemetry', 'phrases', 'report', 'http', 'status_page'],
   ...['between_sweeps', 'leadership', 'daemon', 'commands', 'program.ts', 'main.ts'],

@@ -69,11 +69,13 @@ test('another consumer may become reapable once the first of those that read has
     consumer('gone', 2 * DAY),
     consumer('busy', DAY, { pending: 1 }),
   ]
-  assert.equal(msToNextReapable(all, reapableConsumers(all, DAY, false), DAY), HOUR)
-  assert.equal(msToNextReapable([], [], DAY), DAY)
+  assert.deepEqual(msToNextReapable(all, reapableConsumers(all, DAY, false), DAY), { ifNoneAcks: HOUR, whatever: 0 })
+  const working = [consumer('a', 0), consumer('b', 2 * HOUR, { pending: 1 })]
+  assert.deepEqual(msToNextReapable(working, [], DAY), { ifNoneAcks: DAY, whatever: DAY - 2 * HOUR })
+  assert.deepEqual(msToNextReapable([], [], DAY), { ifNoneAcks: DAY, whatever: DAY })
   // The one that only the rule of the youngest keeps may go as soon as another one reads.
   const kept = [consumer('one', 3 * DAY), consumer('busy', 9 * DAY, { pending: 1 })]
-  assert.equal(msToNextReapable(kept, reapableConsumers(kept, DAY, true), DAY), 0)
+  assert.equal(msToNextReapable(kept, reapableConsumers(kept, DAY, true), DAY).ifNoneAcks, 0)
 })
 
 test('a group is dead by its consumers; without any, only if it was delivered something and has more to read', () => {

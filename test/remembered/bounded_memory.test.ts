@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { BoundedMemory, groupKey } from '../../src/groups/bounded_memory.ts'
+import { BoundedMemory, groupKey } from '../../src/remembered/bounded_memory.ts'
 
 test('a memory that is too small for all keys, passed in the same order again and again, still finds most of what it holds', () => {
   const [most, keys] = [1_000, 2_000]
