@@ -16,6 +16,9 @@ export interface Terminal {
   waitFor(what: RegExp): Promise<string[]>
 }
 
+/** Each look starts a process. */
+const LOOK_EVERY_MS = 100
+
 let terminals = 0
 
 /** Opens a terminal of 80 columns with a shell that has only this environment. */
@@ -45,13 +48,18 @@ export async function openTerminal(t: TestContext, env: Readonly<Record<string, 
     async resize(columns, rows) {
       await tmux('resize-window', '-x', String(columns), '-y', String(rows))
     },
-    async waitFor(what) {
+    async waitFor(pattern) {
       let seen: string[] = []
       const shows = async (): Promise<boolean> => {
         seen = await lines()
-        return what.test(seen.join('\n'))
+        return pattern.test(seen.join('\n'))
       }
-      await waitUntil(shows, { timeoutMs: 60_000, what: `${what} on the terminal` })
+      const what = `${pattern} on the terminal`
+      try {
+        await waitUntil(shows, { timeoutMs: 60_000, what, everyMs: LOOK_EVERY_MS })
+      } catch (error) {
+        throw new Error(`${(error as Error).message}, which shows:\n${seen.join('\n').trimEnd()}`, { cause: error })
+      }
       return seen
     },
   }

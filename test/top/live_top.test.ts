@@ -89,8 +89,8 @@ test('the first pass shows how far it is, and with it the rows come, however lon
   const proxy = await startProxy(t, redis.port)
   proxy.delay(40)
   const terminal = await openTerminal(t, { LC_ALL: 'C.UTF-8' })
-  const command = `'${process.execPath}' '${MAIN}' top --redis-url ${proxy.url} --interval 1h --page-size 50`
-  await terminal.type(`${command}; echo ended $?`, 'Enter')
+  const command = `'${process.execPath}' '${MAIN}' top --redis-url ${proxy.url} --interval 1h --page-size 50 --pace 100`
+  await terminal.type(`clear; ${command}; echo ended $?`, 'Enter')
   await terminal.waitFor(/^xtrimd top by bytes, looking at all of them [1-9]\d* %$/m)
   proxy.delay(0)
   await terminal.waitFor(/^xtrimd top: 3000 streams by bytes$[\s\S]*versation:\d+ /m)
