@@ -46,10 +46,16 @@ async function otherNode(t: TestContext, version: string): Promise<string> {
   return bin
 }
 
-/** Packs a clean clone. @returns the path of the package */
-async function pack(t: TestContext): Promise<string> {
+interface Packed {
+  readonly filename: string
+  readonly files: readonly { readonly path: string; readonly mode: number }[]
+}
+
+/** Packs a clean clone. @returns the path of the package, and what is in it */
+async function pack(t: TestContext): Promise<{ path: string; files: Packed['files'] }> {
   const clone = cleanCheckout(t)
-  return join(clone, (await run(clone, 'npm', ['pack', '--silent'])).trim())
+  const [{ filename, files }] = JSON.parse(await run(clone, 'npm', ['pack', '--json'])) as [Packed]
+  return { path: join(clone, filename), files }
 }
 
 /** Installs the package into an empty folder with the npm of that Node. */
@@ -60,28 +66,24 @@ async function install(t: TestContext, packed: string, node: string): Promise<st
   return folder
 }
 
-test('the packed package contains the program and its documents, and nothing else', async (t) => {
-  const folder = temporaryFolder(t, 'package')
-  const [packed] = JSON.parse(await run(ROOT, 'npm', ['pack', '--json', '--pack-destination', folder])) as [
-    { filename: string; files: { path: string; mode: number }[] },
-  ]
-  const sources = await readdir(new URL('../../src', import.meta.url), { recursive: true })
-  const schemas = await readdir(new URL('../../schema', import.meta.url))
-  const expected = [
-    ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...schemas.map((name) => `schema/${name}`)],
-    ...sources.filter((path) => path.endsWith('.ts')).map((path) => `dist/${path.replace(/ts$/, 'js')}`),
-  ]
-  assert.deepEqual(packed.files.map(({ path }) => path).sort(), expected.sort())
-})
-
 test('the package of a clean clone, installed into an empty folder', async (t) => {
   const packed = await pack(t)
+
+  await t.test('contains the program and its documents, and nothing else', async () => {
+    const sources = await readdir(new URL('../../src', import.meta.url), { recursive: true })
+    const schemas = await readdir(new URL('../../schema', import.meta.url))
+    const expected = [
+      ...['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json', ...schemas.map((name) => `schema/${name}`)],
+      ...sources.filter((path) => path.endsWith('.ts')).map((path) => `dist/${path.replace(/ts$/, 'js')}`),
+    ]
+    assert.deepEqual(packed.files.map(({ path }) => path).sort(), expected.sort())
+  })
 
   for (const version of ['22.18.0', 'this']) {
     const name = version === 'this' ? process.version : `v${version}`
     await t.test(`sweeps by npx on Node ${name}`, async (t) => {
       const node = version === 'this' ? OWN_NODE : await otherNode(t, version)
-      const folder = await install(t, packed, node)
+      const folder = await install(t, packed.path, node)
       const installed = await readdir(join(folder, 'node_modules'))
       for (const unwanted of ['typescript', '@biomejs', 'kubernetes-models', 'node']) {
         assert.ok(!installed.includes(unwanted), unwanted)
@@ -98,7 +100,7 @@ test('the package of a clean clone, installed into an empty folder', async (t) =
 
   await t.test('says in one sentence which Node it needs, on Node 20', async (t) => {
     const node = await otherNode(t, '20.20.2')
-    const folder = await install(t, packed, node)
+    const folder = await install(t, packed.path, node)
     await assert.rejects(run(folder, 'npx', ['--offline', 'xtrimd', 'sweep'], node), {
       code: 2,
       stdout: '',
