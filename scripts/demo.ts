@@ -15,18 +15,18 @@ import { type Columns, count, megabytes, quoted, say, sayCells, sayHead } from '
 
 const POLICY = ['--match', 'stream:*', '--max-age', '24h', '--max-length', '1000']
 const SCHEDULE = ['--cron', '*/5 * * * * *', '--http-bind', '127.0.0.1:0']
+/** A test sets fewer. */
+const HOURLY = Number(process.env.DEMO_MESSAGES_PER_HOUR || MESSAGES_PER_HOUR)
 
 async function demonstrate(redis: PrivateRedis, once: boolean, interrupted: AbortSignal): Promise<void> {
   say(`A private redis-server ${redis.version} with a month of chat messages: ${DAYS} days,`)
-  say(
-    `${count(MESSAGES_PER_HOUR)} messages an hour of about 500 bytes, in ${CONVERSATIONS} conversations and a fan-out.`,
-  )
+  say(`${count(HOURLY)} messages an hour of about 500 bytes, in ${CONVERSATIONS} conversations and a fan-out.`)
   say()
 
   const chat = makeChat()
   const service = await redis.connect()
   const began = performance.now()
-  const written = await writeHistory(service, chat, await redis.now(), interrupted)
+  const written = await writeHistory(service, chat, await redis.now(), interrupted, HOURLY)
   say(`  written  ${count(written)} entries in ${((performance.now() - began) / 1000).toFixed(1)} s`)
   const before = await measure(redis)
   say(`  before   ${describe(before)}`)

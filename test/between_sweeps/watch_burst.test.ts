@@ -251,7 +251,7 @@ test('if more streams are written to than can be remembered, the rest is left to
   const daemon = await startDaemon(t, [...args, ...limits])
   await daemon.waitForLog('watching')
   proxy.delay(300)
-  await startBurst(t, redis, { streams, writes: 280_000 }).done
+  await startBurst(t, redis, { streams, writes: 280_000, atOnce: 20 }).done
   await daemon.waitForMetric('xtrimd_watch_left_to_sweep_total', {}, (left) => left > 1_000)
   const waiting = await daemon.metric('xtrimd_watch_waiting')
   assert.ok(waiting > 10_000 && waiting <= 50_000, `${waiting}`)

@@ -14,6 +14,8 @@ export interface Burst {
   readonly prefix?: string
   /** Entries to write in total; unlimited by default. */
   readonly writes?: number
+  /** How many entries a writer sends at once; 1 by default. */
+  readonly atOnce?: number
 }
 
 export interface RunningBurst {
@@ -32,8 +34,9 @@ export function burstKeys(streams: number, prefix = PREFIX): string[] {
 
 /** Starts writing. It stops when the test ends, if not before. */
 export function startBurst(t: TestContext, redis: RedisServer, burst: Burst): RunningBurst {
-  const { streams, writers = 20, prefix = PREFIX, writes = 2 ** 31 - 1 } = burst
+  const { streams, writers = 20, prefix = PREFIX, writes = 2 ** 31 - 1, atOnce = 1 } = burst
   const options = ['-s', redis.socketPath, '-c', String(writers), '-n', String(writes), '-r', String(streams), '-q']
+  options.push('-P', String(atOnce))
   const command = ['XADD', `${prefix}__rand_int__`, '*', 'body', 'x'.repeat(40)]
   const child = spawn('redis-benchmark', [...options, ...command], { stdio: 'ignore' })
   // Real writers run on other machines. Here they must not take CPU time from Redis and the daemon.
