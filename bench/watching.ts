@@ -15,7 +15,7 @@ const SETTLE_MS = 500
 /** So that only the watch trims. */
 const NO_SWEEPS = ['--cron', '0 0 1 1 *', '--run-on-start', 'false']
 const WATCH = ['--watch', '--watch-configure', '--max-length', '50', '--watch-every', '50']
-/** Taken alternately, so that other work on the machine affects both. */
+/** Taken alternately, so that other work on the machine affects both. A quick run takes one. */
 const TURNS = 2
 
 interface Turn {
@@ -28,11 +28,12 @@ interface Turn {
 
 export async function watchWriters({ watchedWrites: writes, quick }: Options): Promise<Section> {
   const streams = Math.ceil(writes / WRITES_EACH)
-  say(`\nThe cost of --watch, ${count(writes)} writes into ${count(streams)} streams, ${TURNS} times each`)
+  const most = quick ? 1 : TURNS
+  say(`\nThe cost of --watch, ${count(writes)} writes into ${count(streams)} streams, ${most} times each`)
   const redis = await startPrivateRedis()
   const alone: Turn[] = []
   const watched: Turn[] = []
-  for (let turn = 0; turn < TURNS; turn++) {
+  for (let turn = 0; turn < most; turn++) {
     alone.push(await takeTurn(redis, [], writes, streams))
     watched.push(await takeTurn(redis, WATCH, writes, streams))
   }
@@ -55,7 +56,7 @@ export async function watchWriters({ watchedWrites: writes, quick }: Options): P
   say(`  ${verdict}`)
   return {
     title: 'What --watch costs',
-    text: `${WRITERS} writers (redis-benchmark) send ${count(writes)} writes to ${count(streams)} streams at full speed, with ${WATCH.slice(2).join(' ')}. Writers, Redis and xtrimd share the CPUs. Medians of ${TURNS} turns each, taken alternately.`,
+    text: `${WRITERS} writers (redis-benchmark) send ${count(writes)} writes to ${count(streams)} streams at full speed, with ${WATCH.slice(2).join(' ')}. Writers, Redis and xtrimd share the CPUs. Medians of ${most} turns each, taken alternately.`,
     head: [
       'daemon',
       'writes a second',
