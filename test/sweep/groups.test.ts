@@ -21,6 +21,8 @@ const KEY = 'stream:conversation:1'
 
 /** How many messages the slow group stays behind while new ones arrive. */
 const BEHIND = 200
+/** The fast group is never farther behind, so a hard limit of 150 costs it nothing, even on a busy machine. */
+const FAST_BEHIND = 100
 
 test('with --protect unacked, a fast and a slow group read and acknowledge every message, as without the daemon', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
@@ -92,7 +94,7 @@ for (const { who, abandoned } of [
     const behind = abandoned ? left.map(({ number }) => number) : slow
     assert.equal(unread, published - behind.length)
     assert.deepEqual([...new Set(behind)], behind)
-    assert.ok(fast.length <= published)
+    assert.equal(fast.length, published)
 
     // The control: without a hard limit, a group that nobody reads from holds everything.
     const before = await streamIds(redis, KEY)
@@ -310,6 +312,11 @@ async function converse(redis: RedisServer, enough: () => Promise<boolean>, batc
   let over = false
   const publisher = async (): Promise<void> => {
     while (!over) {
+      const isBehind = published + batch - (fast.delivered.at(-1) ?? 0) > FAST_BEHIND
+      if (isBehind) {
+        await pause(1)
+        continue
+      }
       const numbers = Array.from({ length: batch }, () => published++)
       await Promise.all(numbers.map((number) => publish(redis, KEY, number)))
       await pause(1)
