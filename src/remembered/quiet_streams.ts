@@ -12,8 +12,8 @@
 const ASKED_AGAIN = { least: 5, most: 11, afterMs: 3_600_000 }
 
 const LEAST_SLOTS = 1 << 12
-/** 20 MB of memory. Beyond this many streams, some are asked in every sweep. */
-const MOST_SLOTS = 1 << 20
+/** 10 MB of memory. Beyond this many streams, some are asked in every sweep. */
+const MOST_SLOTS = 1 << 19
 /** Slots in which one stream may be: its own and those behind it. */
 const PROBED = 32
 /** Numbers in one slot: two hashes of the key; the second of Redis's clock and the sweep in which to ask again; the length. */

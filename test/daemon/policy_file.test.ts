@@ -119,6 +119,27 @@ suite('--policy-file', { concurrency: 2 }, () => {
     assert.equal((await daemon.stop()).code, 0)
   })
 
+  test('a shorter time to reap takes force at once, also for streams in which nothing was reapable by the old one', async (t) => {
+    const redis = await startRedis(t)
+    const path = join(folderOf(t), 'policies')
+    const policy = (after: string): void => replace(path, `chat:*,name=chat,reap-consumers-after=${after}\n`)
+    policy('1d')
+    await fillBurst(redis, 'chat:a', 10, 60_000)
+    await redis.command('XGROUP', 'CREATE', 'chat:a', 'g', '0')
+    for (const consumer of ['gone', 'busy']) await redis.command('XGROUP', 'CREATECONSUMER', 'chat:a', 'g', consumer)
+    const daemon = await startDaemon(t, ['--redis-url', redis.url, ...EVERY_SECOND, '--policy-file', path])
+    await twoSweeps(daemon)
+    assert.equal(await daemon.metric('xtrimd_consumers_reaped_total'), 0)
+    // Before Redis 7.2 a consumer is judged by the group's youngest.
+    await redis.command('XREADGROUP', 'GROUP', 'g', 'busy', 'COUNT', '1', 'STREAMS', 'chat:a', '>')
+    policy('1s')
+    await daemon.waitForLog(RELOADED)
+    const sweeps = await daemon.metric('xtrimd_sweeps_total', { result: 'success' })
+    await daemon.waitForMetric('xtrimd_consumers_reaped_total', {}, (reaped) => reaped === 1)
+    assert.ok((await daemon.metric('xtrimd_sweeps_total', { result: 'success' })) - sweeps < 4)
+    assert.equal((await daemon.stop()).code, 0)
+  })
+
   test('while the file is missing the last valid version stays in force, and its return is logged', async (t) => {
     const redis = await startRedis(t)
     const path = join(folderOf(t), 'policies')
