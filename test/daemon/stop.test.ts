@@ -62,9 +62,9 @@ suite('asked to stop', { concurrency: 3 }, () => {
 
   test('SIGTERM between the bites of one huge stream', async (t) => {
     const redis = await startRedis(t)
-    const count = 400_000
+    const count = 1_200_000
     const key = 'stream:conversation:huge'
-    await fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 100 })
+    await fillStream(redis, key, { count, from: (await redisNow(redis)) - HOUR, stepMs: 1, bytes: 20 })
     const daemon = await startDaemon(t, ['--redis-url', redis.url, '--pace', '1', ...HARDLY_EVER])
     const gone = async () => count - Number(await redis.command('XLEN', key))
     await waitUntil(async () => (await gone()) > 0, { timeoutMs: 60_000, what: 'the first bite' })
