@@ -4,7 +4,7 @@ import { daemon } from './contenders/ours.ts'
 import { FASTEST } from './daemon.ts'
 import { copyFirst, fillKeyspace, keyOf } from './keyspace.ts'
 import type { Options } from './options.ts'
-import { brief, count, type Section, say } from './report.ts'
+import { brief, count, mean, type Section, say } from './report.ts'
 import { serverCpuMs } from './server_cpu.ts'
 
 /** Everything that looks at groups. Nothing is old enough for any of it. */
@@ -93,8 +93,4 @@ async function cpuMsDuring(redis: PrivateRedis, work: () => Promise<unknown>): P
   const before = await serverCpuMs(redis)
   await work()
   return (await serverCpuMs(redis)) - before
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length
 }

@@ -43,6 +43,10 @@ export function median(values: readonly number[]): number {
   return ((sorted[Math.floor(half)] ?? Number.NaN) + (sorted[Math.ceil(half)] ?? Number.NaN)) / 2
 }
 
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length
+}
+
 /** Two significant digits, without an exponent. */
 export function brief(value: number): string {
   if (!Number.isFinite(value)) return '–'

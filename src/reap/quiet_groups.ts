@@ -10,7 +10,7 @@ const MOST_REMEMBERED = 20_000
 
 interface Quiet {
   readonly untilMs: number
-  readonly quietWhateverMs: number
+  readonly untilWhateverMs: number
   readonly consumers: number
   readonly pending: number
 }
@@ -34,13 +34,13 @@ export class QuietGroups {
     return quiet !== undefined && nowMs < quiet.untilMs && consumers === quiet.consumers && pending === quiet.pending
   }
 
-  /** Records that no consumer is reapable before `untilMs` if nothing is acknowledged, nor before `quietWhateverMs` otherwise. */
-  set(key: Buffer, { rawName, consumers, pending }: Counts, untilMs: number, quietWhateverMs: number): void {
-    this.#groups.set(groupKey(key, rawName), { untilMs, quietWhateverMs, consumers, pending })
+  /** Records that no consumer is reapable before `untilMs` if nothing is acknowledged, nor before `untilWhateverMs` otherwise. */
+  set(key: Buffer, { rawName, consumers, pending }: Counts, untilMs: number, untilWhateverMs: number): void {
+    this.#groups.set(groupKey(key, rawName), { untilMs, untilWhateverMs, consumers, pending })
   }
 
   /** Until when no consumer of the group is reapable, whatever they acknowledge; 0 if that is not known. */
-  untilMs(key: Buffer, { rawName }: Pick<Counts, 'rawName'>): number {
-    return this.#groups.get(groupKey(key, rawName))?.quietWhateverMs ?? 0
+  untilWhateverMs(key: Buffer, { rawName }: Pick<Counts, 'rawName'>): number {
+    return this.#groups.get(groupKey(key, rawName))?.untilWhateverMs ?? 0
   }
 }

@@ -22,6 +22,7 @@ import { CONSUMERS_CHECKED_AT_ONCE, inBatches, REFERENCES_DESTROYED_AT_ONCE } fr
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
 import { goThroughReferences } from './reference_bites.ts'
+import { rememberQuiet } from './remember_quiet.ts'
 
 /** Consumers checked and deleted by one script: each takes Redis 3 to 5 microseconds. */
 const CONSUMERS_AT_ONCE = 100
@@ -70,27 +71,13 @@ class ReapWork {
     if (limits.reapGroups !== null) groups = await this.#destroyDead(groups)
     if (this.#mayDeleteEmpty && groups.length === 0) await this.#unlink('empty', limits.maxAgeMs, [])
     if (this.deleted === null && isIdle) await this.#deleteIdle(groups)
-    if (this.deleted !== null || (isQuiet && !isIdle)) return
+    if (this.deleted !== null) return
     // A dead consumer often has nothing but references to missing entries.
     if (limits.reapPending) groups = await this.#dropPending(groups)
     if (Number.isFinite(limits.reapConsumersAfterMs)) for (const group of groups) await this.#deleteConsumers(group)
     const { consumers, groups: destroyed, pending } = this.counts
-    if (readsGroups && this.#mayGoOn && consumers + destroyed + pending === 0) this.#rememberQuiet(groups)
-  }
-
-  /** Remembers until when nothing can be reapable in these groups, after a look that found nothing. */
-  #rememberQuiet(groups: readonly Group[]): void {
-    const { limits, nowMs, living, reapMemory } = this.#context
-    let untilMs = Number.POSITIVE_INFINITY
-    for (const group of groups) {
-      if (limits.reapGroups?.matches(group.rawName)) {
-        const idleMs = group.consumers > 0 ? living.idleMs(this.#key, group, limits.staleGroupAfterMs, nowMs) : null
-        untilMs = idleMs === null ? 0 : Math.min(untilMs, nowMs - idleMs + limits.staleGroupAfterMs)
-      }
-      if (Number.isFinite(limits.reapConsumersAfterMs) && group.consumers > 0)
-        untilMs = Math.min(untilMs, reapMemory.quietGroups.untilMs(this.#key, group))
-    }
-    if (untilMs > nowMs) reapMemory.quietStreams.set(this.#key, this.#stream.state.length, nowMs, untilMs)
+    if (readsGroups && this.#mayGoOn && consumers + destroyed + pending === 0)
+      rememberQuiet(this.#stream, groups, this.#context)
   }
 
   async lastIdIfIdle(): Promise<StreamId | null> {
