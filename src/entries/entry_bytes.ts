@@ -4,25 +4,10 @@
  * what a few groups and consumers take by their number. So the entries are estimated from a sample, and measured as soon
  * as a node has gone: within one script the groups do not change, and what `MEMORY USAGE` loses is what the entries lose.
  */
-import {
-  allocatedBytes,
-  bytesAhead,
-  bytesOfOne,
-  DEFAULT_RULE,
-  type FullNode,
-  fullNodes,
-  type NodeRule,
-  nearestAllocation,
-  type Rounding,
-  type SampledEntry,
-} from './stream_nodes.ts'
-
-/** The tree over a stream's nodes, as `XINFO STREAM` tells: `radix-tree-keys` and `radix-tree-nodes`. */
-export interface Tree {
-  /** Nodes that hold entries. */
-  readonly nodes: number
-  readonly branches: number
-}
+import { mean, sum } from './mean.ts'
+import { type NodeSample, nodeSizes, type Tree } from './node_sizes.ts'
+import { AVERAGED, type Range } from './reported_nodes.ts'
+import { type NodeRule, nearestAllocation, type Rounding } from './stream_nodes.ts'
 
 /** How `MEMORY USAGE` counts the tree: Redis by a rule of thumb, Valkey what it takes. */
 export type TreeCount = 'by rule' | 'as allocated'
@@ -55,17 +40,10 @@ export function groupBytes({ consumers, pending }: Pick<GroupSize, 'consumers' |
 }
 
 /** One look at a stream with groups. */
-export interface Sample {
-  readonly tree: Tree
-  readonly length: number
+export interface Sample extends NodeSample {
   /** What `MEMORY USAGE` reports. */
   readonly totalBytes: number
   readonly counts: GroupCounts
-  /** Whether entries may have been deleted out of nodes that are still there. */
-  readonly mayHaveGaps: boolean
-  /** The oldest entries, one after the other. */
-  readonly oldest: readonly SampledEntry[]
-  readonly newest: SampledEntry
 }
 
 /** What the entries of a stream take. */
@@ -79,81 +57,27 @@ export interface EntryBytes {
   readonly newestNode: number
 }
 
-/** `MEMORY USAGE` takes the mean of this many oldest nodes for the size of every node but the newest. */
-export const AVERAGED = 5
-/** Nodes that hold a smaller share of what the rule would put into them were made under another rule. */
-const LEAST_FILLED = { known: 0.5, unknown: 0.95 }
-/** Nodes that hold this many times what Redis's default would put into them were made under another rule. */
-const MOST_FILLED = 1.25
-/** In a stream of more nodes, the size of the newest one no longer matters. */
-const FEW_NODES = 50
-/** An exact trim leaves part of the oldest node. So the sample is also tried as if a node began later in it. */
-const BEGINNINGS = [0, 1 / 3, 2 / 3]
-
-/** An estimate may be off by a few percent. It errs on the side of keeping entries. */
-const KEEPING = 0.99
+/**
+ * An estimate may be off by a few percent. It errs on the side of keeping entries, more so where entries were deleted out of
+ * nodes and it is not known how many.
+ */
+const KEEPING = { usually: 0.99, withGaps: 0.95 }
 
 /** What the entries take, estimated. */
 export function estimateEntries(sample: Sample, habits: MemoryHabits): EntryBytes {
-  const { tree, totalBytes, counts } = sample
-  const { treeCount, rounding } = habits
-  const rule = ruleOf(sample, habits.rule)
-  const nodes = nodesOf(sample.oldest, sample, rule)
-  const means = BEGINNINGS.map((share) => {
-    const from = Math.floor(share * Math.min(nodes[0]?.entries ?? 0, sample.oldest.length))
-    const later = from === 0 ? nodes : nodesOf(sample.oldest.slice(from), sample, rule)
-    return mean(later.slice(0, AVERAGED).map(({ bytes }) => allocatedBytes(bytes, rounding)))
-  })
-  const newestNode = newestNodeBytes(sample, nodes, rule, rounding)
-  const estimated = treeBytes(tree, treeCount) + Math.min(...means) * (tree.nodes - 1) + newestNode
-  const bytesOf = (bytes: number): number => within(bytes, totalBytes, counts, treeCount)
-  return { tree, bytes: bytesOf(KEEPING * estimated), likelyBytes: bytesOf(estimated), newestNode }
-}
-
-/** Full nodes as they were when Redis made them, before entries were deleted out of them. */
-function nodesOf(
-  entries: readonly SampledEntry[],
-  { tree, length, mayHaveGaps }: Sample,
-  rule: NodeRule,
-): readonly FullNode[] {
-  const nodes = fullNodes(entries, rule)
-  if (!mayHaveGaps) return nodes
-  const full = mean(nodes.map(({ entries }) => entries)) * tree.nodes
-  return full > length ? fullNodes(entries, rule, length / full) : nodes
-}
-
-/**
- * The rule by which the nodes were made. It is the server's, unless the nodes hold far fewer entries than it would put into
- * them: then the setting was changed later, or is not known. Entries deleted out of nodes look the same, so this cannot be
- * told where there may be gaps.
- */
-function ruleOf({ oldest, newest, tree, length, mayHaveGaps }: Sample, told: NodeRule | null): NodeRule {
-  const rule = told ?? DEFAULT_RULE
-  const usual = [oldest, [newest]].map((entries) => mean(fullNodes(entries, rule).map((node) => node.entries)))
-  const [least, most] = [Math.min(...usual), Math.max(...usual)]
-  const perNode = length / tree.nodes
-  if (told === null && perNode > most * MOST_FILLED) return { maxEntries: Math.floor(perNode), maxBytes: 0 }
-  // An exact trim may have left the oldest node with few of its entries.
-  const held = (length + least) / Math.max(1, tree.nodes - 1)
-  const isOther = least === 0 || (!mayHaveGaps && held < least * LEAST_FILLED[told === null ? 'unknown' : 'known'])
-  if (!isOther) return rule
-  const smaller = { ...rule, maxEntries: Math.max(1, Math.floor(perNode)) }
-  return { ...smaller, maxBytes: Math.ceil(mean(fullNodes(oldest, smaller).map(({ bytes }) => bytes))) }
-}
-
-/** The newest node has room for more entries. If nodes are larger than that room, it takes what its entries need. */
-function newestNodeBytes(
-  { newest, tree, length, mayHaveGaps }: Sample,
-  nodes: readonly FullNode[],
-  rule: NodeRule,
-  rounding: Rounding,
-): number {
-  const perNode = mean(nodes.map(({ entries }) => entries))
-  const inNewest = length - perNode * (tree.nodes - 1)
-  const share = mayHaveGaps || tree.nodes > FEW_NODES ? 0 : Math.max(0, Math.min(1, inNewest / perNode))
-  const full = [nodes, fullNodes([newest], rule)].map((some) => mean(some.map(({ bytes }) => bytes)))
-  const filled = share * Math.min(...full)
-  return Math.max(bytesAhead(rule), allocatedBytes(Math.max(bytesOfOne(newest), filled), rounding))
+  const { tree, totalBytes, counts, mayHaveGaps } = sample
+  const { treeCount, rounding, rule } = habits
+  const { oldest, newest, isShown } = nodeSizes(sample, rule, rounding)
+  const total = (which: keyof Range): number =>
+    treeBytes(tree, treeCount) + oldest[which] * (tree.nodes - 1) + newest[which]
+  const beside = (bytes: number): number => within(bytes, totalBytes, counts, treeCount)
+  const keeping = KEEPING[mayHaveGaps && !isShown ? 'withGaps' : 'usually']
+  return {
+    tree,
+    bytes: beside(keeping * total('least')),
+    likelyBytes: beside(total('likely')),
+    newestNode: newest.likely,
+  }
 }
 
 /** What the tree adds to the bytes that `MEMORY USAGE` reports, with the fixed part of every stream. Measured. */
@@ -223,12 +147,4 @@ export function measureEntries(
   const measured = treeBytes(after.tree, count) + mean(left) * (nodes - 1) + newestNode
   const bytes = within(measured, after.bySamples.at(-1) ?? measured, counts, count)
   return { tree: after.tree, bytes, likelyBytes: bytes, newestNode }
-}
-
-function mean(numbers: readonly number[]): number {
-  return numbers.length === 0 ? 0 : sum(numbers) / numbers.length
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, n) => total + n, 0)
 }

@@ -95,6 +95,34 @@ export function fullNodes(sample: readonly SampledEntry[], rule: NodeRule, idSca
   return nodes
 }
 
+/** A node that holds the entries of a sample up to, but not including, `to`. */
+export interface PlacedNode {
+  readonly to: number
+  readonly bytes: number
+  /** Whether the next entry of the sample has no room in it. */
+  readonly isFull: boolean
+}
+
+/** The node that Redis would begin with the entry at `from`. */
+export function nodeFrom(entries: readonly SampledEntry[], from: number, rule: NodeRule): PlacedNode {
+  const node = new Node(entries[from], 1)
+  let to = from + 1
+  while (to < entries.length && node.hasRoomFor(entries[to] as SampledEntry, rule))
+    node.add(entries[to++] as SampledEntry)
+  return { to, bytes: node.bytes, isFull: to < entries.length }
+}
+
+/** What one node takes that holds the first 1, 2, … `count` entries. */
+export function growingNode(entries: readonly SampledEntry[], count: number): number[] {
+  const node = new Node(entries[0], 1)
+  const sizes = [node.bytes]
+  for (const entry of entries.slice(1, count)) {
+    node.add(entry)
+    sizes.push(node.bytes)
+  }
+  return sizes
+}
+
 /** By how much IDs go on where the sample is repeated. */
 function spanOf(sample: readonly SampledEntry[], part: 'ms' | 'seq'): number {
   const [first, last] = [sample[0]?.[part] ?? 0, sample.at(-1)?.[part] ?? 0]

@@ -1,5 +1,6 @@
 /** What explain tells of a stream's memory. */
-import { bytesOfEntries, memoryHabits } from '../look/entry_bytes.ts'
+import { bytesOfEntries } from '../look/entry_bytes.ts'
+import { memoryHabits } from '../look/memory_habits.ts'
 import { memoryCommand } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Refusal } from '../redis/refusal.ts'

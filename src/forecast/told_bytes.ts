@@ -1,7 +1,8 @@
 /** What the entries of a stream take, as a forecast needs it: told from what its groups take wherever that may matter. */
 
-import { type Contents, type Habits, lookAtContents } from '../look/entry_bytes.ts'
+import { type Contents, lookAtContents } from '../look/entry_bytes.ts'
 import type { Found } from '../look/found.ts'
+import type { Habits } from '../look/memory_habits.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Refused } from '../redis/refused.ts'
 import type { Limits } from '../retention/policy.ts'

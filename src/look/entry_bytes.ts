@@ -10,19 +10,31 @@ import {
   type MemoryHabits,
   type Sample,
 } from '../entries/entry_bytes.ts'
-import { elementBytes, type NodeRule, type Rounding, type SampledEntry } from '../entries/stream_nodes.ts'
+import { areAlike } from '../entries/node_sizes.ts'
+import { AVERAGED, type ReportBySamples } from '../entries/reported_nodes.ts'
+import { isBefore, parseStreamId } from '../entries/stream_id.ts'
+import { DEFAULT_RULE, elementBytes, type NodeRule, nodeFrom, type SampledEntry } from '../entries/stream_nodes.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command, Reply } from '../redis/connection.ts'
-import { Refusal } from '../redis/refusal.ts'
 import { accepted, isGone, Refused } from '../redis/refused.ts'
 import { shown } from '../text/shown.ts'
 import { fieldsOf } from './fields.ts'
+import type { Habits } from './memory_habits.ts'
 
-/** Read until there are this many entries, or this many bytes of them. */
-const MOST_ENTRIES = 256
-const MOST_BYTES = 64 * 1024
+/** Entries are read up to this many, or this many bytes of them. */
+const MOST_ENTRIES = 10_000
+const MOST_BYTES = 2 * 1024 * 1024
+/** At once, at most. */
+const MOST_ENTRIES_AT_ONCE = 256
+const MOST_BYTES_AT_ONCE = 64 * 1024
 /** Read first: how large entries are shows how many more to read at once. */
 const FIRST_ENTRIES = 8
+/** `MEMORY USAGE` takes Redis about 0.05 ms for a thousand consumers. Where there are more, it is not asked again. */
+const MOST_CONSUMERS = 1000
+/** `MEMORY USAGE` is asked with so many samples where entries were deleted out of nodes: most nodes then tell how large they are. */
+const MORE_SAMPLES = 16
+/** Where Valkey counts groups alike only from more samples on than this, too many nodes would have to be read. */
+const MOST_FROM = 20
 
 /** What a stream with groups is made of. */
 export interface Contents {
@@ -33,9 +45,6 @@ export interface Contents {
   readonly habits: MemoryHabits
   readonly newest: SampledEntry
 }
-
-/** Tells what the server does with memory; asks it the first time only. */
-export type Habits = () => Promise<MemoryHabits>
 
 /**
  * Estimates what the entries take of the `totalBytes` that Redis reports for a stream. Null for a stream without groups or
@@ -91,16 +100,26 @@ async function lookAtGroupsAndEntries(
   const [first, newest] = [entryOf(stream.get('first-entry')), entryOf(stream.get('last-entry'))]
   if (first === null || newest === null) return 'no entries'
   const deleted = stream.get('max-deleted-entry-id')
+  const mayHaveGaps = Buffer.isBuffer(deleted) && isBefore(parseStreamId(first.id), parseStreamId(String(deleted)))
+  const server = await habits()
+  const rule = server.rule ?? DEFAULT_RULE
+  const from = server.treeCount === 'by rule' ? 1 : groupsLookedAt(sizes)
+  const isTold = from <= MOST_FROM && counts.groups + counts.consumers <= MOST_CONSUMERS
+  // One more than are averaged: of the first one there may be only a part.
+  const oldest = await readNodes(ask, key, first, rule, isTold ? from + AVERAGED : AVERAGED + 1)
   const sample: Sample = {
     tree: { nodes: Number(stream.get('radix-tree-keys')), branches: Number(stream.get('radix-tree-nodes')) },
     length: Number(stream.get('length')),
     totalBytes,
     counts,
-    mayHaveGaps: Buffer.isBuffer(deleted) && String(deleted) !== '0-0',
-    oldest: await readOldestEntries(ask, key, first),
+    mayHaveGaps,
+    oldest,
     newest,
+    report:
+      isTold && !areAlike(oldest, rule, server.rounding)
+        ? await readBySamples(ask, key, from, mayHaveGaps ? MORE_SAMPLES : AVERAGED)
+        : null,
   }
-  const server = await habits()
   return { entries: estimateEntries(sample, server), counts, largest: largestOf(sizes), habits: server, newest }
 }
 
@@ -123,27 +142,47 @@ function countsOf(groups: readonly GroupSize[]): GroupCounts {
   return { groups: groups.length, consumers: sum(({ consumers }) => consumers), pending: sum(({ pending }) => pending) }
 }
 
+/** How many samples `MEMORY USAGE` must take in Valkey to look at all groups, and all consumers of each. */
+function groupsLookedAt(groups: readonly GroupSize[]): number {
+  return Math.max(groups.length, ...groups.map(({ consumers }) => consumers))
+}
+
 function largestOf(groups: readonly GroupSize[]): GroupSize {
   return groups.reduce((largest, group) => (groupBytes(group) > groupBytes(largest) ? group : largest))
 }
 
-async function readOldestEntries(ask: Ask, key: Buffer, first: SampledEntry): Promise<readonly SampledEntry[]> {
-  let entries: SampledEntry[] = [first]
-  let largest = first.rawBytes
-  let bytes = 0
-  for (let most = FIRST_ENTRIES; bytes < MOST_BYTES && entries.length < MOST_ENTRIES; most = MOST_ENTRIES) {
-    const count = Math.min(most, Math.floor((MOST_BYTES - bytes) / Math.max(1, largest)) + 1)
-    const isFirst = most === FIRST_ENTRIES
-    const last = entries.at(-1) as SampledEntry
-    const command = ['XRANGE', key, isFirst ? '-' : `(${last.id}`, '+', 'COUNT', String(count)]
+async function readBySamples(ask: Ask, key: Buffer, from: number, count: number): Promise<ReportBySamples> {
+  const commands = Array.from({ length: count }, (_, i) => ['MEMORY', 'USAGE', key, 'SAMPLES', String(from + i)])
+  const replies = await ask(commands, LEAST_COST * count)
+  return { from, bytes: replies.map((reply, i) => Number(accepted(reply, commands[i] as Command))) }
+}
+
+/** Reads the oldest entries: as many as fill so many nodes. */
+async function readNodes(
+  ask: Ask,
+  key: Buffer,
+  first: SampledEntry,
+  rule: NodeRule,
+  nodes: number,
+): Promise<readonly SampledEntry[]> {
+  const entries = [first]
+  let [largest, bytes] = [first.rawBytes, first.rawBytes]
+  let most = FIRST_ENTRIES
+  for (let [full, from] = [0, 0]; bytes < MOST_BYTES && entries.length < MOST_ENTRIES; most = MOST_ENTRIES_AT_ONCE) {
+    const count = Math.min(most, Math.floor(MOST_BYTES_AT_ONCE / Math.max(1, largest)) + 1)
+    const command = ['XRANGE', key, `(${entries.at(-1)?.id}`, '+', 'COUNT', String(count)]
     const reply = await one(ask, command, costOfReading(count))
     const more = Array.isArray(reply) ? reply.map(entryOf).filter((entry) => entry !== null) : []
-    entries = isFirst ? more : entries.concat(more)
-    for (const { rawBytes } of more) {
-      bytes += rawBytes
-      largest = Math.max(largest, rawBytes)
+    for (const entry of more) {
+      entries.push(entry)
+      bytes += entry.rawBytes
+      largest = Math.max(largest, entry.rawBytes)
     }
-    if (more.length < count) break
+    for (let node = nodeFrom(entries, from, rule); node.isFull; node = nodeFrom(entries, from, rule)) {
+      full++
+      from = node.to
+    }
+    if (full >= nodes || more.length < count) break
   }
   return entries
 }
@@ -164,61 +203,4 @@ function entryOf(reply: Reply | undefined): SampledEntry | null {
     shape.push(`${name.length}:${name.toString('latin1')}`)
   }
   return { id, ms, seq, fields: list.length / 2, shape: shape.join(), names, values, rawBytes }
-}
-
-/** What the server behind `ask` does with memory. */
-export function memoryHabits(ask: Ask): Habits {
-  let habits: Promise<MemoryHabits> | undefined
-  return () => {
-    habits ??= readMemoryHabits(ask)
-    return habits
-  }
-}
-
-/** Asks what this server does with memory. What it does not tell is assumed so that entries seem smaller. */
-async function readMemoryHabits(ask: Ask): Promise<MemoryHabits> {
-  const [server, memory, config] = await ask([
-    ['INFO', 'server'],
-    ['INFO', 'memory'],
-    ['CONFIG', 'GET', 'stream-node-max-*'],
-  ])
-  const version = server instanceof Refusal ? await versionSaid(ask) : versionIn(String(server))
-  return { treeCount: treeCountOf(version), rounding: roundingOf(memory), rule: ruleOf(config) }
-}
-
-/** The version of a Redis, such as `7.0.15`; null of Valkey, and where it is not known. */
-function versionIn(info: string): string | null {
-  const isValkey = /^(?:valkey_version|server_name:valkey)/m.test(info)
-  return isValkey ? null : (/^redis_version:(\S+)/m.exec(info)?.[1] ?? null)
-}
-
-/** The same for a user who may not call `INFO`: everybody may say `HELLO`. */
-async function versionSaid(ask: Ask): Promise<string | null> {
-  const [hello] = await ask([['HELLO']])
-  const told = fieldsOf(hello ?? null)
-  return String(told.get('server')) === 'redis' ? String(told.get('version')) : null
-}
-
-/** Redis counts what a tree takes from 8.2 on, and so does Valkey. */
-function treeCountOf(version: string | null): MemoryHabits['treeCount'] {
-  if (version === null) return 'as allocated'
-  const [major = 0, minor = 0] = version.split('.').map(Number)
-  return major * 100 + minor < 802 ? 'by rule' : 'as allocated'
-}
-
-/** By the allocator's name, such as `jemalloc-5.3.0`. */
-function roundingOf(info: Reply | undefined): Rounding {
-  const version = /^mem_allocator:jemalloc-(\d+)\.(\d+)\.(\d+)/m.exec(String(info))?.slice(1).map(Number)
-  if (version === undefined) return 'none'
-  const [major = 0, minor = 0, patch = 0] = version
-  return major * 10_000 + minor * 100 + patch > 50_300 ? 'paged' : 'coarse'
-}
-
-function ruleOf(config: Reply | undefined): NodeRule | null {
-  if (config instanceof Refusal) return null
-  const told = fieldsOf(config ?? null)
-  const [maxEntries, maxBytes] = ['stream-node-max-entries', 'stream-node-max-bytes'].map((name) =>
-    Number(told.get(name)),
-  )
-  return Number.isInteger(maxEntries) && Number.isInteger(maxBytes) ? ({ maxEntries, maxBytes } as NodeRule) : null
 }

@@ -7,9 +7,10 @@ import type { Command, Reply } from '../redis/connection.ts'
 import { Fault, isServerWide, Refusal } from '../redis/refusal.ts'
 import { Refused } from '../redis/refused.ts'
 import { needsOldest, type Policy } from '../retention/policy.ts'
-import { lookAtContents, memoryHabits } from './entry_bytes.ts'
+import { lookAtContents } from './entry_bytes.ts'
 import type { Covered, Found, Looked } from './found.ts'
 import { argument } from './in_batches.ts'
+import { memoryHabits } from './memory_habits.ts'
 import { memoryCommand, oldestCommand, readOldest } from './stream_state.ts'
 
 /** Adds what it sees to `looked`. @throws Fault when the connection fails or the whole server refuses */

@@ -1,7 +1,8 @@
 /** Reads the candidates again, and Redis's memory. */
 
 import { isTime, parseStreamId } from '../entries/stream_id.ts'
-import { bytesOfEntries, memoryHabits } from '../look/entry_bytes.ts'
+import { bytesOfEntries } from '../look/entry_bytes.ts'
+import { memoryHabits } from '../look/memory_habits.ts'
 import { type Address, formatAddress } from '../redis/address.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Connection } from '../redis/connection.ts'

@@ -1,7 +1,8 @@
 /** Brings a stream under its limit on bytes, node by node. The newest entry stays. */
 
 import { type EntryBytes, measureEntries } from '../entries/entry_bytes.ts'
-import { type Contents, lookAtContents, memoryHabits } from '../look/entry_bytes.ts'
+import { type Contents, lookAtContents } from '../look/entry_bytes.ts'
+import { memoryHabits } from '../look/memory_habits.ts'
 import { memoryCommand } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import { accepted } from '../redis/refused.ts'

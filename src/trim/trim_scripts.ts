@@ -1,6 +1,7 @@
 /** Scripts that check and remove in one step inside Redis, so that nothing can change in between. */
 
-import { AVERAGED, type Measured } from '../entries/entry_bytes.ts'
+import type { Measured } from '../entries/entry_bytes.ts'
+import { AVERAGED } from '../entries/reported_nodes.ts'
 import { formatStreamId, type StreamId } from '../entries/stream_id.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { GROUPS_CHANGED } from './group_guard.ts'

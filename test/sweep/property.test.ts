@@ -20,6 +20,8 @@ import { startProxy } from '../harness/tcp_proxy.ts'
 
 const CASES = Number(process.env.TEST_CASES || 600)
 const CLUSTER_CASES = Math.ceil(CASES / 10)
+/** Their entries depend on the time of day, so they need not fail again for the same fault. */
+const ONCE_FAILED = [67810795, 501324, 500474]
 const SEED = Number(process.env.TEST_SEED || Math.floor(Math.random() * 1e9))
 
 test(`${CASES} cases from seed ${SEED}: whatever interrupts it, a sweep removes what the policy says and nothing else`, async (t) => {
@@ -38,6 +40,12 @@ test(`${CLUSTER_CASES} cases from seed ${SEED}: the same in a cluster of three`,
   assertAgreed(t, failed)
   const reaped = count.groups + count.consumers + count.pending
   if (CASES >= 300) assert.ok(reaped > 0 && count.age > 0, JSON.stringify(count))
+})
+
+test('the same for cases that once failed', async (t) => {
+  const failed: Trial[] = []
+  for (const seed of ONCE_FAILED) failed.push(...(await tryCases(t, seed, 1)).failed)
+  assertAgreed(t, failed)
 })
 
 function assertAgreed(t: TestContext, failed: readonly Trial[]): void {

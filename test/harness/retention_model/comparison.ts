@@ -65,10 +65,7 @@ function harm({ policy, before, after, toMs, ladder }: Swept, gone: number): str
     found.push('an entry that a group needs was removed to save memory')
   }
   const start = before.entries.length - due
-  const nodeBytes = (ladder.get(before.entries.length) ?? 0) / before.nodes.length
-  const isSeenInPart = AVERAGED_NODES * nodeBytes > SAMPLED_BYTES
-  const estimated = ROOM_BYTES + (isSeenInPart ? OVERESTIMATE * policy.maxBytes : 0)
-  const room = before.groups.length > 0 ? estimated : 0
+  const room = before.groups.length > 0 ? ROOM_BYTES : 0
   if (!mayBeLeft(ladder, start, policy.maxBytes, room).has(after.entries.length)) {
     found.push(
       `more was removed than the size limit requires: ${after.entries.length} entries are left of the ${start} that the other limits keep`,
@@ -82,15 +79,6 @@ function harm({ policy, before, after, toMs, ladder }: Swept, gone: number): str
  * groups.
  */
 const ROOM_BYTES = 4096
-/**
- * Beside groups the sweep estimates the bytes of the entries from the oldest 64 KB. Redis averages the five oldest nodes, so
- * where those are larger and differ much, the estimate may be too high by this share: it removed a node at 0.975 of the limit
- * (seed 67810795). It should be wrong only on the side of keeping.
- */
-const SAMPLED_BYTES = 64 * 1024
-const AVERAGED_NODES = 5
-const OVERESTIMATE = 0.03
-
 /**
  * The numbers of entries that a size limit may leave. It removes nodes as long as Redis reports too much memory, which is an
  * estimate and sometimes rises. The sweep knows the entries of a node only to an eighth, so smaller nodes after it may be
@@ -143,14 +131,16 @@ function shortfall({ policy, before, after, fromMs, ladder }: Swept, gone: numbe
 }
 
 /**
- * Beside groups, the bytes of entries are estimated until one node has gone: poorly where some are far larger than others.
- * The tree over the nodes is always estimated; over nodes of a few entries it takes as much as they do.
+ * Beside groups, the bytes of entries are estimated until one node has gone: less well where entries were deleted out of
+ * nodes, and poorly where some of those were far larger than others. The tree over the nodes is always estimated; over nodes
+ * of a few entries it takes as much as they do.
  */
 function slackOf({ groups, contents, nodes, memoryBytes }: Snapshot): number {
   if (groups.length === 0) return 1
+  if (memoryBytes / nodes.length < TINY_NODE_BYTES) return 1.4
+  if (nodes.every(({ deleted }) => deleted.length === 0)) return 1.02
   const sizes = contents.map(({ length }) => length)
-  if (Math.max(...sizes) > 4 * Math.min(...sizes)) return 2
-  return memoryBytes / nodes.length < TINY_NODE_BYTES ? 1.4 : 1.02
+  return Math.max(...sizes) > 4 * Math.min(...sizes) ? 2 : 1.07
 }
 
 /** Redis makes such nodes only where somebody set `stream-node-max-entries` to a handful. */
