@@ -18,6 +18,8 @@ const NODES_AT_ONCE = 10
 const LOOKED_AT_ONCE = 10_000
 /** A measurement asks six times, before and after. */
 const MEASUREMENTS = 12
+/** Where the tree over the nodes is not counted by rule, what it loses with a node is known only to some 60 bytes. */
+const LEAST_MEASURED_BYTES = 1024
 /** `XINFO STREAM` carries two entries into the script. Larger ones than this are not carried. */
 const MOST_CARRIED_BYTES = 128 * 1024
 
@@ -96,7 +98,9 @@ async function shrinkEntries(contents: Contents, target: number, context: Shrink
   const most = bites.removed.bytes + bites.state.length - 1
   const floor = hold?.floor ?? null
   const looked = habits.treeCount === 'by rule' ? counts.groups + counts.consumers : 0
+  const isExact = habits.treeCount === 'by rule' || estimated.bytes / estimated.tree.nodes >= LEAST_MEASURED_BYTES
   const canMeasure =
+    isExact &&
     MEASUREMENTS * looked + 2 * (estimated.tree.nodes + counts.groups + counts.consumers) < LOOKED_AT_ONCE &&
     Math.max(newest.rawBytes, bites.state.oldest?.bytes ?? 0) < MOST_CARRIED_BYTES
   const nodes = Math.max(1, Math.min(NODES_AT_ONCE, Math.floor(LOOKED_AT_ONCE / (looked + 1))))
