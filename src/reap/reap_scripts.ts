@@ -88,7 +88,7 @@ export function deleteConsumers(key: Buffer, group: Uint8Array, names: readonly 
 /**
  * Unlinks a stream. A producer's `XADD` runs either before the script, and the stream has a newer last ID, or after it, and
  * makes a new stream. A custom ID tells no age, so a stream with custom IDs stays. Replies with whether it did, and how many
- * of its entries the group furthest behind had not read.
+ * entries it held.
  */
 const DELETE_STREAM_LUA = `${AS_JUDGED_LUA}
 local function padded(id)
@@ -102,14 +102,13 @@ local last = told(redis.call('XINFO', 'STREAM', KEYS[1]))['last-generated-id']
 local ms = tonumber(string.match(last, '^%d+'))
 if ms < tonumber(ARGV[2]) or ms >= tonumber(ARGV[3]) then return {0, 0} end
 if length > 0 and ARGV[4] ~= '' and padded(last) >= padded(ARGV[4]) then return {0, 0} end
-local known, unread = {}, 0
+local known = {}
 for at = 5, #ARGV, ${ARGUMENTS_OF_GROUP} do known[ARGV[at]] = at end
 for _, fields in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local group = told(fields)
   if not known[group.name] or not isAsJudged(group, known[group.name]) then return {0, 0} end
-  unread = math.max(unread, tonumber(group.lag) or 0)
 end
-return {redis.call('UNLINK', KEYS[1]), math.min(unread, length)}`
+return {redis.call('UNLINK', KEYS[1]), length}`
 
 /**
  * Unlinks the stream if its last ID is a time before `beforeMs` and it has no groups but these, still dead as they were

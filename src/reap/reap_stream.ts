@@ -23,6 +23,7 @@ import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
 import { goThroughReferences } from './reference_bites.ts'
 import { rememberQuiet } from './remember_quiet.ts'
+import { countUnread } from './unread_entries.ts'
 
 /** Consumers checked and deleted by one script: each takes Redis 3 to 5 microseconds. */
 const CONSUMERS_AT_ONCE = 100
@@ -208,7 +209,9 @@ class ReapWork {
 
   async #unlink(kind: DeleteReason, idleMs: number, dead: readonly Group[]): Promise<void> {
     if (!this.#mayGoOn) return
-    const { limits, nowMs } = this.#context
+    const { limits, nowMs, ask } = this.#context
+    const { length, oldest } = this.#stream.state
+    const unread = await countUnread(ask, this.#key, dead, length, oldest?.bytes ?? 0)
     const command = deleteStream(
       this.#key,
       kind,
@@ -218,10 +221,10 @@ class ReapWork {
       this.#context.archivedBefore,
     )
     const cost = dead.reduce((sum, { consumers }) => sum + costOfConsumers(consumers), 4 * LEAST_COST)
-    const [unlinked, unread] = (await this.#send(command, cost)) as [number, number]
+    const [unlinked, entries] = (await this.#send(command, cost)) as [number, number]
     if (unlinked === 0) return
     this.deleted = kind
-    this.unread = unread
+    this.unread = Math.min(unread, entries)
   }
 
   async #deleteConsumers(group: Group): Promise<void> {
