@@ -140,39 +140,46 @@ function isReported(sizes: readonly number[], { from, differences }: Reported): 
 
 /**
  * The mean of the nodes that `MEMORY USAGE` averages where the sample does not show what is in them; `bytes` is what it
- * suggests. The report tells how far nodes differ from the mean of the first ones. A node is larger than the rule allows only
- * if it holds one large entry alone, and the sample shows how large such entries are.
+ * suggests. The report tells how far nodes differ from the mean of the first ones. Of many nodes, some are as large as the rule
+ * allows. One is larger only if it holds a large entry alone, and the sample shows how large such entries are. The mean that
+ * explains most nodes so is the likely one.
  */
 export function meanByRule(bytes: number, oldest: OldestEntries, report: ReportBySamples): number {
   const { entries, rounding } = oldest
   const { from, differences } = readReport(oldest, report, report.bytes.length)
-  const [first] = entries
-  if (from > AVERAGED || differences.length === 0 || first === undefined) return bytes
+  if (from > AVERAGED || differences.length === 0) return bytes
   /** How much larger each node is than the mean of the first `from` nodes; the mean of one node is its size. */
   const larger = differences.map((by, i) => by * (from + 1 + i) - (differences[i - 1] ?? 0) * (from + i))
   const averaged = larger.slice(0, AVERAGED - from)
   if (from === 1) for (const sizes of [larger, averaged]) sizes.unshift(0)
   const meanLarger = differences.slice(0, AVERAGED - from).at(-1) ?? 0
-  const least = allocatedBytes(bytesOfOne(first), rounding) / from
+  const alone = entries.map((entry) => allocatedBytes(bytesOfOne(entry), rounding))
+  const least = Math.min(...alone)
   const most = largestNode(oldest)
   const overfilled = largestNode(oldest, OVERFILLED)
-  const large = entries.map((entry) => allocatedBytes(bytesOfOne(entry), rounding)).filter((size) => size > most)
+  const large = [...new Set(alone)].filter((size) => size > most).slice(0, MOST_LARGE)
   const isNode = (size: number): boolean => size <= overfilled + ROUNDED || large.some((one) => isAlike(one, size))
-  const isMean = (mean: number): boolean => mean >= least && averaged.every((by) => isNode(mean + by))
+  const explained = (mean: number): number => larger.filter((by) => isNode(mean + by)).length
+  const isMean = (mean: number): boolean =>
+    larger.every((by) => mean + by >= least - ROUNDED) && averaged.every((by) => isNode(mean + by))
 
   const ifFilled = canFill(oldest, most) ? filledNodes(larger).map((by) => most - by) : []
-  const filled = ifFilled.filter(isMean)
-  if (filled.length > 0) return meanLarger + Math.min(...filled)
+  const ifLarge = larger.flatMap((by) => large.map((size) => size - by))
+  const means = [...ifFilled, ...ifLarge].filter(isMean)
+  const mostExplained = Math.max(...means.map(explained))
+  const best = means.filter((mean) => explained(mean) === mostExplained)
+  if (best.length > 0) return meanLarger + Math.min(...best)
   const roomiest = most - Math.max(0, ...averaged)
-  if (roomiest >= least) return Math.max(meanLarger + least, Math.min(meanLarger + roomiest, bytes))
-  const explained = averaged.flatMap((by) => large.map((one) => one - by)).filter(isMean)
-  return explained.length > 0 ? meanLarger + Math.min(...explained) : bytes
+  return Math.max(meanLarger + least, Math.min(meanLarger + roomiest, bytes))
 }
 
 /** Redis rounds each mean down, by less than a byte: so the size of a node told from two means may be off by this. */
-const ROUNDED = 32
+const ROUNDED = 64
 
+/** So many nodes of one size are no chance. */
 const SEVERAL = 3
+/** The time to look for a likely mean grows with the square of the different sizes of large entries. */
+const MOST_LARGE = 64
 
 function isAlike(a: number, b: number): boolean {
   return Math.abs(a - b) <= ROUNDED

@@ -32,7 +32,7 @@ const FIRST_ENTRIES = 8
 /** `MEMORY USAGE` takes Redis about 0.05 ms for a thousand consumers. Where there are more, it is not asked again. */
 const MOST_CONSUMERS = 1000
 /** `MEMORY USAGE` is asked with so many samples where entries were deleted out of nodes: most nodes then tell how large they are. */
-const MORE_SAMPLES = 16
+const MORE_SAMPLES = 32
 /** Where Valkey counts groups alike only from more samples on than this, too many nodes would have to be read. */
 const MOST_FROM = 20
 
