@@ -98,12 +98,13 @@ async function lookAtGroupsAndEntries(
   const server = await habits()
   const rule = server.rule ?? DEFAULT_RULE
   const from = server.treeCount === 'by rule' ? 1 : groupsLookedAt(sizes)
-  const isTold = from <= MOST_FROM && counts.groups + counts.consumers <= MOST_CONSUMERS
+  const tree = { nodes: Number(stream.get('radix-tree-keys')), branches: Number(stream.get('radix-tree-nodes')) }
+  const isTold = from <= Math.min(MOST_FROM, tree.nodes - 2) && counts.groups + counts.consumers <= MOST_CONSUMERS
   // One more than are averaged: of the first one there may be only a part.
   const length = Number(stream.get('length'))
   const oldest = await readNodes(ask, key, first, length, rule, isTold ? from + AVERAGED : AVERAGED + 1)
   const sample: Sample = {
-    tree: { nodes: Number(stream.get('radix-tree-keys')), branches: Number(stream.get('radix-tree-nodes')) },
+    tree,
     length,
     totalBytes,
     counts,

@@ -145,6 +145,13 @@ testOnEach(
   },
 )
 
+testOnEach('a stream that ends with the greatest ID there is can be looked at', async (_, redis) => {
+  for (let i = 1; i <= 8; i++) await redis.command('XADD', KEY, `${i}-1`, 'body', 'x'.repeat(200))
+  await redis.command('XADD', KEY, '18446744073709551615-18446744073709551615', 'body', 'x')
+  await readAll(redis, 'g', 1)
+  assert.deepEqual((await sweepWhole(redis.url, [...BYTES_ALONE, '--max-bytes', '1kb'])).errors, {})
+})
+
 function assertBrought(bytes: number, limit: number, what = '', brought = [0.93, 1.01]): void {
   const [least = 0, most = 0] = brought
   assert.ok(bytes >= least * limit && bytes <= most * limit, `${what} ${(bytes / limit).toFixed(3)} of the limit`)
