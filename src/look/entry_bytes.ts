@@ -94,29 +94,35 @@ async function lookAtGroupsAndEntries(
   const [first, newest] = [entryOf(stream.get('first-entry')), entryOf(stream.get('last-entry'))]
   if (first === null || newest === null) return 'no entries'
   const deleted = stream.get('max-deleted-entry-id')
-  const mayHaveGaps = Buffer.isBuffer(deleted) && isBefore(parseStreamId(first.id), parseStreamId(String(deleted)))
-  const server = await habits()
-  const rule = server.rule ?? DEFAULT_RULE
-  const from = server.treeCount === 'by rule' ? 1 : groupsLookedAt(sizes)
-  const tree = { nodes: Number(stream.get('radix-tree-keys')), branches: Number(stream.get('radix-tree-nodes')) }
-  const isTold = from <= Math.min(MOST_FROM, tree.nodes - 2) && counts.groups + counts.consumers <= MOST_CONSUMERS
-  // One more than are averaged: of the first one there may be only a part.
-  const length = Number(stream.get('length'))
-  const oldest = await readNodes(ask, key, first, length, rule, isTold ? from + AVERAGED : AVERAGED + 1)
-  const sample: Sample = {
-    tree,
-    length,
-    totalBytes,
-    counts,
-    mayHaveGaps,
-    oldest,
+  const seen = {
+    tree: { nodes: Number(stream.get('radix-tree-keys')), branches: Number(stream.get('radix-tree-nodes')) },
+    length: Number(stream.get('length')),
+    mayHaveGaps: Buffer.isBuffer(deleted) && isBefore(parseStreamId(first.id), parseStreamId(String(deleted))),
     newest,
-    report:
-      isTold && !areAlike(oldest, rule, server.rounding)
-        ? await readBySamples(ask, key, from, mayHaveGaps ? MORE_SAMPLES : AVERAGED, costOfGroups(counts))
-        : null,
   }
+  const server = await habits()
+  const sample: Sample = { ...seen, ...(await readOldest(ask, key, first, seen, sizes, server)), totalBytes, counts }
   return { entries: estimateEntries(sample, server), counts, largest: largestOf(sizes), habits: server, newest }
+}
+
+/** Reads the oldest entries, and what `MEMORY USAGE` tells of them where nodes are not all alike. */
+async function readOldest(
+  ask: Ask,
+  key: Buffer,
+  first: SampledEntry,
+  { tree, length, mayHaveGaps }: Pick<Sample, 'tree' | 'length' | 'mayHaveGaps'>,
+  groups: readonly GroupSize[],
+  { treeCount, rounding, rule: told }: MemoryHabits,
+): Promise<Pick<Sample, 'oldest' | 'report'>> {
+  const counts = countsOf(groups)
+  const rule = told ?? DEFAULT_RULE
+  const from = treeCount === 'by rule' ? 1 : groupsLookedAt(groups)
+  const isTold = from <= Math.min(MOST_FROM, tree.nodes - 2) && counts.groups + counts.consumers <= MOST_CONSUMERS
+  // One node more than is averaged: of the first one there may be only a part.
+  const oldest = await readNodes(ask, key, first, length, rule, isTold ? from + AVERAGED : AVERAGED + 1)
+  if (!isTold || areAlike(oldest, rule, rounding)) return { oldest, report: null }
+  const samples = mayHaveGaps ? MORE_SAMPLES : AVERAGED
+  return { oldest, report: await readBySamples(ask, key, from, samples, costOfGroups(counts)) }
 }
 
 async function one(ask: Ask, command: Command): Promise<Reply> {
