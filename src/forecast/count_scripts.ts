@@ -48,12 +48,16 @@ export function countRange(
   return [evaluate, COUNT_LUA, '1', key, command, from, to, String(step), String(most), String(limit)]
 }
 
-const NODES_LUA = `
+const LAYOUT_LUA = `
+local told = {}
 local fields = redis.call('XINFO', 'STREAM', KEYS[1])
-for i = 1, #fields, 2 do if fields[i] == 'radix-tree-keys' then return fields[i + 1] end end
-return 0`
+for i = 1, #fields, 2 do told[fields[i]] = fields[i + 1] end
+return {told['radix-tree-keys'] or 0, told['max-deleted-entry-id'] or ''}`
 
-/** Asks how many nodes the stream has. `XINFO STREAM` carries the first and last entry whole: they stay inside Redis. */
-export function countNodes(evaluate: Evaluate, key: Buffer): Command {
-  return [evaluate, NODES_LUA, '1', key]
+/**
+ * Asks how many nodes the stream has, and for the greatest ID that was deleted. `XINFO STREAM` carries the first and last
+ * entry whole: they stay inside Redis.
+ */
+export function readLayout(evaluate: Evaluate, key: Buffer): Command {
+  return [evaluate, LAYOUT_LUA, '1', key]
 }

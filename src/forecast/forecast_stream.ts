@@ -30,7 +30,7 @@ import {
   sumOfReasons,
 } from '../retention/policy.ts'
 import type { CountingWay } from './counting_way.ts'
-import { EntryCounter } from './entry_counter.ts'
+import { EntryCounter, type Layout } from './entry_counter.ts'
 import { forecastReap, NOTHING_TO_REAP, type ReapForecast } from './forecast_reap.ts'
 
 /** What a sweep would do to one stream. */
@@ -94,17 +94,20 @@ export async function forecastStream(stream: Found, context: ForecastContext): P
   const ids = { oldest: parseStreamId(oldest.id), newest }
   const counter = new EntryCounter({ key, length, ...ids, entryBytes: oldest.bytes }, ask, way)
   const cutOff = hasTimeIds ? heldCutOff(limits, hold, nowMs) : null
-  const tooOld = cutOff === null ? 0 : await counter.before(cutOff)
   const isTooBig = bytes > limits.maxBytes
+  const layout = limits.trim === 'approx' || isTooBig ? await counter.layout() : null
+  const tooOld = cutOff === null ? 0 : goneBefore(cutOff, await counter.before(cutOff), counter, layout, limits)
   const counted = {
     length,
     tooOld,
     free: hold !== null && (length > limits.maxLength || isTooBig) ? await counter.before(hold.floor) : length,
     acked: 0,
     bytes,
-    nodes: limits.trim === 'approx' || isTooBig ? await counter.nodes() : null,
+    nodes: layout?.nodes ?? null,
+    mayHaveGaps: !!layout?.deleted && isBefore(ids.oldest, layout.deleted),
   }
-  const acked = await countAcked(foretell(counted, limits), groups, counter, context, key, hasTimeIds)
+  const floor = await ackedBefore(foretell(counted, limits), groups, counter, context, key, hasTimeIds)
+  const acked = floor === null ? 0 : goneBefore(floor, await counter.before(floor), counter, layout, limits)
   const removal = foretell({ ...counted, acked }, limits)
   const total = sumOfReasons(removal.removed)
   const over = await overLimits(counted, total, hold, context, hasTimeIds ? counter : null)
@@ -153,26 +156,42 @@ function heldCutOff({ maxAgeMs, hardMaxAgeMs }: Limits, hold: Hold | null, nowMs
 }
 
 /**
- * How many entries every living group has acknowledged, as they will stand when the other limits have been applied: entries
- * that go for those may be the ones that a group has pending now.
+ * How many of the entries before `id` can go. `approx` keeps the newest node if an entry from `id` on was deleted out of it,
+ * even if all that live there are older: Redis looks at the last entry of a node, deleted or not.
  */
-async function countAcked(
+function goneBefore(
+  id: StreamId,
+  entries: number,
+  { length, newest }: EntryCounter,
+  layout: Layout | null,
+  { trim }: Limits,
+): number {
+  const last = layout?.deleted ?? null
+  const keepsNewest = trim === 'approx' && last !== null && isBefore(newest, last) && !isBefore(last, id)
+  return keepsNewest ? Math.min(entries, length - 1) : entries
+}
+
+/**
+ * The ID before which every living group has acknowledged all entries that are old enough, as they will stand when the other
+ * limits have been applied: entries that go for those may be the ones that a group has pending now. Null if none may go.
+ */
+async function ackedBefore(
   before: Removal,
   groups: readonly Group[],
   counter: EntryCounter,
   { ask, limits, nowMs }: ForecastContext,
   key: Buffer,
   hasTimeIds: boolean,
-): Promise<number> {
+): Promise<StreamId | null> {
   const { ackedAfterMs, staleGroupAfterMs } = limits
-  if (groups.length === 0 || ackedAfterMs === Number.POSITIVE_INFINITY || (ackedAfterMs > 0 && !hasTimeIds)) return 0
+  const isAsked = ackedAfterMs < Number.POSITIVE_INFINITY && (ackedAfterMs === 0 || hasTimeIds)
+  if (groups.length === 0 || !isAsked) return null
   const gone = sumOfReasons(before.removed)
   const first = gone === 0 ? null : await counter.idAt(gone)
-  if (gone > 0 && first === null) return 0
+  if (gone > 0 && first === null) return null
   const later = first === null ? groups : await readPendingFrom(ask, key, groups, first)
   const floor = ackedFloor(later, staleGroupAfterMs, nowMs)
-  if (floor === null) return 0
-  return counter.before(ackedAfterMs === 0 ? floor : earlierOf(floor, timeId(nowMs - ackedAfterMs)))
+  return floor === null || ackedAfterMs === 0 ? floor : earlierOf(floor, timeId(nowMs - ackedAfterMs))
 }
 
 /** The groups with what they have pending from `first` on. @throws Refused */

@@ -15,6 +15,8 @@ export interface Counted {
   readonly bytes: number
   /** Nodes of the stream; null if unknown. */
   readonly nodes: number | null
+  /** Whether entries may have been deleted out of nodes that are still there. */
+  readonly mayHaveGaps: boolean
 }
 
 /** Removed entries by reason, and approximately the bytes freed. */
@@ -67,9 +69,9 @@ export function foretell(counted: Counted, limits: Limits): Removal {
 }
 
 /** The average entries of a node, and whether all nodes but the last hold this many, as small entries do at Redis's defaults. */
-function nodesOf({ length, nodes }: Counted): { entries: number; areAlike: boolean } {
+function nodesOf({ length, nodes, mayHaveGaps }: Counted): { entries: number; areAlike: boolean } {
   if (nodes === null || nodes <= 0) return { entries: NODE_ENTRIES, areAlike: false }
-  if (nodes === Math.ceil(length / NODE_ENTRIES)) return { entries: NODE_ENTRIES, areAlike: true }
+  if (!mayHaveGaps && nodes === Math.ceil(length / NODE_ENTRIES)) return { entries: NODE_ENTRIES, areAlike: true }
   return { entries: Math.max(1, length / nodes), areAlike: false }
 }
 
