@@ -140,8 +140,10 @@ class ReapWork {
   /** The group with its signs of life if it is dead, else null. */
   async #ifDead(group: Group): Promise<Group | null> {
     const { ask, limits, nowMs, living, deserted } = this.#context
-    const before = deserted.find(({ rawName }) => nameOf(rawName) === nameOf(group.rawName))
-    if (before !== undefined && group.consumers === 0 && isAt(group, before.lastDelivered)) return group
+    if (group.consumers === 0 && deserted !== null) {
+      const before = deserted.find(({ rawName }) => nameOf(rawName) === nameOf(group.rawName))
+      return before !== undefined && isAt(group, before.lastDelivered) ? group : null
+    }
     if (living.idleMs(this.#key, group, limits.staleGroupAfterMs, nowMs) !== null) return null
     const judged = group.consumers > 0 ? await this.#withIdle(group) : await withLife(ask, this.#key, group)
     return judged !== null && isReapable(judged, limits, nowMs) ? judged : null

@@ -18,8 +18,8 @@ export interface ReapContext {
   readonly stop: AbortSignal
   readonly reapMemory: ReapMemory
   readonly living: LivingGroups
-  /** Dead groups without consumers, as they were judged before the stream was trimmed. */
-  readonly deserted: readonly Group[]
+  /** Dead groups without consumers, as they were judged before the stream was trimmed; null if nothing was trimmed. */
+  readonly deserted: readonly Group[] | null
   /** Entries before this ID are archived; null where the policy archives nothing. A stream goes only with archived entries. */
   readonly archivedBefore: StreamId | null
 }

@@ -131,7 +131,8 @@ export class ArchiveFirst {
     const { policies, nowMs, stop, ask, reapMemory, living, mostAtOnce } = this.#context
     const limits = policies[stream.policy] as Policy
     try {
-      const reaping = { ask, limits, nowMs, stop, deserted: soFar.deserted, archivedBefore: NOTHING }
+      const deserted = soFar.trimmed === null ? null : soFar.deserted
+      const reaping = { ask, limits, nowMs, stop, deserted, archivedBefore: NOTHING }
       const last = reapMemory && living ? await lastIdIfIdle(stream, { ...reaping, reapMemory, living }) : null
       const spilled =
         last === null && !isDue(stream, limits, nowMs)

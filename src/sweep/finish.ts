@@ -11,7 +11,7 @@ import { NOTHING_REAPED, type Reaped } from '../reap/reaped.ts'
 import type { Ask } from '../redis/ask.ts'
 import { Fault, isServerWide } from '../redis/refusal.ts'
 import type { Group } from '../retention/groups.ts'
-import type { Policy } from '../retention/policy.ts'
+import { type Policy, sumOfReasons } from '../retention/policy.ts'
 import type { Trimmed } from '../trim/trimmed.ts'
 import { type CountContext, countOutcome } from './count.ts'
 
@@ -68,7 +68,8 @@ async function reap(
   const left: Found = { ...stream, state }
   const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
   if (isCutShort || !reapMemory || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
-  return reapStream(left, { ask, limits, nowMs, stop, reapMemory, living, deserted, archivedBefore })
+  const judged = sumOfReasons(trimmed.removed) > 0 ? deserted : null
+  return reapStream(left, { ask, limits, nowMs, stop, reapMemory, living, deserted: judged, archivedBefore })
 }
 
 /** The first fault of several streams, or null. */

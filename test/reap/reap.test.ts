@@ -285,6 +285,19 @@ test('a group without consumers is dead by the entry that it left unread, also w
   assert.deepEqual([removed.age, reaped.groups], [5, 1])
 })
 
+test('a group without consumers whose first unread entry has a custom ID stays in the sweep that trims that entry, as plan says', async (t) => {
+  const redis = await startRedis(t)
+  for (let i = 1; i <= 10; i++) await redis.command('XADD', KEY, `${i}-1`, 'm', 'x')
+  await redis.command('XGROUP', 'CREATE', KEY, 'g', '0')
+  await read(redis, 'g', 'reader', 5)
+  await redis.command('XGROUP', 'DELCONSUMER', KEY, 'g', 'reader')
+  await fresh(redis, 10, 9 * DAY)
+  const settings = ['--trim', 'exact', '--max-age', 'off', '--max-length', '5', '--reap-groups', '*']
+  assert.equal((await sweepOnce(redis, ...settings)).reaped.groups, 0)
+  // The control: the first entry that it has not read now was written nine days ago.
+  assert.equal((await sweepOnce(redis, ...settings)).reaped.groups, 1)
+})
+
 test('a thousand dead groups of one stream go in a few scripts', async (t) => {
   const redis = await startRedis(t, { config: IDLE_CONFIG })
   await fresh(redis, 1)
