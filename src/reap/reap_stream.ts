@@ -2,23 +2,23 @@
 
 import { LEAST_COST } from '../entries/bites.ts'
 import type { StreamId } from '../entries/stream_id.ts'
-import { costOfConsumers, groupsIn, readConsumers, readGroupsToReap, withLife } from '../groups/consumer_groups.ts'
+import { costOfConsumers, groupsIn, readGroupsToReap } from '../groups/consumer_groups.ts'
 import { missingRange } from '../groups/missing_references.ts'
 import type { Found } from '../look/found.ts'
 import { endsCommand, readEnds, type StreamEnds } from '../look/stream_ends.ts'
 import type { Command, Reply } from '../redis/connection.ts'
 import { accepted, endingOf } from '../redis/refused.ts'
-import { type Group, isAt } from '../retention/groups.ts'
+import type { Group } from '../retention/groups.ts'
 import { reapsGroups } from '../retention/policy.ts'
 import {
   type Consumer,
-  isReapable,
   judgesLife,
   MOST_LIVING_REFERENCES,
   msToNextReapable,
   reapableConsumers,
 } from '../retention/reaping.ts'
 import { CONSUMERS_CHECKED_AT_ONCE, inBatches, REFERENCES_DESTROYED_AT_ONCE } from './destroy_batches.ts'
+import { GroupJudge, nameOf } from './group_judge.ts'
 import { deleteConsumers, deleteStream, destroyGroups } from './reap_scripts.ts'
 import type { DeleteReason, ReapContext, ReapCounts, Reaped } from './reaped.ts'
 import { goThroughReferences } from './reference_bites.ts'
@@ -52,7 +52,7 @@ class ReapWork {
   readonly #key: Buffer
   readonly #context: ReapContext
   #ends: StreamEnds | null = null
-  readonly #consumers = new Map<string, readonly Consumer[]>()
+  readonly #judge: GroupJudge
   /** What groups lost, in bites, before they were to be destroyed. */
   readonly #lostFirst = new Map<string, { references: number; consumers: number }>()
 
@@ -60,6 +60,7 @@ class ReapWork {
     this.#stream = stream
     this.#key = stream.key
     this.#context = context
+    this.#judge = new GroupJudge(stream.key, context)
   }
 
   /** Groups first, since they keep the stream; then the stream, since all the rest goes with it. */
@@ -85,7 +86,7 @@ class ReapWork {
     const { length, hasGroups } = this.#stream.state
     if (!this.#mayDeleteIdle || length === 0 || !(await this.#isIdle())) return null
     const groups = hasGroups === false ? [] : await readGroupsToReap(this.#context.ask, this.#key)
-    const dead = await Promise.all(groups.map((group) => this.#ifDead(group)))
+    const dead = await Promise.all(groups.map((group) => this.#judge.ifDead(group)))
     return dead.every((group) => group !== null) ? (await this.#readEnds()).last : null
   }
 
@@ -117,7 +118,7 @@ class ReapWork {
   async #destroyDead(groups: readonly Group[]): Promise<readonly Group[]> {
     const { limits } = this.#context
     const matching = groups.filter(({ rawName }) => limits.reapGroups?.matches(rawName))
-    const judged = await Promise.all(matching.map((group) => this.#ifDead(group)))
+    const judged = await Promise.all(matching.map((group) => this.#judge.ifDead(group)))
     const destroyed = new Set<string>()
     const dead = await this.#withoutMany(judged.filter((group) => group !== null))
     for (const batch of inBatches(dead, groups.length)) {
@@ -135,36 +136,6 @@ class ReapWork {
       })
     }
     return groups.filter(({ rawName }) => !destroyed.has(nameOf(rawName)))
-  }
-
-  /** The group with its signs of life if it is dead, else null. */
-  async #ifDead(group: Group): Promise<Group | null> {
-    const { ask, limits, nowMs, living, deserted } = this.#context
-    if (group.consumers === 0 && deserted !== null) {
-      const before = deserted.find(({ rawName }) => nameOf(rawName) === nameOf(group.rawName))
-      return before !== undefined && isAt(group, before.lastDelivered) ? group : null
-    }
-    if (living.idleMs(this.#key, group, limits.staleGroupAfterMs, nowMs) !== null) return null
-    const judged = group.consumers > 0 ? await this.#withIdle(group) : await withLife(ask, this.#key, group)
-    return judged !== null && isReapable(judged, limits, nowMs) ? judged : null
-  }
-
-  async #withIdle(group: Group): Promise<Group> {
-    const { limits, nowMs, living } = this.#context
-    const idle = (await this.#consumersOf(group)).map(({ idleMs }) => idleMs)
-    if (idle.length === 0) return group
-    const seen = { ...group, idleMs: idle.reduce((least, ms) => Math.min(least, ms)) }
-    living.set(this.#key, seen, limits.staleGroupAfterMs, nowMs)
-    return seen
-  }
-
-  /** Reads the consumers of a group once. */
-  async #consumersOf(group: Group): Promise<readonly Consumer[]> {
-    const known = this.#consumers.get(nameOf(group.rawName))
-    if (known !== undefined) return known
-    const consumers = await readConsumers(this.#context.ask, this.#key, group.rawName, group.consumers)
-    this.#consumers.set(nameOf(group.rawName), consumers)
-    return consumers
   }
 
   /** The dead groups that can be destroyed in short steps, once they have lost in bites what nobody needs. */
@@ -196,7 +167,7 @@ class ReapWork {
    */
   async #withoutIdle(group: Group): Promise<Group> {
     if (group.consumers <= CONSUMERS_CHECKED_AT_ONCE) return group
-    const consumers = await this.#delete(group, reapableConsumers(await this.#consumersOf(group), 0, true))
+    const consumers = await this.#delete(group, reapableConsumers(await this.#judge.consumersOf(group), 0, true))
     const { references = 0 } = this.#lostFirst.get(nameOf(group.rawName)) ?? {}
     this.#lostFirst.set(nameOf(group.rawName), { references, consumers })
     return { ...group, consumers: group.consumers - consumers }
@@ -205,7 +176,7 @@ class ReapWork {
   /** Unlinks the stream if no group on it is alive. */
   async #deleteIdle(groups: readonly Group[]): Promise<void> {
     const { limits } = this.#context
-    const dead = (await Promise.all(groups.map((group) => this.#ifDead(group)))).filter((group) => group !== null)
+    const dead = (await Promise.all(groups.map((group) => this.#judge.ifDead(group)))).filter((group) => group !== null)
     if (dead.length === groups.length) await this.#unlink('idle', limits.deleteIdleMs, dead)
   }
 
@@ -234,7 +205,7 @@ class ReapWork {
     const { quietGroups } = reapMemory
     const { rawName, consumers } = group
     if (!this.#mayGoOn || consumers === 0 || quietGroups.has(this.#key, group, nowMs)) return
-    const all = await this.#consumersOf(group)
+    const all = await this.#judge.consumersOf(group)
     const reapable = reapableConsumers(all, limits.reapConsumersAfterMs, judgesLife(limits, rawName))
     const deleted = await this.#delete(group, reapable)
     if (deleted < reapable.length) return
@@ -251,7 +222,7 @@ class ReapWork {
       this.counts.consumers += gone
       deleted += gone
     }
-    if (deleted > 0) this.#consumers.delete(nameOf(rawName))
+    if (deleted > 0) this.#judge.forget(rawName)
     return deleted
   }
 
@@ -280,7 +251,7 @@ class ReapWork {
     const found = await goThroughReferences(act, this.#key, group, missingRange(first, deleted), this.#context)
     if (act === 'drop') this.counts.pending += found
     // Consumers have less pending now.
-    if (act === 'drop' && found > 0) this.#consumers.delete(nameOf(group.rawName))
+    if (act === 'drop' && found > 0) this.#judge.forget(group.rawName)
     return found
   }
 
@@ -295,8 +266,4 @@ class ReapWork {
     const [reply] = await this.#context.ask([command], cost)
     return accepted(reply, command)
   }
-}
-
-function nameOf(group: Uint8Array): string {
-  return Buffer.from(group).toString('latin1')
 }
