@@ -79,6 +79,7 @@ function harm({ policy, before, after, toMs, ladder }: Swept, gone: number): str
  * groups.
  */
 const ROOM_BYTES = 4096
+
 /**
  * The numbers of entries that a size limit may leave. It removes nodes as long as Redis reports too much memory, which is an
  * estimate and sometimes rises. The sweep knows the entries of a node only to an eighth, so smaller nodes after it may be
@@ -131,16 +132,16 @@ function shortfall({ policy, before, after, fromMs, ladder }: Swept, gone: numbe
 }
 
 /**
- * Beside groups, the bytes of entries are estimated until one node has gone: less well where entries were deleted out of
- * nodes, and poorly where some of those were far larger than others. The tree over the nodes is always estimated; over nodes
- * of a few entries it takes as much as they do.
+ * Beside groups, the bytes of entries are estimated until one node has gone: poorly where entries were deleted out of nodes
+ * and some are far larger than others. The tree over the nodes is always estimated; over nodes of a few entries it takes as
+ * much as they do.
  */
 function slackOf({ groups, contents, nodes, memoryBytes }: Snapshot): number {
   if (groups.length === 0) return 1
   if (memoryBytes / nodes.length < TINY_NODE_BYTES) return 1.4
-  if (nodes.every(({ deleted }) => deleted.length === 0)) return 1.02
+  const mayHaveGaps = nodes.some(({ deleted }) => deleted.length > 0)
   const sizes = contents.map(({ length }) => length)
-  return Math.max(...sizes) > 4 * Math.min(...sizes) ? 2 : 1.07
+  return mayHaveGaps && Math.max(...sizes) > 4 * Math.min(...sizes) ? 2 : 1.02
 }
 
 /** Redis makes such nodes only where somebody set `stream-node-max-entries` to a handful. */
