@@ -33,6 +33,11 @@ export function leastCosts(commands: number): readonly number[] {
   return Array<number>(commands).fill(LEAST_COST)
 }
 
+/** How many entries of this size there are within so many, and within so many bytes; at least one. */
+export function entriesWithin(entries: number, bytes: number, entryBytes: number): number {
+  return Math.max(1, Math.min(entries, Math.floor(bytes / Math.max(1, entryBytes))))
+}
+
 /** The cost of a bite of at most `entries` entries. */
 export function costOfBite(entries: number, entryBytes: number): number {
   const byEntries = entries / (MOST_AT_ONCE * MOST_ENTRIES)

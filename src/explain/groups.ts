@@ -52,7 +52,7 @@ export async function explainGroups(stream: StreamOfGroups): Promise<GroupExplai
   const ends = groups.some(({ pending }) => pending > 0) ? await readStreamEnds(key, ask, way) : null
   const explained: GroupExplained[] = []
   for (const group of groups)
-    explained.push(await explainGroup(stream, group, ends ?? { first: null, last: null, deleted: null }))
+    explained.push(await explainGroup(stream, group, ends ?? { first: null, last: null, deleted: null, nodes: 0 }))
   return worstFirst(explained)
 }
 

@@ -1,5 +1,6 @@
 /** Read-only scripts that count inside Redis, so that no entry has to leave it. */
 
+import { entriesWithin } from '../entries/bites.ts'
 import type { Command } from '../redis/connection.ts'
 
 /** Most entries that one step reads, and the most bytes: 64 KB take Redis about 0.02 ms. */
@@ -8,7 +9,7 @@ const STEP_BYTES = 64 * 1024
 
 /** How many entries of this size to read in one step. */
 export function stepFor(entryBytes: number): number {
-  return Math.max(1, Math.min(STEP_ENTRIES, Math.floor(STEP_BYTES / Math.max(1, entryBytes))))
+  return entriesWithin(STEP_ENTRIES, STEP_BYTES, entryBytes)
 }
 
 /** `EVAL_RO` (Redis 7.0) lets the server itself refuse any write. Before 7.0 there is only `EVAL`. */
@@ -46,18 +47,4 @@ export function countRange(
 ): Command {
   const { command, from, to } = range
   return [evaluate, COUNT_LUA, '1', key, command, from, to, String(step), String(most), String(limit)]
-}
-
-const LAYOUT_LUA = `
-local told = {}
-local fields = redis.call('XINFO', 'STREAM', KEYS[1])
-for i = 1, #fields, 2 do told[fields[i]] = fields[i + 1] end
-return {told['radix-tree-keys'] or 0, told['max-deleted-entry-id'] or ''}`
-
-/**
- * Asks how many nodes the stream has, and for the greatest ID that was deleted. `XINFO STREAM` carries the first and last
- * entry whole: they stay inside Redis.
- */
-export function readLayout(evaluate: Evaluate, key: Buffer): Command {
-  return [evaluate, LAYOUT_LUA, '1', key]
 }

@@ -5,20 +5,13 @@ import { formatStreamId, isBefore, parseStreamId, type StreamId } from '../entri
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
 import { accepted } from '../redis/refused.ts'
-import { countRange, readLayout, stepFor } from './count_scripts.ts'
+import { countRange, stepFor } from './count_scripts.ts'
 import type { CountingWay } from './counting_way.ts'
 
 /** A position in the stream: this many entries come before `id`. */
 interface Anchor {
   readonly id: StreamId
   readonly entries: number
-}
-
-/** How the entries of a stream lie in nodes. */
-export interface Layout {
-  readonly nodes: number
-  /** The greatest ID deleted by `XDEL`: 0-0 if nothing was deleted; null before Redis 7.0, which does not know it. */
-  readonly deleted: StreamId | null
 }
 
 /** A range to read from one of its ends. */
@@ -104,14 +97,6 @@ export class EntryCounter {
       if (bite.next === '') return null
       range = { ...range, from: bite.next }
     }
-  }
-
-  /** How the entries lie in nodes; null where scripts are not allowed. @throws Refused, Fault */
-  async layout(): Promise<Layout | null> {
-    const reply = await this.#way.evaluate(this.#ask, (evaluate) => readLayout(evaluate, this.#key))
-    if (reply === null) return null
-    const [nodes, deleted] = reply as [number, Buffer]
-    return { nodes: Number(nodes), deleted: deleted.length === 0 ? null : parseStreamId(deleted.toString()) }
   }
 
   async #between(below: Anchor, above: Anchor, id: StreamId): Promise<number> {

@@ -34,18 +34,20 @@ export interface ReapForecasted {
   readonly goingToo: readonly Group[]
 }
 
-/** @throws Refused, Fault */
+/** `known` are the ends of the stream, if they have been read. @throws Refused, Fault */
 export async function forecastReap(
   { key, hasTimeIds }: Pick<Found, 'key' | 'hasTimeIds'>,
   left: LeftByTrim,
   context: ReapForecastContext,
+  known: StreamEnds | null = null,
 ): Promise<ReapForecasted> {
   const { ask, limits, way } = context
   const mayBeIdle = hasTimeIds && Number.isFinite(limits.deleteIdleMs)
   const mayDelete = (limits.deleteEmpty && left.entries === 0) || mayBeIdle
   if (!reapsGroups(limits) && !mayDelete) return { reap: NOTHING_TO_REAP, goingToo: [] }
   const found = await readGroupsToReap(ask, key)
-  const ends = mayDelete || found.some(({ pending }) => pending > 0) ? await readStreamEnds(key, ask, way) : null
+  const needsEnds = mayDelete || found.some(({ pending }) => pending > 0)
+  const ends = known ?? (needsEnds ? await readStreamEnds(key, ask, way) : null)
   const missingOf = (group: Group): Promise<MissingReferences> => countMissing(key, group, left, ends, context)
   const reap = { ...NOTHING_TO_REAP }
   const groups: Group[] = []

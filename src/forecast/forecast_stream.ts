@@ -13,13 +13,14 @@ import {
 } from '../entries/stream_id.ts'
 import { readGroups } from '../groups/consumer_groups.ts'
 import type { Found } from '../look/found.ts'
+import type { StreamEnds } from '../look/stream_ends.ts'
 import { oldestCommand, readIds, readOldest } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import type { Command } from '../redis/connection.ts'
 import { Refusal } from '../redis/refusal.ts'
 import { accepted, isGone, isMissing, type Missing, Refused, whyMissing } from '../redis/refused.ts'
 import { type Counted, foretell, type Removal } from '../retention/forecast.ts'
-import { ackedFloor, type Group, groupDetail, type Hold, holdOf, isStale } from '../retention/groups.ts'
+import { ackedFloor, furthestBehind, type Group, groupDetail, type Hold, holdOf, isStale } from '../retention/groups.ts'
 import {
   ageLimitMs,
   forEachLimit,
@@ -30,8 +31,8 @@ import {
   sumOfReasons,
 } from '../retention/policy.ts'
 import type { CountingWay } from './counting_way.ts'
-import { EntryCounter, type Layout } from './entry_counter.ts'
-import { forecastReap, NOTHING_TO_REAP, type ReapForecast } from './forecast_reap.ts'
+import { EntryCounter } from './entry_counter.ts'
+import { forecastReap, NOTHING_TO_REAP, type ReapForecast, readStreamEnds } from './forecast_reap.ts'
 
 /** What a sweep would do to one stream. */
 export interface Forecast extends Removal {
@@ -84,8 +85,8 @@ export async function forecastStream(stream: Found, context: ForecastContext): P
     return { ...NOTHING, reap: (await forecastReap(stream, { entries: 0, first: null }, context)).reap }
   const groups = await readKnownGroups(ask, key, limits, context.missing)
   const hold = holdOf(groups, limits, nowMs)
-  const ends: Command[] = [['XLEN', key], oldestCommand(key), ['XREVRANGE', key, '+', '-', 'COUNT', '1']]
-  const [now, first, last] = (await ask(ends, leastCosts(3))).map((reply, i) => accepted(reply, ends[i] ?? []))
+  const commands: Command[] = [['XLEN', key], oldestCommand(key), ['XREVRANGE', key, '+', '-', 'COUNT', '1']]
+  const [now, first, last] = (await ask(commands, leastCosts(3))).map((reply, i) => accepted(reply, commands[i] ?? []))
   const length = Number(now)
   const oldest = readOldest(first ?? null)
   const newest = readIds(last ?? null)[0]
@@ -95,24 +96,25 @@ export async function forecastStream(stream: Found, context: ForecastContext): P
   const counter = new EntryCounter({ key, length, ...ids, entryBytes: oldest.bytes }, ask, way)
   const cutOff = hasTimeIds ? heldCutOff(limits, hold, nowMs) : null
   const isTooBig = bytes > limits.maxBytes
-  const layout = limits.trim === 'approx' || isTooBig ? await counter.layout() : null
-  const tooOld = cutOff === null ? 0 : goneBefore(cutOff, await counter.before(cutOff), counter, layout, limits)
+  const ends = limits.trim === 'approx' || isTooBig ? await readStreamEnds(key, ask, way) : null
+  if (ends?.last === null) return NOTHING
+  const tooOld = cutOff === null ? 0 : goneBefore(cutOff, await counter.before(cutOff), counter, ends, limits)
   const counted = {
     length,
     tooOld,
     free: hold !== null && (length > limits.maxLength || isTooBig) ? await counter.before(hold.floor) : length,
     acked: 0,
     bytes,
-    nodes: layout?.nodes ?? null,
-    mayHaveGaps: !!layout?.deleted && isBefore(ids.oldest, layout.deleted),
+    nodes: ends?.nodes ?? null,
+    mayHaveGaps: !!ends?.deleted && isBefore(ids.oldest, ends.deleted),
   }
   const floor = await ackedBefore(foretell(counted, limits), groups, counter, context, key, hasTimeIds)
-  const acked = floor === null ? 0 : goneBefore(floor, await counter.before(floor), counter, layout, limits)
+  const acked = floor === null ? 0 : goneBefore(floor, await counter.before(floor), counter, ends, limits)
   const removal = foretell({ ...counted, acked }, limits)
   const total = sumOfReasons(removal.removed)
   const over = await overLimits(counted, total, hold, context, hasTimeIds ? counter : null)
   const left = { entries: length - total, first: await firstLeft(total, length, counter, limits) }
-  const { reap, goingToo } = await forecastReap(stream, left, context)
+  const { reap, goingToo } = await forecastReap(stream, left, context, ends)
   const unread = await unreadAmong(total, groups, counter)
   return {
     ...removal,
@@ -163,10 +165,10 @@ function goneBefore(
   id: StreamId,
   entries: number,
   { length, newest }: EntryCounter,
-  layout: Layout | null,
+  ends: StreamEnds | null,
   { trim }: Limits,
 ): number {
-  const last = layout?.deleted ?? null
+  const last = ends?.deleted ?? null
   const keepsNewest = trim === 'approx' && last !== null && isBefore(newest, last) && !isBefore(last, id)
   return keepsNewest ? Math.min(entries, length - 1) : entries
 }
@@ -221,10 +223,8 @@ async function unreadAmong(
   counter: EntryCounter,
   before = 0,
 ): Promise<Forecast['unread']> {
-  // A group whose lag Redis does not know counts as having read everything, as it does in a sweep.
-  const [furthest, ...others] = groups.filter(({ lag }) => lag !== null)
-  if (furthest === undefined || removed === before) return null
-  const last = others.reduce((a, b) => (isBefore(b.lastDelivered, a.lastDelivered) ? b : a), furthest)
+  const last = furthestBehind(groups)
+  if (last === null || removed === before) return null
   const read = Math.max(before, await counter.before(nextStreamId(last.lastDelivered)))
   return removed > read ? { entries: removed - read, group: last.name } : null
 }

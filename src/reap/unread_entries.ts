@@ -1,11 +1,11 @@
 /** Counts what a stream that goes had not delivered to its groups. */
 
-import { costOfReading } from '../entries/bites.ts'
-import { formatStreamId, isBefore, nextStreamId } from '../entries/stream_id.ts'
+import { costOfReading, entriesWithin } from '../entries/bites.ts'
+import { formatStreamId, nextStreamId } from '../entries/stream_id.ts'
 import { readIds } from '../look/stream_state.ts'
 import type { Ask } from '../redis/ask.ts'
 import { accepted } from '../redis/refused.ts'
-import type { Group } from '../retention/groups.ts'
+import { furthestBehind, type Group } from '../retention/groups.ts'
 
 /** Entries are read so many at once, or so many bytes of them, and this often at most. */
 const MOST_ENTRIES = 1000
@@ -13,8 +13,7 @@ const MOST_BYTES = 256 * 1024
 const MOST_READS = 10
 
 /**
- * How many of `length` entries were never delivered to the group furthest behind. A group without a lag counts as having read
- * everything, as elsewhere. A lag may be too large: Redis before 8.0 keeps counting entries that were removed before the group
+ * How many of `length` entries were never delivered to the group furthest behind. A lag may be too large: Redis before 8.0 keeps counting entries that were removed before the group
  * could read them. So the delivered entries are counted, up to 10,000 of `entryBytes` each; where there are more, the lag tells.
  * @throws Refused, Fault
  */
@@ -25,10 +24,9 @@ export async function countUnread(
   length: number,
   entryBytes: number,
 ): Promise<number> {
-  const [furthest, ...others] = groups.filter(({ lag }) => lag !== null && lag > 0)
-  if (furthest === undefined) return 0
-  const { lag, lastDelivered } = others.reduce((a, b) => (isBefore(b.lastDelivered, a.lastDelivered) ? b : a), furthest)
-  const count = Math.max(1, Math.min(MOST_ENTRIES, Math.floor(MOST_BYTES / Math.max(1, entryBytes))))
+  const { lag = 0, lastDelivered } = furthestBehind(groups) ?? {}
+  if (!lag || lastDelivered === undefined) return 0
+  const count = entriesWithin(MOST_ENTRIES, MOST_BYTES, entryBytes)
   let delivered = 0
   let from = '-'
   for (let read = 0; read < MOST_READS; read++) {
@@ -40,5 +38,5 @@ export async function countUnread(
     if (ids.length < count || last === undefined) return Math.max(0, length - delivered)
     from = formatStreamId(nextStreamId(last))
   }
-  return Math.min(lag ?? 0, length - delivered)
+  return Math.min(lag, length - delivered)
 }

@@ -147,6 +147,12 @@ export function unreadAmong(
   return unread
 }
 
+/** The group that has been delivered least. One whose lag Redis does not know counts as having read everything. */
+export function furthestBehind(groups: readonly Group[]): Group | null {
+  const [first = null, ...others] = groups.filter(({ lag }) => lag !== null)
+  return others.reduce((a, b) => (a !== null && isBefore(b.lastDelivered, a.lastDelivered) ? b : a), first)
+}
+
 /** How much of a stream's oldest entries the groups have read: all, some, or none (by each group that is behind). */
 export type Delivery = 'delivered' | 'partly' | 'undelivered'
 

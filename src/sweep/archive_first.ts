@@ -26,7 +26,7 @@ import { leftAsFound, type Trimmed } from '../trim/trimmed.ts'
 import { LEASE_LOST, PAUSED } from '../walk/walk.ts'
 import { added, after, asFound, type SoFar, type Waiting } from './archive_rounds.ts'
 import { countOutcome, countUnseen } from './count.ts'
-import { desertedOf, type FinishContext, finishStream, firstFault } from './finish.ts'
+import { desertedOf, type FinishContext, finishStream, firstFault, ifTrimmed } from './finish.ts'
 
 /** The archive as a sweep uses it. */
 export interface ArchiveTask {
@@ -131,7 +131,7 @@ export class ArchiveFirst {
     const { policies, nowMs, stop, ask, reapMemory, living, mostAtOnce } = this.#context
     const limits = policies[stream.policy] as Policy
     try {
-      const deserted = soFar.trimmed === null ? null : soFar.deserted
+      const deserted = ifTrimmed(soFar.deserted, soFar.trimmed)
       const reaping = { ask, limits, nowMs, stop, deserted, archivedBefore: NOTHING }
       const last = reapMemory && living ? await lastIdIfIdle(stream, { ...reaping, reapMemory, living }) : null
       const spilled =

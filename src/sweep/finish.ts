@@ -46,6 +46,14 @@ export function desertedOf(stream: Found, { ask, nowMs, policies, reapMemory }: 
   return reapMemory === undefined ? none : readDeserted(stream, policies[stream.policy] as Policy, ask, nowMs)
 }
 
+/** The dead groups as they were judged before the stream was trimmed; null if nothing was: then they can be judged as they are. */
+export function ifTrimmed(
+  deserted: readonly Group[],
+  trimmed: Pick<Trimmed, 'removed'> | null,
+): readonly Group[] | null {
+  return trimmed !== null && sumOfReasons(trimmed.removed) > 0 ? deserted : null
+}
+
 /** Reaps what the stream leaves behind once it is trimmed; nothing where trimming it did not come to its end. */
 async function reap(
   stream: Found,
@@ -68,8 +76,8 @@ async function reap(
   const left: Found = { ...stream, state }
   const isCutShort = trimmed.fault !== null || trimmed.refused !== null || stop.aborted
   if (isCutShort || !reapMemory || !living || !isReapDue(left, limits, nowMs)) return NOTHING_REAPED
-  const judged = sumOfReasons(trimmed.removed) > 0 ? deserted : null
-  return reapStream(left, { ask, limits, nowMs, stop, reapMemory, living, deserted: judged, archivedBefore })
+  const judged = { living, deserted: ifTrimmed(deserted, trimmed) }
+  return reapStream(left, { ask, limits, nowMs, stop, reapMemory, ...judged, archivedBefore })
 }
 
 /** The first fault of several streams, or null. */
