@@ -17,7 +17,7 @@ import {
   type FullNode,
   fullNodes,
   type NodeRule,
-  nodeFrom,
+  nodesFrom,
   type Rounding,
   type SampledEntry,
 } from './stream_nodes.ts'
@@ -73,27 +73,28 @@ export function nodeSizes(sample: NodeSample, told: NodeRule | null, rounding: R
   const { oldest, tree, length, report } = sample
   const rule = ruleOf(sample, told)
   const seen: OldestEntries = { entries: oldest, areAll: oldest.length === length, nodes: tree.nodes, rule, rounding }
-  const newest = newestNode(sample, seen)
+  const nodes = nodesOf(oldest, sample, rule)
+  const newest = newestNode(sample, seen, nodes)
   const agreed = report === null ? null : agreedMean(seen, report)
   if (agreed !== null) return { oldest: agreed, newest, isShown: true }
-  const means = samplesOf(sample, rule).map((entries) => {
-    const nodes = nodesOf(entries, sample, rule).slice(0, AVERAGED)
-    return mean(nodes.map(({ bytes }) => allocatedBytes(bytes, rounding)))
+  const means = samplesOf(sample, nodes).map((entries) => {
+    const averaged = nodesOf(entries, sample, rule).slice(0, AVERAGED)
+    return mean(averaged.map(({ bytes }) => allocatedBytes(bytes, rounding)))
   })
   const least = report === null ? Math.min(...means) : meanByRule(Math.min(...means), seen, report)
   return { oldest: { least, likely: least }, newest, isShown: areAlike(oldest, rule, rounding) }
 }
 
-/** The entries that may be in the nodes that `MEMORY USAGE` averages. */
+/** The entries that may be in the nodes that `MEMORY USAGE` averages. `nodes` are those that all the oldest entries fill. */
 function samplesOf(
   { oldest, tree, length, mayHaveGaps }: NodeSample,
-  rule: NodeRule,
+  nodes: readonly FullNode[],
 ): readonly (readonly SampledEntry[])[] {
   if (mayHaveGaps) {
     const averaged = (AVERAGED * length) / tree.nodes
     return REACHES.map((share) => oldest.slice(0, Math.ceil(share * averaged)))
   }
-  const inFirst = Math.min(fullNodes(oldest, rule)[0]?.entries ?? 0, oldest.length)
+  const inFirst = Math.min(nodes[0]?.entries ?? 0, oldest.length)
   return BEGINNINGS.map((share) => oldest.slice(Math.floor(share * inFirst)))
 }
 
@@ -129,13 +130,12 @@ function ruleOf({ oldest, newest, tree, length, mayHaveGaps }: NodeSample, told:
 }
 
 /** The newest node has room for more entries. If nodes are larger than that room, it takes what its entries need. */
-function newestNode(sample: NodeSample, seen: OldestEntries): Range {
-  const { oldest, newest, tree, length, mayHaveGaps } = sample
+function newestNode(sample: NodeSample, seen: OldestEntries, nodes: readonly FullNode[]): Range {
+  const { newest, tree, length, mayHaveGaps } = sample
   const { rule, rounding } = seen
   const allocated = (bytes: number): number => Math.max(bytesAhead(rule), allocatedBytes(bytes, rounding))
   const known = bytesInNewest(seen)
   if (known !== null) return { least: allocated(known), likely: allocated(known) }
-  const nodes = nodesOf(oldest, sample, rule)
   const full = Math.min(...[nodes, fullNodes([newest], rule)].map((some) => mean(some.map(({ bytes }) => bytes))))
   /** What it takes if full nodes hold so many entries, and it holds the others. */
   const beside = (perNode: number): number => {
@@ -149,8 +149,6 @@ function newestNode(sample: NodeSample, seen: OldestEntries): Range {
 /** The bytes in the newest node, where all entries are known and fill as many nodes as there are. Else null. */
 function bytesInNewest({ entries, areAll, nodes, rule }: OldestEntries): number | null {
   if (!areAll) return null
-  let node = nodeFrom(entries, 0, rule)
-  let placed = 1
-  for (; node.isFull; placed++) node = nodeFrom(entries, node.to, rule)
-  return placed === nodes ? node.bytes : null
+  const placed = [...nodesFrom(entries, 0, rule)]
+  return placed.length === nodes ? (placed.at(-1)?.bytes ?? null) : null
 }

@@ -30,7 +30,7 @@ export interface ReportBySamples {
 /** The oldest entries of a stream, and how its nodes were made. */
 export interface OldestEntries {
   readonly entries: readonly SampledEntry[]
-  /** Whether there are no other entries. */
+  /** Whether these are all entries of the stream. */
   readonly areAll: boolean
   /** Nodes of the stream. */
   readonly nodes: number
@@ -176,7 +176,7 @@ export function meanByRule(bytes: number, oldest: OldestEntries, report: ReportB
 /** Redis rounds each mean down, by less than a byte: so the size of a node told from two means may be off by this. */
 const ROUNDED = 64
 
-/** So many nodes of one size are no chance. */
+/** Fewer nodes may be of one size by chance. */
 const SEVERAL = 3
 /** The time to look for a likely mean grows with the square of the different sizes of large entries. */
 const MOST_LARGE = 64

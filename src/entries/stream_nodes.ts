@@ -112,6 +112,15 @@ export function nodeFrom(entries: readonly SampledEntry[], from: number, rule: N
   return { to, bytes: node.bytes, isFull: to < entries.length }
 }
 
+/** The nodes that Redis would make of the entries from `from` on. The last one is not full. */
+export function* nodesFrom(entries: readonly SampledEntry[], from: number, rule: NodeRule): Generator<PlacedNode> {
+  for (let at = from; at < entries.length; ) {
+    const node = nodeFrom(entries, at, rule)
+    yield node
+    at = node.to
+  }
+}
+
 /** What one node takes that holds the first 1, 2, … `count` entries. */
 export function growingNode(entries: readonly SampledEntry[], count: number): number[] {
   const node = new Node(entries[0], 1)

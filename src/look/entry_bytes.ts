@@ -99,9 +99,11 @@ async function lookAtGroupsAndEntries(
     length: Number(stream.get('length')),
     mayHaveGaps: Buffer.isBuffer(deleted) && isBefore(parseStreamId(first.id), parseStreamId(String(deleted))),
     newest,
+    totalBytes,
+    counts,
   }
   const server = await habits()
-  const sample: Sample = { ...seen, ...(await readOldest(ask, key, first, seen, sizes, server)), totalBytes, counts }
+  const sample: Sample = { ...seen, ...(await readOldest(ask, key, first, seen, groupsLookedAt(sizes), server)) }
   return { entries: estimateEntries(sample, server), counts, largest: largestOf(sizes), habits: server, newest }
 }
 
@@ -110,13 +112,12 @@ async function readOldest(
   ask: Ask,
   key: Buffer,
   first: SampledEntry,
-  { tree, length, mayHaveGaps }: Pick<Sample, 'tree' | 'length' | 'mayHaveGaps'>,
-  groups: readonly GroupSize[],
+  { tree, length, mayHaveGaps, counts }: Omit<Sample, 'oldest' | 'report'>,
+  lookedAt: number,
   { treeCount, rounding, rule: told }: MemoryHabits,
 ): Promise<Pick<Sample, 'oldest' | 'report'>> {
-  const counts = countsOf(groups)
   const rule = told ?? DEFAULT_RULE
-  const from = treeCount === 'by rule' ? 1 : groupsLookedAt(groups)
+  const from = treeCount === 'by rule' ? 1 : lookedAt
   const isTold = from <= Math.min(MOST_FROM, tree.nodes - 2) && counts.groups + counts.consumers <= MOST_CONSUMERS
   // One node more than is averaged: of the first one there may be only a part.
   const oldest = await readNodes(ask, key, first, length, rule, isTold ? from + AVERAGED : AVERAGED + 1)

@@ -2,10 +2,11 @@
 
 import { costOfReading } from '../entries/bites.ts'
 import type { ReportBySamples } from '../entries/reported_nodes.ts'
-import { elementBytes, type NodeRule, nodeFrom, type SampledEntry } from '../entries/stream_nodes.ts'
+import { elementBytes, type NodeRule, nodesFrom, type SampledEntry } from '../entries/stream_nodes.ts'
 import type { Ask } from '../redis/ask.ts'
-import type { Command, Reply } from '../redis/connection.ts'
+import type { Reply } from '../redis/connection.ts'
 import { accepted } from '../redis/refused.ts'
+import { memoryCommand } from './stream_state.ts'
 
 /** Entries are read up to this many, or this many bytes of them. */
 const MOST_ENTRIES = 10_000
@@ -24,9 +25,9 @@ export async function readBySamples(
   count: number,
   cost: number,
 ): Promise<ReportBySamples> {
-  const commands = Array.from({ length: count }, (_, i) => ['MEMORY', 'USAGE', key, 'SAMPLES', String(from + i)])
+  const commands = Array.from({ length: count }, (_, i) => memoryCommand(key, from + i))
   const replies = await ask(commands, cost * count)
-  return { from, bytes: replies.map((reply, i) => Number(accepted(reply, commands[i] as Command))) }
+  return { from, bytes: replies.map((reply, i) => Number(accepted(reply, commands[i] ?? []))) }
 }
 
 /** Reads the oldest of `length` entries, from `first` on: as many as fill so many nodes. @throws Refused */
@@ -53,10 +54,7 @@ export async function readNodes(
       bytes += entry.rawBytes
       largest = Math.max(largest, entry.rawBytes)
     }
-    for (let node = nodeFrom(entries, from, rule); node.isFull; node = nodeFrom(entries, from, rule)) {
-      full++
-      from = node.to
-    }
+    for (const { isFull, to } of nodesFrom(entries, from, rule)) if (isFull) [full, from] = [full + 1, to]
     if (full >= nodes || more.length < count) break
   }
   return entries

@@ -34,9 +34,10 @@ export function oldestCommand(key: Buffer | string): Command {
   return ['XRANGE', key, '-', '+', 'COUNT', '1']
 }
 
-/** Asks for the stream's memory, which Redis estimates from a sample of its nodes. */
-export function memoryCommand(key: Buffer | string): Command {
-  return ['MEMORY', 'USAGE', key]
+/** Asks for the stream's memory, which Redis estimates from a sample of its oldest nodes: five, unless told otherwise. */
+export function memoryCommand(key: Buffer | string, samples?: number): Command {
+  const usual = ['MEMORY', 'USAGE', key]
+  return samples === undefined ? usual : [...usual, 'SAMPLES', String(samples)]
 }
 
 /** The entry in a reply to `XRANGE … COUNT 1`; null where there is none. */
