@@ -25,7 +25,9 @@ export interface SweepLine {
 
 export interface Daemon {
   readonly url: string
-  /** Resolves when a sweep ends. @throws if the daemon ends first */
+  /** Resolves when its first sweep ends, at once if it already has. @throws if the daemon ends first */
+  firstSweep(): Promise<SweepLine>
+  /** Resolves when a sweep ends after this call. @throws if the daemon ends first */
   nextSweep(): Promise<SweepLine>
   /** Suspends the process (SIGSTOP) until `thaw`. */
   freeze(): void
@@ -70,12 +72,15 @@ export async function startDaemon(redisUrl: string, options: DaemonOptions): Pro
   atExit(() => child.kill('SIGKILL'))
   const ended = once(child, 'exit')
   const listening = Promise.withResolvers<number>()
+  const first = Promise.withResolvers<SweepLine>()
   let next = Promise.withResolvers<SweepLine>()
   const onLine = (text: string): void => {
     const line = JSON.parse(text)
     if (line.msg === 'listening') listening.resolve(line.port)
     if (line.msg !== 'sweep') return
-    next.resolve({ ...line, at: performance.now() })
+    const sweep = { ...line, at: performance.now() }
+    first.resolve(sweep)
+    next.resolve(sweep)
     next = Promise.withResolvers()
   }
   createInterface(child.stdout).on('line', onLine)
@@ -84,6 +89,7 @@ export async function startDaemon(redisUrl: string, options: DaemonOptions): Pro
   const port = await Promise.race([listening.promise, lost])
   return {
     url: `http://127.0.0.1:${port}`,
+    firstSweep: () => Promise.race([first.promise, lost]),
     nextSweep: () => Promise.race([next.promise, lost]),
     freeze: () => void child.kill('SIGSTOP'),
     thaw: () => void child.kill('SIGCONT'),

@@ -24,7 +24,7 @@ export async function measureFootprint({ memoryStreams, quick }: Options): Promi
   // It keeps running next to the sweeping daemons, so it needs its own lease.
   const idleFlags = ['--cron', '0 0 1 1 *', '--lease-key', 'xtrimd:idle', ...FASTEST]
   const idle = await startDaemon(redis.url, { ...image, flags: idleFlags })
-  await idle.nextSweep()
+  await idle.firstSweep()
   const isIdle = pause(quick ? 0 : IDLE_MS)
 
   const peaks: number[] = []
