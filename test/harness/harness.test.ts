@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { makeClient } from '../../scripts/stage/redis_client.ts'
 import { parseExposition, sumOf } from './exposition.ts'
+import { ROOT, temporaryFolder } from './files.ts'
 import { HARDLY_EVER, runXtrimd, startDaemon } from './program.ts'
 import { startRedis } from './redis_server.ts'
 import { fillStream, redisNow, streamIds } from './streams.ts'
@@ -226,3 +228,39 @@ test('a daemon can be started, read and stopped', async (t) => {
 test("the error of a daemon that cannot start shows the daemon's output", async (t) => {
   await assert.rejects(startDaemon(t, ['--max-age', 'nonsense']), /ended before.*--max-age/s)
 })
+
+/** A test file that leaves a process behind, whose pid it writes to a file. */
+const HANGING = `
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { test } from 'node:test'
+test('passes', () => writeFileSync('pid', String(spawn('sleep', ['6']).pid)))
+`
+
+test('a test file that hangs is ended with what it has started, and fails', async (t) => {
+  const folder = temporaryFolder(t, 'hanging')
+  writeFileSync(join(folder, 'hanging.test.mjs'), HANGING)
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env
+  const run = (...how: string[]) =>
+    spawnSync(process.execPath, [...how, '--test', '--test-timeout=1000', '--test-reporter=spec', 'hanging.test.mjs'], {
+      cwd: folder,
+      env: { ...env, TEST_FILE_SECONDS: '1' },
+      encoding: 'utf8',
+    })
+  const { status, stdout } = run('--import', join(ROOT, 'test/harness/deadline.ts'))
+  assert.equal(status, 1)
+  const pid = readFileSync(join(folder, 'pid'), 'utf8')
+  assert.match(stdout, new RegExp(`gave up on .*hanging.test.mjs after 1 s; still running:\\n  ${pid} sleep 6`))
+  assert.match(stdout, /failed|failing/)
+  await waitUntil(() => readCommand(pid) === '', { timeoutMs: 10_000, what: 'what it started to end' })
+
+  // The control: the timeout of the test runner alone waits for what was left behind.
+  const began = performance.now()
+  assert.equal(run().status, 0)
+  assert.ok(performance.now() - began > 5_000)
+})
+
+/** The command line of a process; empty once it has ended. */
+function readCommand(pid: string): string {
+  return existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : ''
+}
