@@ -20,13 +20,13 @@ const BENCH = fileURLToPath(new URL('../../bench/', import.meta.url))
 
 const CHART = /<svg .*prefers-color-scheme: dark.*<\/svg>/s
 
-test('the benchmark writes a table for every section, and a chart', { timeout: 400_000 }, async (t) => {
+test('the benchmark writes a table for every section, and a chart', { timeout: 500_000 }, async (t) => {
   const folder = temporaryFolder(t, 'bench-test')
   const committed = await readFile(join(BENCH, 'RESULTS.md'), 'utf8')
 
   const args = [join(BENCH, 'main.ts'), '--streams', '300', '--quick', '--out', folder]
   // The figures do not matter, so it runs at low priority beside other tests. If it hangs, end it and show what it said.
-  const how = { timeout: 300_000 }
+  const how = { timeout: 450_000 }
   const { stdout, stderr } = await promisify(execFile)('nice', [process.execPath, ...args], how)
 
   assert.equal(stderr, '')
