@@ -10,6 +10,7 @@ import { freePort } from '../../scripts/stage/free_port.ts'
 import { readPage, sectionOf } from '../harness/documents.ts'
 import { temporaryFolder } from '../harness/files.ts'
 import { startNameServer } from '../harness/name_server.ts'
+import { childrenOf } from '../harness/processes.ts'
 import { startRedis } from '../harness/redis_server.ts'
 import { fillStream, redisNow } from '../harness/streams.ts'
 
@@ -70,9 +71,8 @@ async function ended(
 }
 
 /** Sends SIGTERM to PID 1 of the container, as Kubernetes does. Its parent `unshare` would not pass the signal on. */
-async function askToStop({ pid }: ReturnType<typeof start>): Promise<void> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')
-  process.kill(Number(children), 'SIGTERM')
+function askToStop({ pid }: ReturnType<typeof start>): void {
+  for (const child of childrenOf(pid as number)) process.kill(child, 'SIGTERM')
 }
 
 /** The total size of files and folders of the image, in bytes. */
@@ -153,7 +153,7 @@ test('the image contains the program and no shell, runs without root on a read-o
   let alive: number | null = null
   const daemon = await ended(child, async () => {
     alive = await health()
-    await askToStop(child)
+    askToStop(child)
   })
   assert.equal(daemon.code, 0, daemon.stderr)
   assert.match(daemon.stdout, /"msg":"stopped"/)

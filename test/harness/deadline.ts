@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs'
+import { childrenOf } from './processes.ts'
 
 /** No file takes more than a few minutes, even on a busy machine. */
 const SECONDS = Number(process.env.TEST_FILE_SECONDS ?? 600)
@@ -12,21 +13,14 @@ const SECONDS = Number(process.env.TEST_FILE_SECONDS ?? 600)
 if (process.env.NODE_TEST_CONTEXT !== undefined) setTimeout(giveUp, SECONDS * 1000).unref()
 
 function giveUp(): void {
-  const running = children()
-  const list = running.map(({ pid, command }) => `\n  ${pid} ${command}`).join('')
-  process.stderr.write(`gave up on ${process.argv[1]} after ${SECONDS} s; still running:${list || ' nothing else'}\n`)
-  for (const { pid } of running) {
+  const running = childrenOf(process.pid)
+  const list = running.map((pid) => `\n  ${pid} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`)
+  const what = list.join('') || ' nothing else'
+  process.stderr.write(`gave up on ${process.argv[1]} after ${SECONDS} s; still running:${what}\n`)
+  for (const pid of running) {
     process.kill(pid, 'SIGTERM')
+    // A frozen one gets the signal only once it continues.
     process.kill(pid, 'SIGCONT')
   }
   process.exit(1)
-}
-
-/** What this process has started and has not ended. */
-function children(): { pid: number; command: string }[] {
-  const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean)
-  return pids.map((pid) => ({
-    pid: Number(pid),
-    command: readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '),
-  }))
 }

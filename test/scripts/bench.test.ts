@@ -14,6 +14,7 @@ import { startDaemon } from '../../bench/daemon.ts'
 import { packetsOf, shareUnanswered, ValueCounter } from '../../bench/wire.ts'
 import { startPrivateRedis } from '../../scripts/stage/private_redis.ts'
 import { temporaryFolder } from '../harness/files.ts'
+import { childrenOf } from '../harness/processes.ts'
 import { waitUntil } from '../harness/waiting.ts'
 
 const BENCH = fileURLToPath(new URL('../../bench/', import.meta.url))
@@ -57,12 +58,14 @@ test('the benchmark writes a table for every section, and a chart', { timeout: 5
   assert.equal(await readFile(join(BENCH, 'RESULTS.md'), 'utf8'), committed)
 })
 
-test('the first sweep of a daemon is seen even if it ended before the benchmark asked', async () => {
+test('the first sweep of a daemon is seen even if it ended before the benchmark asked', async (t) => {
   const redis = await startPrivateRedis()
+  t.after(() => redis.stop())
   const starting = startDaemon(redis.url, { flags: ['--cron', '0 0 1 1 *', '--lease', 'false'] })
   // So that the log already holds the sweep when this process reads that the daemon listens.
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5_000)
   const daemon = await starting
+  t.after(() => daemon.stop())
 
   assert.equal((await daemon.firstSweep()).result, 'success')
 
@@ -70,8 +73,6 @@ test('the first sweep of a daemon is seen even if it ended before the benchmark 
   const next = daemon.nextSweep().then(() => 'swept')
   next.catch(() => {})
   assert.equal(await Promise.race([next, pause(1_000, 'waits')]), 'waits')
-  await daemon.stop()
-  await redis.stop()
 })
 
 test('Ctrl-C ends a benchmark and the servers and daemons it has started', async (t) => {
@@ -80,13 +81,10 @@ test('Ctrl-C ends a benchmark and the servers and daemons it has started', async
   const bench = spawn(process.execPath, args, { stdio: 'ignore' })
   t.after(() => bench.kill('SIGKILL'))
   const ended = once(bench, 'exit')
-  const started = async (): Promise<string[]> => {
-    const children = await readFile(`/proc/${bench.pid}/task/${bench.pid}/children`, 'utf8')
-    return children.split(' ').filter((pid) => pid !== '')
-  }
+  const started = () => childrenOf(bench.pid as number)
   const waiting = { timeoutMs: 60_000, what: 'a redis-server and a daemon' }
-  await waitUntil(async () => (await started()).length >= 2, waiting)
-  const pids = await started()
+  await waitUntil(() => started().length >= 2, waiting)
+  const pids = started()
 
   bench.kill('SIGINT')
 
